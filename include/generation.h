@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A generation: one compiled policy. Its constants are the read-only data of its programs (`config` below, so
+ * that the verifier removes what the policy does not use), its tables are private maps. Made by
+ * userspace/compile.c, loaded by userspace/kernel.c, read by bpf/shield.bpf.c. Immutable once live.
+ *
+ * Maps of a generation (all arrays, filled through mmap, none pinned: the program in the slot holds them):
+ *   v4_lines, v4_entries, v4_masks, v4_full            IPv4 lookup          (tables.h)
+ *   v6_short, v6_mask32, v6_mask48, v6_lines64, v6_lines128  IPv6 lookup    (tables.h)
+ *   classes                                            class -> struct class_entry
+ *   services                                           service index -> struct service_entry
+ *   port_services                                      protocol, port -> service index
+ */
+#ifndef BULWARK_GENERATION_H
+#define BULWARK_GENERATION_H
+
+#include "tables.h"
+
+#define LISTS_MAX 64 /* lists that one policy can use */
+
+/* A set of lists, what the policy makes of it, and the rules to name. */
+struct class_entry {
+	__u64 lists;	       /* bit n: list n of the policy covers the address */
+	__u32 flags;	       /* CLASS_* */
+	__u16 trusted_rule;    /* rule numbers, see rule_number below */
+	__u16 block_rule;      /* the first block entry, in file order, that drops inbound */
+	__u16 monitor_rule;    /* the first block entry that would drop inbound, but only monitors */
+	__u16 out_rule;	       /* the first block entry that drops outbound */
+	__u16 out_monitor_rule;
+	__u8 block_list;       /* list number behind block_rule (else behind monitor_rule), for events */
+	__u8 unused;
+};
+_Static_assert(sizeof(struct class_entry) == 24, "struct class_entry is shared with the kernel side");
+
+enum {
+	CLASS_TRUSTED = 1u << 0,
+	CLASS_BLOCK_IN = 1u << 1,
+	CLASS_BLOCK_IN_MONITOR = 1u << 2,
+	CLASS_BLOCK_OUT = 1u << 3,
+	CLASS_BLOCK_OUT_MONITOR = 1u << 4,
+	CLASS_NEVER_BAN = 1u << 5,
+	CLASS_HEALTH_CHECK = 1u << 6,
+	CLASS_PROXY = 1u << 7,
+};
+
+#define SERVICES_MAX 1024 /* services of one policy; index 0 means none */
+
+struct service_entry {
+	__u64 allow; /* sources in any of these lists; 0: everybody */
+	__u64 to;    /* destinations in any of these lists; 0: every address */
+	__u32 row;   /* row in the pinned service counters, stable across generations; never 0 */
+	__u32 tag;
+	__u16 next;  /* the next service on one of the same ports with another `to`; 0: none */
+	__u16 rule;
+	__u8 flags;  /* SERVICE_* */
+	__u8 ttl;    /* required TTL or hop limit (GTSM, RFC 5082); 0: any */
+	__u8 unused[2];
+};
+_Static_assert(sizeof(struct service_entry) == 32, "struct service_entry is shared with the kernel side");
+
+enum {
+	SERVICE_MONITOR = 1u << 0,
+};
+
+/* port_services: u16 service indices. TCP, UDP and SCTP have a plane of 65536 ports each, then one of 256 for
+ * other protocols by number. A service that takes every port of a protocol fills its plane. Where services with
+ * different `to` share a port, the plane holds the first in file order and `next` goes on. */
+enum {
+	PORTS_TCP = 0,
+	PORTS_UDP = 65536,
+	PORTS_SCTP = 2 * 65536,
+	PORTS_IP = 3 * 65536,
+	PORTS_COUNT = 3 * 65536 + 256,
+};
+
+/* GCRA (generic cell rate algorithm, ITU-T I.371): interval between conforming packets, and the tolerance.
+ * A rate r/s with burst b: increment = 1e9 / r, tolerance = increment * (b - 1) ns. */
+struct rate {
+	__u64 increment_ns; /* 0: no packet conforms */
+	__u64 tolerance_ns;
+};
+
+/* Budgets: one cell each in the pinned map `budgets`, shared by everybody who falls under it. */
+enum budget {
+	BUDGET_TRUSTED = 0,   /* unproven packets in trusted names; default 10k/s */
+	BUDGET_STRAY = 1,     /* stray: { reset: 1k/s } */
+	BUDGET_ECHO = 2,      /* icmp: { echo: 100/s } */
+	BUDGET_FRAGMENT = 3,  /* later fragments whose first one is unknown; 1k/s */
+	BUDGET_ICMP_ERROR = 4, /* errors that quote a declared port without a flow; 100/s */
+	BUDGET_COUNT = 8,     /* room in the pinned map */
+};
+
+enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
+
+/* rule numbers: an index into the rules of the generation's saved description (state directory), which names
+ * kind, name, file and line. 0: no rule (the floor, malformed). */
+enum {
+	RULE_NONE = 0,
+	RULE_DEFAULT = 1, /* `default: drop`, or its absence */
+	RULE_FORWARD = 2,
+	RULE_STRAY = 3,
+	RULE_ICMP = 4,
+	RULE_UNPARSED = 5,
+	RULE_MONITOR = 6, /* the policy as a whole only monitors */
+	RULE_FIRST = 16,  /* services, block and trusted entries follow, in file order */
+};
+
+/* The constants of a generation; `config` in the read-only data of bpf/shield.bpf.c. */
+struct generation_config {
+	__u32 generation; /* number; 0 offline */
+	__u8 offline;	  /* 1: explain, tests, guard: virtual clock, connection table instead of sockets */
+	__u8 monitor;	  /* 1: the whole policy only monitors */
+	__u8 default_pass; /* 1: `default: pass` */
+	__u8 forward;	  /* FORWARD_* */
+	__u8 forwarding;  /* 1: this host forwards (ip_forward or a bridge): the destination is looked at */
+	__u8 conntrack;	  /* 1: bpf_xdp_ct_lookup is there and this host forwards */
+	__u8 stray_pass;  /* 1: `stray: pass` (else: passes within BUDGET_STRAY) */
+	__u8 unparsed_pass; /* 1: what cannot be parsed passes */
+	__u8 have_v4;	  /* 0: no IPv4 prefix in any list */
+	__u8 have_v6;
+	__u8 have_v6_short; /* prefixes shorter than /32 */
+	__u8 have_v6_mask48;
+	__u8 have_v6_wide; /* prefixes longer than /64 */
+	__u8 have_to;	  /* some service has `to` */
+	__u8 have_egress_block;
+	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
+	__u16 v4_default; /* class of 0.0.0.0/0 */
+	__u16 v6_default; /* class of ::/0 */
+	__u32 v6_mask32_size; /* slots in v6_mask32, a power of two */
+	__u32 v6_mask48_size;
+	__u32 v6_lines64_size; /* lines, a power of two; V6_PROBES spare lines follow */
+	__u32 v6_lines128_size;
+	__u64 v6_seed;
+	__u64 v6_wide_lengths; /* length numbers of prefixes longer than /64 */
+	__u64 v6_deep_lengths; /* length numbers of prefixes longer than /48 (v6_mask48 narrows these) */
+	__u64 state_key[2];   /* secret, per boot: SipHash key of everything in pinned state */
+	__u8 v6_lengths[V6_LENGTHS]; /* length number -> length */
+	struct class_pair v4_pairs[V4_PAIRS];
+	struct rate budgets[BUDGET_COUNT];
+	__u64 event_interval_ns; /* one source is told once per reason in this time */
+	__u32 events_per_tick;	 /* per CPU, reason and jiffy at most */
+	__u32 unused;
+};
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * State: what outlives a policy. Pinned under <pin dir>/v<LAYOUT_VERSION>/ by map name, shared by all
+ * generations. A reload neither resets nor mixes it.
+ *
+ * map           type           entries        writer                      reader            when full
+ * control       array (data)   1              the steer program           root programs     -
+ * slots         array          SLOT_COUNT     controller                  everybody         -
+ * counters      percpu array   COUNTERS       programs                    metrics, status   -
+ * service_counters percpu arr. SERVICE_ROWS*4 programs                    metrics, status   -
+ * service_names array          SERVICE_ROWS   controller                  everybody         apply refuses
+ * fallthrough   percpu array   HOOK_COUNT     root programs               status            -
+ * interfaces    array          INTERFACES     controller, daemon          programs          row 0 serves the rest
+ * own_addresses hash           4096           controller, daemon          programs          the route lookup decides
+ * holds         hash           HOLDS_MAX      controller                  programs          refused with words
+ * hold_notes    hash           HOLDS_MAX      controller                  bans, lookup      refused with words
+ * hold_lengths  array (data)   1              controller                  programs          -
+ * flows         array of lines FLOW_LINES     egress program              shield            the oldest goes
+ * half_open     array of lines FLOW_LINES/4   shield                      shield            the oldest goes
+ * fragments     array of lines FLOW_LINES/16  shield                      shield            the oldest goes
+ * budgets       array          BUDGET_COUNT   shield                      shield            -
+ * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
+ * telling       percpu array   REASON_SLOTS   programs                    metrics           -
+ * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
+ */
+#ifndef BULWARK_STATE_H
+#define BULWARK_STATE_H
+
+#include "control.h"
+#include "reasons.h"
+
+#define ADDRESS_BYTES 16 /* addresses are 128 bits in network order, IPv4 as ::ffff:a.b.c.d */
+
+struct counter {
+	__u64 packets;
+	__u64 bytes; /* of the frames, from the Ethernet header on */
+};
+
+/* counters[(row * VERDICT_COUNT + verdict) * REASON_SLOTS + reason] */
+#define INTERFACE_ROWS 32 /* row 0: interfaces beyond the 31 that have a row of their own */
+#define COUNTERS (INTERFACE_ROWS * VERDICT_COUNT * REASON_SLOTS)
+#define COUNTER_INDEX(row, verdict, reason) (((row)*VERDICT_COUNT + (verdict)) * REASON_SLOTS + (reason))
+
+/* service_counters[row * VERDICT_COUNT + verdict]; service_names[row]. Row 0: packets of no service. A row keeps
+ * its name as long as a live or pending generation uses it, so counters never mix. */
+#define SERVICE_ROWS 2048
+struct service_name {
+	char name[64];	  /* NUL-terminated; empty: free */
+	__u32 generation; /* the last generation that used the row */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct service_name) == 72, "service_name is pinned");
+
+/* interfaces[ifindex % INTERFACES] */
+#define INTERFACES 4096
+struct interface_entry {
+	__u32 ifindex; /* whose entry this is; another ifindex uses row 0 */
+	__u16 row;
+	__u16 mtu;
+	__u32 flags;
+	__u32 unused;
+	char name[16];
+};
+_Static_assert(sizeof(struct interface_entry) == 32, "interface_entry is pinned");
+enum {
+	INTERFACE_GENERIC = 1u << 0, /* generic mode: a frame longer than the MTU holds several segments */
+	INTERFACE_FORWARDS = 1u << 1, /* enslaved to a bridge */
+};
+
+/* own_addresses: key __u8[16], value __u32 (1). This host's own unicast addresses. */
+#define OWN_ADDRESSES_MAX 4096
+
+/* holds: bans and allows, decided by one hash lookup per prefix length in use. Times are CLOCK_BOOTTIME ns. */
+#define HOLDS_MAX (1u << 20)
+struct hold_key {
+	__u32 length; /* of the 128-bit prefix: IPv4 /24 is 120 */
+	__u8 address[ADDRESS_BYTES];
+};
+_Static_assert(sizeof(struct hold_key) == 20, "hold_key is pinned");
+struct hold {
+	__u64 ban_until_ns;   /* 0: no ban */
+	__u64 allow_until_ns; /* 0: no exception */
+};
+struct hold_note { /* same key; what a person said about it. The packet path never reads this. */
+	__u64 ban_since_ns, allow_since_ns; /* CLOCK_BOOTTIME */
+	char ban_origin[32], ban_reason[96];
+	char allow_by[32], allow_reason[96];
+};
+_Static_assert(sizeof(struct hold_note) == 272, "hold_note is pinned");
+/* hold_lengths: how many holds have each prefix length, and the total (0: the packet path skips the look-up). */
+struct hold_lengths {
+	__u32 total;
+	__u32 kinds;	   /* how many lengths are in use, at most HOLD_KINDS */
+	__u32 length[32];  /* the lengths in use, longest first; 0 ends the list */
+	__u32 count[129];  /* holds of this length; the controller's own bookkeeping */
+	__u32 unused;
+};
+#define HOLD_KINDS 32
+
+/* Lines of eight slots; a slot is [fingerprint:32][expiry:30][mark:2], expiry in units of 2^28 ns (0.27 s) of the
+ * coarse monotonic clock. A slot whose expiry has passed is free; the victim is the earliest expiry. */
+struct slot_line {
+	__u64 slot[8];
+};
+_Static_assert(sizeof(struct slot_line) == 64, "one cache line");
+#define FLOW_LINES 16384u   /* 1 MiB, 131072 flows */
+#define HALF_OPEN_LINES 4096u
+#define FRAGMENT_LINES 1024u
+#define SAMPLE_LINES 4096u
+#define SLOT_EXPIRY_SHIFT 28
+
+/* telling[reason], per CPU: the budget of events and what was not told. */
+struct telling {
+	__u64 tick;	/* jiffies64 of the running budget */
+	__u32 told;	/* in this tick */
+	__u32 unused;
+	__u64 untold;	/* packets since the last event of this reason */
+	__u64 made;	/* events written to the ring */
+	__u64 sampled_out; /* packets that made no event of their own */
+	__u64 lost;	/* events that found the ring full; their packets count as untold */
+};
+_Static_assert(sizeof(struct telling) == 48, "telling is pinned");
+
+#define EVENTS_BYTES (1u << 20)
+
+/* One event in the ring buffer `events`. */
+enum event_kind {
+	EVENT_VERDICT = 1, /* a drop, a reply or a would-drop */
+};
+struct event {
+	__u64 time_ns;	 /* CLOCK_BOOTTIME */
+	__u64 packets;	 /* packets this event stands for, itself included */
+	__u32 generation;
+	__u32 ifindex;
+	__u8 source[ADDRESS_BYTES];
+	__u8 destination[ADDRESS_BYTES];
+	__u16 source_port, destination_port; /* host order; ICMP: type, code */
+	__u16 rule;
+	__u16 service; /* row; 0: none */
+	__u16 class;
+	__u16 vlan;    /* outermost VLAN id, 0: none */
+	__u16 length;  /* of the frame, capped */
+	__u8 kind;     /* enum event_kind */
+	__u8 verdict;
+	__u8 reason;
+	__u8 protocol;
+	__u8 tcp_flags;
+	__u8 hook;     /* enum hook */
+	__u8 list;     /* list number for blocked, else 255 */
+	__u8 unused[3];
+};
+_Static_assert(sizeof(struct event) == 80, "event is shared with the daemon");
+
+/* decision: what the offline program says of the last packet (global data, not pinned, offline only). */
+struct decision {
+	__u8 verdict;
+	__u8 reason;
+	__u8 would;	  /* reason of the first monitored rule that would have dropped it; 0: none */
+	__u8 list;	  /* as in struct event */
+	__u16 rule, would_rule;
+	__u16 service;	  /* index in the generation, 0: none */
+	__u16 class;
+	__u8 source[ADDRESS_BYTES];
+	__u8 destination[ADDRESS_BYTES];
+	__u16 source_port, destination_port;
+	__u8 protocol, tcp_flags, ipv6;
+	__u8 open_before; /* passed because its connection was open before the capture began */
+};
+_Static_assert(sizeof(struct decision) == 52, "decision is shared with userspace");
+
+/* Offline only: connections fed from a capture or from this host's sockets. Hash map `connections`, key below with
+ * the two ends in canonical order (smaller address:port first), value CONNECTION_*. */
+struct connection_key {
+	__u8 address[2][ADDRESS_BYTES];
+	__be16 port[2];
+};
+_Static_assert(sizeof(struct connection_key) == 36, "connection_key is shared with userspace");
+enum { CONNECTION_HALF_OPEN = 1, CONNECTION_OPEN = 2, CONNECTION_OPEN_BEFORE = 3, CONNECTION_CLOSED = 4 };
+#define CONNECTIONS_MAX (1u << 18)
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The lookup tables: address -> class (the set of lists that cover it), one lookup however many lists
+ * there are. Built by userspace/tables.c, immutable once live, read by bpf/lookup.h and userspace alike.
+ *
+ * IPv4: a bitmap of the 2^24 /24 networks with ranks (a succinct bitmap), so that a miss is one cache line
+ * of a 2.7 MiB table, and the entries are dense: memory follows the list, not the address space.
+ *
+ *   /24 number -> v4_line.present bit -> rank -> entry (u32):
+ *
+ *     kind 0  CLASS   the whole /24 has one class
+ *     kind 1  HOSTS   up to three host octets have class pair.on, the rest pair.off
+ *     kind 2  MASK    a 256-bit mask: set octets have class on, the rest off
+ *     kind 3  FULL    256 classes
+ *
+ * IPv6: longest match by hashing, over the prefix lengths that occur. Masks hashed by the first 16, 32 and 48
+ * bits say which lengths can match at all (false positives possible, false negatives not), then lines of
+ * full keys decide: exact, no fingerprints. A prefix carries the class of all lists that cover it, so only
+ * the longest match matters.
+ *
+ * Classes are u16 indices into the classes of the generation; class 0 is "in no list".
+ */
+#ifndef BULWARK_TABLES_H
+#define BULWARK_TABLES_H
+
+#define CLASS_NONE 0
+#define CLASS_LIMIT 65536
+
+/* ---- IPv4 ---- */
+
+#define V4_NETS (1u << 24)
+#define V4_LINE_NETS 384u
+#define V4_LINES ((V4_NETS + V4_LINE_NETS - 1) / V4_LINE_NETS) /* 43691 */
+
+struct v4_line {
+	__u64 present[6]; /* bit n % 64 of word n / 64: the n-th /24 of this line has an entry */
+	__u32 first;	  /* index of the entry of this line's first present /24 */
+	__u16 rank[6];	  /* present bits of this line before word i */
+};
+_Static_assert(sizeof(struct v4_line) == 64, "one cache line");
+
+#define V4_ENTRY_KIND(entry) ((entry) >> 30)
+#define V4_ENTRY_INDEX(entry) ((entry)&0x3fffffffu)
+#define V4_ENTRY(kind, index) (((__u32)(kind) << 30) | (__u32)(index))
+enum { V4_CLASS = 0, V4_HOSTS = 1, V4_MASK = 2, V4_FULL = 3 };
+/* V4_HOSTS: [kind:2][pair:6][octet:8][octet:8][octet:8]; an octet may stand twice when there are fewer than three */
+#define V4_HOSTS_ENTRY(pair, a, b, c)                                                                                  \
+	V4_ENTRY(V4_HOSTS, ((__u32)(pair) << 24) | ((__u32)(a) << 16) | ((__u32)(b) << 8) | (__u32)(c))
+#define V4_PAIRS 64
+
+struct class_pair {
+	__u16 off, on;
+};
+
+struct v4_mask {
+	__u64 on[4]; /* bit o % 64 of word o / 64: host octet o has class pair.on */
+	struct class_pair pair;
+	__u32 unused;
+};
+_Static_assert(sizeof(struct v4_mask) == 40, "v4_mask is shared with the kernel side");
+
+struct v4_full {
+	__u16 class[256];
+};
+
+/* No instruction of BPF counts bits (Knuth 4A, 7.1.3: the sideways addition). */
+static inline __attribute__((always_inline)) __u32 bits_set(__u64 word)
+{
+	word -= (word >> 1) & 0x5555555555555555ULL;
+	word = (word & 0x3333333333333333ULL) + ((word >> 2) & 0x3333333333333333ULL);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (word * 0x0101010101010101ULL) >> 56;
+}
+
+/* net: address >> 8 in host order. The line it is in; within says which net of the line. */
+static inline __attribute__((always_inline)) __u32 v4_line_of(__u32 net, __u32 *within)
+{
+	__u32 line = net / V4_LINE_NETS;
+
+	*within = net - line * V4_LINE_NETS;
+	return line;
+}
+
+/* Whether the net has an entry, and its index. */
+static inline __attribute__((always_inline)) int v4_entry_of(const struct v4_line *line, __u32 within, __u32 *index)
+{
+	__u32 word = within / 64;
+	__u64 present, bit = 1ULL << (within % 64);
+
+	if (word > 5)
+		return 0;
+	present = line->present[word];
+	if (!(present & bit))
+		return 0;
+	*index = line->first + line->rank[word] + bits_set(present & (bit - 1));
+	return 1;
+}
+
+static inline __attribute__((always_inline)) int v4_hosts_hit(__u32 entry, __u32 octet)
+{
+	return (entry & 0xff) == octet || ((entry >> 8) & 0xff) == octet || ((entry >> 16) & 0xff) == octet;
+}
+
+/* ---- IPv6 ---- */
+
+/* Lengths in use are numbered from the longest to the shortest, so the lowest set bit of a mask of length
+ * numbers is the longest match still possible. At most 64 lengths: with more, the builder expands the odd
+ * ones by a bit. A ::/0 is not in the tables, it is the class generation_config.v6_default. */
+#define V6_LENGTHS 64
+
+#define V6_SHORT_MASKS 65536u /* index: first 16 bits; lengths up to 31 */
+
+struct v6_line64 { /* prefixes of length 1..64 */
+	__u64 key[5];
+	__u16 class[5];
+	__u8 length[5]; /* 0: free */
+	__u8 more;	/* not 0: this line overflowed, its keys go on in the next line */
+	__u8 unused[8];
+};
+_Static_assert(sizeof(struct v6_line64) == 64, "one cache line");
+
+struct v6_line128 { /* prefixes of length 65..128 */
+	__u64 high[3], low[3];
+	__u16 class[3];
+	__u8 length[3];
+	__u8 more;
+	__u8 unused[6];
+};
+_Static_assert(sizeof(struct v6_line128) == 64, "one cache line");
+
+#define V6_PROBES 4 /* lines looked at for one key at most; the builder enlarges the table otherwise */
+
+/* Mixes a masked key with its length under the generation's seed (the finalizer of MurmurHash3, public domain).
+ * The tables are immutable and probing is bounded, so a flood gains nothing from collisions; the seed keeps a
+ * hostile feed from making the builder fail. high and low in host order, masked to length. */
+static inline __attribute__((always_inline)) __u32 v6_hash(__u64 high, __u64 low, __u32 length, __u64 seed)
+{
+	__u64 h = high ^ seed;
+
+	h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
+	h ^= low + length;
+	h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
+	return h ^ (h >> 32);
+}
+
+/* The mask of the first length bits of a 64-bit word; length 0 gives 0, 64 and above give all ones. */
+static inline __attribute__((always_inline)) __u64 prefix_mask64(__u32 length)
+{
+	if (!length)
+		return 0;
+	if (length >= 64)
+		return ~0ULL;
+	return ~0ULL << (64 - length);
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What this host is: asked of the kernel (netlink, procfs), never assumed. */
+#ifndef BULWARK_HOST_H
+#define BULWARK_HOST_H
+
+#include "policy.h"
+
+struct host_address {
+	struct prefix address; /* a single address */
+	struct prefix on_link; /* its subnet */
+	unsigned ifindex;
+};
+
+struct host_link {
+	unsigned ifindex;
+	char name[16];
+	char driver[32]; /* "" unknown */
+	char kind[16];	 /* veth, bridge, vlan, bond, ... or "" */
+	unsigned mtu;
+	unsigned master; /* ifindex or 0 */
+	bool up, loopback, default_route, bridge_port;
+	unsigned lower; /* device below a VLAN or bond slave's parent, ifindex or 0 */
+};
+
+struct host_peer { /* one end of an open TCP connection of this host */
+	__u8 local[16], remote[16];
+	__u16 local_port, remote_port; /* host order */
+	bool outbound;		       /* no listener here on the local port */
+};
+
+struct host {
+	struct host_address *addresses;
+	size_t address_count;
+	struct host_link *links;
+	size_t link_count;
+	struct prefix *gateways;
+	size_t gateway_count;
+	struct prefix *resolvers; /* resolv.conf, and systemd-resolved's upstream file */
+	size_t resolver_count;
+	struct host_peer *peers; /* ESTABLISHED connections that are not loopback */
+	size_t peer_count;
+	struct host_peer operator; /* the SSH connection this process runs under */
+	bool has_operator;
+	bool forwards; /* ip_forward or v6 forwarding on any interface, or a bridge with ports */
+};
+
+/* 0 or -errno; what could not be read is said in report as a warning and left empty. */
+int host_read(struct host *host, struct report *report);
+void host_free(struct host *host);
+
+#endif

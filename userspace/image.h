@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * An image: a policy compiled into what the kernel holds, in memory, before anything is loaded. Pure: made from a checked
+ * policy, its feeds and what the host is. (compile.c)
+ */
+#ifndef BULWARK_IMAGE_H
+#define BULWARK_IMAGE_H
+
+#include "../include/generation.h"
+#include "host.h"
+#include "tables.h"
+
+enum rule_kind { RULE_KIND_NONE, RULE_KIND_DEFAULT, RULE_KIND_SERVICE, RULE_KIND_BLOCK, RULE_KIND_TRUSTED, RULE_KIND_WORD };
+
+struct rule {
+	enum rule_kind kind;
+	char *name;  /* service or list name, or the word ("stray") */
+	char *place; /* "api.yaml:31" or NULL where the policy is silent */
+};
+
+struct image_list { /* for show, events, metrics */
+	char *name;
+	char *feed; /* or NULL */
+	size_t v4, v6;	/* prefixes after cutting */
+	size_t cut;
+	__u64 feed_mtime; /* seconds since the epoch, 0 without a feed */
+};
+
+struct image {
+	struct generation_config config; /* config.generation, conntrack, have_syncookie_helpers, state_key: set by the loader */
+	struct class_entry *classes;
+	size_t class_count;
+	struct service_entry *services;/* kernel form, [0] unused; rows are given by the loader */
+	char **service_names;	   /* parallel */
+	size_t service_count;	   /* including [0] */
+	__u16 *port_services;	   /* PORTS_COUNT */
+	struct tables tables;
+	struct rule *rules; /* index = rule number */
+	size_t rule_count;
+	struct image_list *lists;
+	size_t list_count;
+	struct cuts cuts;
+	__u8 policy_hash[32]; /* over the canonical text and the content of every feed */
+};
+
+/* host may be NULL (check on another machine): nothing host-specific is cut. 0 or -errno with words in report. */
+int image_compile(const struct policy *policy, const struct host *host, struct image *image, struct report *report);
+void image_free(struct image *image);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The only door to the kernel's BPF side: kernel.c (an instance and its pins), kernel_load.c (generations),
+ * kernel_state.c (bans, counters). Nothing else in userspace/ includes libbpf. Functions return 0 or -errno; what
+ * went wrong is in kernel_words() of the calling thread, one line: what failed, on what, why, what to do.
+ */
+#ifndef BULWARK_KERNEL_H
+#define BULWARK_KERNEL_H
+
+#include "../include/control.h"
+#include "../include/state.h"
+#include "image.h"
+
+/* Where an instance lives. */
+struct places {
+	char pin_dir[256];   /* BULWARK_PIN_DIR, default /sys/fs/bpf/bulwark; the layout version is appended inside */
+	char state_dir[256]; /* BULWARK_STATE_DIR, default /var/lib/bulwark */
+};
+
+struct instance; /* opaque: pinned maps and root programs of one pin directory, and the lock */
+
+enum open_how {
+	OPEN_READ = 0,	      /* -ENOENT when nothing is there */
+	OPEN_WRITE = 1 << 0,  /* takes the lock (flock on the state directory), waits at most 30 s, says who holds it */
+	OPEN_CREATE = 1 << 1, /* makes what is missing: bpffs mount, pins, root programs, per-boot secret */
+	OPEN_EPHEMERAL = 1 << 2, /* allows a bpffs that PID 1 does not see */
+};
+int instance_open(const struct places *places, unsigned how, struct instance **instance);
+void instance_close(struct instance *instance);
+const char *kernel_words(void);
+void kernel_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* sets the words */
+
+/* Refuses kernels that lack what is needed, naming it. */
+int kernel_supported(void);
+
+/* ---- generations (kernel_load.c) ---- */
+
+/* A generation in memory of the kernel, not in any slot yet: two programs and the maps they hold. */
+struct generation; /* opaque */
+/* number: 0 for offline. Offline ones have private state and take nothing from the instance (which may be NULL). tables of
+ * `twin` are shared instead of filled again (the guard's offline twin of the candidate), or NULL. */
+int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline,
+		    struct generation *twin, struct generation **generation);
+void generation_free(struct generation *generation); /* closes; what sits in a slot stays alive there */
+/* instruction and size figures for check --json and the verifier table */
+struct program_figures { char name[32]; unsigned instructions, jited_bytes, verified_instructions; };
+int generation_figures(const struct generation *generation, struct program_figures figures[2]);
+
+/* Puts it into a free slot (neither active nor fallback) and switches with one store. timeout_ms 0: for good, else the
+ * kernel goes back at the deadline. */
+int generation_switch(struct instance *instance, struct generation *generation, const struct slot_info *info,
+		      __u64 timeout_ms);
+
+/* The control word and slots, evaluated. */
+struct control_state {
+	__u32 active, fallback; /* slots; SLOT_NONE, SLOT_PAUSED are possible */
+	__u64 remaining_ms;	/* of a pending confirm or of a pause; 0: none */
+	bool reverted;		/* a deadline had passed and was made good now */
+	struct slot_info slots[SLOT_COUNT];
+	bool slot_holds[HOOK_COUNT][SLOT_COUNT]; /* a program is really there */
+};
+int control_read(struct instance *instance, struct control_state *state);
+int control_confirm(struct instance *instance);	  /* -ENOENT: nothing pending */
+int control_fall_back(struct instance *instance); /* -ENOENT: nothing pending */
+int control_pause(struct instance *instance, __u64 timeout_ms); /* -EBUSY while a confirm is pending */
+int control_resume(struct instance *instance);
+
+/* Offline judgement of one frame by the real program at a virtual time. */
+int generation_judge(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
+		     struct decision *decision);
+/* Offline: the frame leaves this host (runs the egress program, so that answers are known). */
+int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns);
+/* Offline: puts a connection into the table. state: CONNECTION_*. */
+int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state);
+/* Offline: this host's own addresses; none: every destination is. */
+int generation_own(struct generation *generation, const struct prefix *addresses, size_t count);
+
+/* ---- interfaces ---- */
+
+struct attachment {
+	unsigned ifindex;
+	char name[16];
+	bool xdp, native, egress;	/* ours, live */
+	bool egress_is_tcx;
+	__u32 other_xdp_id;		/* another program sits there; 0: none */
+	char other_xdp_name[32];
+	char why_generic[128];		/* "" when native */
+	char trouble[128];		/* link is defunct, pin is missing, ... or "" */
+};
+/* mode as in struct policy. Never displaces another program (-EBUSY with its name and id). Idempotent. */
+int interface_attach(struct instance *instance, const struct host_link *link, int mode, struct attachment *attachment);
+int interface_detach(struct instance *instance, const char *name);
+/* What is attached by us now: every pin, and whether it is live. Owned by the caller (free). */
+int interfaces_attached(struct instance *instance, struct attachment **attachments, size_t *count);
+/* Writes rows, mtu and own addresses of this host into the state. */
+int instance_know_host(struct instance *instance, const struct host *host);
+/* Detaches everything, removes every pin and the pin directory; our bpffs mount too if we made it. */
+int instance_down(struct instance *instance);
+
+/* ---- state (kernel_state.c) ---- */
+
+struct counter_row { char interface[16]; unsigned verdict, reason; struct counter counter; };
+int counters_read(struct instance *instance, struct counter_row **rows, size_t *count); /* non-zero ones, summed over CPUs */
+struct service_row { char name[64]; unsigned verdict; struct counter counter; };
+int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
+int fallthrough_read(struct instance *instance, __u64 packets[HOOK_COUNT]);
+struct telling_row { unsigned reason; struct telling telling; };
+int telling_read(struct instance *instance, struct telling_row **rows, size_t *count);
+
+struct hold_row { struct prefix prefix; struct hold hold; struct hold_note note; };
+int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin, const char *reason);
+int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by, const char *reason);
+int hold_unban(struct instance *instance, const struct prefix *prefix);		/* -ENOENT */
+int hold_unban_origin(struct instance *instance, const char *origin, size_t *lifted);
+int hold_disallow(struct instance *instance, const struct prefix *prefix);	/* -ENOENT */
+int holds_read(struct instance *instance, struct hold_row **rows, size_t *count); /* unexpired, sorted; drops expired ones when the lock is held */
+__u64 boottime_ns(void);
+
+/* Drains the event ring without blocking or waits on its fd. */
+struct event_ring;
+int event_ring_open(struct instance *instance, void (*tell)(void *arg, const struct event *event), void *arg,
+		    struct event_ring **ring);
+int event_ring_fd(struct event_ring *ring);
+int event_ring_drain(struct event_ring *ring); /* number of events or -errno */
+void event_ring_close(struct event_ring *ring);
+
+/* The class and the tables of the live generation, for lookup: what lists cover an address. */
+int live_class(struct instance *instance, const struct prefix *address, struct class_entry *class);
+
+#endif

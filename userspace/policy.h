@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A policy as written: the result of parsing, before feeds are read. Everything is owned by the policy and freed
+ * with policy_free(). Addresses are 128 bits in network order, IPv4 as ::ffff:a.b.c.d with length + 96.
+ *
+ *   policy_parse()   text -> struct policy      strict YAML, all errors at once            (parse.c)
+ *   policy_check()   names, overlaps, meaning   everything that needs no host and no feed  (check.c)
+ *   policy_print()   struct policy -> text      print -> parse -> print is a fixed point   (print.c)
+ */
+#ifndef BULWARK_POLICY_H
+#define BULWARK_POLICY_H
+
+#include <linux/types.h>
+
+#include "report.h"
+
+struct prefix {
+	__u8 address[16]; /* network order, host bits zero */
+	__u8 length;	  /* 0..128; an IPv4 /24 is 120 */
+};
+
+static inline bool prefix_is_v4(const struct prefix *prefix)
+{
+	static const __u8 mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+	return prefix->length >= 96 && !__builtin_memcmp(prefix->address, mapped, 12);
+}
+
+enum feed_format {
+	FEED_AUTO,
+	FEED_PLAIN,    /* an address or prefix a line; # and ; comments; a second column is ignored (netset, ipsum, Spamhaus DROP) */
+	FEED_NDJSON,   /* Spamhaus JSON lines: {"cidr": ...} */
+	FEED_IPSET,    /* ipset save */
+	FEED_NFT_JSON, /* nft -j list set */
+};
+
+struct list {
+	char *name; /* an anonymous list (addresses written in `to:`) is named "SERVICE.to" */
+	struct place at;
+	struct prefix *prefixes; /* of `addresses` */
+	size_t prefix_count;
+	char *feed; /* path as resolved against the policy file's directory, or NULL */
+	struct place feed_at;
+	enum feed_format format;
+	__u64 refresh_s;	/* 0: not given */
+	unsigned max_shrink;	/* percent, default 50 */
+	__u64 max_age_s;	/* 0: any age */
+	bool keep_bogons;
+	char *owner, *why, *until; /* or NULL */
+};
+
+enum direction { DIRECTION_IN = 1, DIRECTION_OUT = 2, DIRECTION_BOTH = 3 };
+
+struct list_use { /* an entry of trusted, block, never-ban, health-checks, proxies, allow, to */
+	unsigned list; /* index in policy.lists */
+	struct place at;
+	enum direction direction; /* block only */
+	bool monitor;		  /* block only */
+	char *until, *owner, *why;
+};
+
+struct list_uses {
+	struct list_use *items;
+	size_t count;
+};
+
+struct port_range {
+	__u8 protocol;	   /* IPPROTO_*; ports count for TCP, UDP and SCTP */
+	bool has_ports;	   /* false: ip/NAME or ip/N */
+	__u16 first, last; /* 1..65535 */
+	struct place at;
+};
+
+struct service {
+	char *name;
+	struct place at;
+	struct port_range *ports;
+	size_t port_count;
+	struct list_uses allow; /* empty and !has_allow: everybody */
+	bool has_allow;
+	struct list_uses to;
+	bool has_to;
+	__u8 ttl; /* 0: any */
+	__u32 tag;
+	bool has_tag;
+	bool monitor;
+	char *owner, *why, *until;
+};
+
+struct policy_rate { /* written 100/s; count per period */
+	__u64 count;
+	__u64 period_ns;
+	struct place at;
+	bool given;
+};
+
+enum stray { STRAY_RESET, STRAY_DROP, STRAY_PASS };
+enum expectation { EXPECT_PASS, EXPECT_DROP, EXPECT_REPLY };
+
+struct policy_test {
+	char *packet; /* packet text, see packet_text.h */
+	struct place at;
+	enum expectation expect;
+	char *reason;  /* stable name, or NULL */
+	char *service; /* name, or NULL */
+};
+
+struct policy {
+	char **files; /* file names, [0] the one given; places borrow from here */
+	size_t file_count;
+	char *directory; /* of files[0] */
+
+	char **interfaces; /* as written; "auto" stands */
+	struct place *interface_at;
+	size_t interface_count;
+	enum { MODE_AUTO, MODE_NATIVE, MODE_GENERIC } mode;
+	bool default_pass;
+	struct place default_at;
+
+	struct list *lists;
+	size_t list_count;
+	struct list_uses trusted, block, never_ban, health_checks, proxies;
+	struct service *services; /* in file order */
+	size_t service_count;
+
+	struct policy_rate icmp_echo;
+	struct place icmp_at;
+	enum stray stray;
+	struct policy_rate stray_rate;
+	struct place stray_at;
+	enum { FORWARD_AS_PASS, FORWARD_AS_SERVICES, FORWARD_AS_DROP } forward;
+	struct place forward_at;
+	bool unparsed_pass; /* unparsed: pass | drop (default) */
+	struct place unparsed_at;
+	bool monitor; /* the whole policy */
+	struct place monitor_at;
+	enum { ON_FAILURE_OPEN, ON_FAILURE_CLOSED } on_failure;
+	struct policy_rate event_sample; /* events: { sample: 1/s per source and reason } */
+	char *metrics_listen;		 /* or NULL */
+
+	struct policy_test *tests;
+	size_t test_count;
+};
+
+/*
+ * Parses one policy text. name is what messages call it; directory resolves includes and feeds (borrowed).
+ * Always returns a policy (possibly partial) or NULL when out of memory; report->errors says whether it may be used.
+ */
+struct policy *policy_parse(const char *text, size_t length, const char *name, const char *directory,
+			    struct report *report);
+/* Reads a file (at most 16 MiB, regular) and parses it; path "-" is standard input. */
+struct policy *policy_read(const char *path, struct report *report);
+void policy_check(const struct policy *policy, struct report *report);
+/* Canonical text, includes resolved; feeds as absolute paths, never their content. Owned by the caller; NULL without memory. */
+char *policy_print(const struct policy *policy);
+void policy_free(struct policy *policy);
+
+/* Text of addresses and prefixes. parse: 0, or -EINVAL (not an address), -ERANGE (length), -EDOM (host bits set; the
+ * prefix is then filled with them cleared, for the message). */
+int prefix_parse(const char *text, struct prefix *prefix);
+/* "192.0.2.0/24", "2001:db8::1" (no length where it is a single address). buffer holds at least PREFIX_TEXT bytes. */
+#define PREFIX_TEXT 64
+const char *prefix_text(const struct prefix *prefix, char *buffer);
+
+#endif

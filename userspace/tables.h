@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Builds the lookup tables of include/tables.h from the prefixes of all lists. Pure. */
+#ifndef BULWARK_USERSPACE_TABLES_H
+#define BULWARK_USERSPACE_TABLES_H
+
+#include <linux/types.h>
+
+#include "../include/tables.h"
+#include "feed.h"
+
+struct tables {
+	/* class -> set of lists, [0] is 0; class_count at most CLASS_LIMIT */
+	__u64 *class_lists;
+	size_t class_count;
+
+	struct v4_line *v4_lines; /* V4_LINES, or NULL when there is no IPv4 prefix */
+	__u32 *v4_entries;
+	size_t v4_entry_count;
+	struct v4_mask *v4_masks;
+	size_t v4_mask_count;
+	struct v4_full *v4_full;
+	size_t v4_full_count;
+	struct class_pair v4_pairs[V4_PAIRS];
+	__u16 v4_default, v6_default; /* class of /0 */
+
+	__u8 v6_lengths[V6_LENGTHS];
+	unsigned v6_length_count;
+	__u64 *v6_short;  /* V6_SHORT_MASKS, or NULL when no prefix is shorter than /32 */
+	__u64 *v6_mask32; /* v6_mask32_size slots: index v6_hash(high masked to /32, 0, 32, seed) & (size - 1) */
+	__u32 v6_mask32_size;
+	__u64 *v6_mask48; /* likewise with 48; only bits of lengths > 48 */
+	__u32 v6_mask48_size;
+	struct v6_line64 *v6_lines64; /* v6_lines64_size + V6_PROBES lines: index v6_hash(...) & (size - 1), then the next ones */
+	__u32 v6_lines64_size;
+	struct v6_line128 *v6_lines128;
+	__u32 v6_lines128_size;
+	__u64 v6_seed;
+	__u64 v6_wide_lengths, v6_deep_lengths;
+};
+
+/* Sorts prefixes in place. seed: random. 0, -ENOMEM, or -E2BIG: more than CLASS_LIMIT distinct sets of lists. */
+int tables_build(struct prefixes *prefixes, __u64 seed, struct tables *tables);
+void tables_free(struct tables *tables);
+/* Memory of all tables in bytes, by family. */
+size_t tables_bytes(const struct tables *tables, int family);
+/* The class of an address: the same steps as bpf/lookup.h. For lookup, tests and the guard. */
+__u16 tables_class(const struct tables *tables, const __u8 address[16]);
+
+#endif
