@@ -1,30 +1,71 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# make            build/bulwark and build/bulwarkd
-# make check      installs what is missing, builds, runs the tests
-# make run        installs what is missing, builds, shows the shield at work in a lab of network namespaces
+#   make            builds build/bulwark and build/bulwarkd
+#   make check      installs what is missing, builds, runs every test that this machine can run
+#   make run        installs what is missing, builds, shows the shield at work in a lab of network namespaces;
+#                   with IFACE=eth0 POLICY=FILE on a real interface, in monitor mode until told otherwise
+#   make check-vm   the functional tests on stock kernels in virtual machines (KERNELS=DIR: on kernels of yours)
+#   make bench      the numbers of the README, as ratios to baseline programs in the same run
+#   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
+#   also: dependencies, tidy, format-check, clean
 
 BUILD   ?= build
+PREFIX  ?= /usr/local
 CC      ?= cc
 CLANG   ?= clang
-BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
-PKGS    := libbpf libfyaml jansson libnl-3.0 libnl-route-3.0 smartcols libpcap
+# On some distributions `bpftool` is a wrapper that only works with the running kernel's tools installed.
+BPFTOOL ?= $(or $(shell for b in bpftool /usr/sbin/bpftool /usr/local/sbin/bpftool /usr/lib/linux-tools*/*/bpftool \
+		/usr/lib/linux-tools-*/bpftool; do $$b version >/dev/null 2>&1 && echo $$b && break; done),bpftool)
+
+# Asked when first used, not when this file is read: `make check` on a bare machine installs pkg-config first.
+PKGS       := libbpf libfyaml jansson libnl-3.0 libnl-route-3.0 smartcols libpcap libxxhash
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) || echo -DMISSING))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 CFLAGS  ?= -O2 -g
-override CFLAGS += -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -MMD -MP -I$(BUILD) -Iinclude $(shell pkg-config --cflags $(PKGS))
-LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lxxhash
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -fno-strict-aliasing -I$(BUILD) -Iinclude -MMD -MP
+WARNINGS := -Wall -Wextra -Werror
+USER_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -MMD -MP -I$(BUILD) -Iinclude -Iuserspace $(PKG_CFLAGS)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 $(WARNINGS) -fno-strict-aliasing -I$(BUILD) -Iinclude -MMD -MP
 
 PROGRAMS := bulwark bulwarkd
-MAINS    := $(addprefix userspace/,$(addsuffix .c,$(PROGRAMS)))
+MAINS    := $(PROGRAMS:%=userspace/%.c)
 LIBRARY  := $(patsubst userspace/%.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(wildcard userspace/*.c)))
-BPF      := root shield
-SKELS    := $(BPF:%=$(BUILD)/%.skel.h)
+SKELS    := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
+MANUALS  := $(patsubst userspace/%.scd,$(BUILD)/man/%,$(wildcard userspace/*.scd))
+UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+# Everything run-tests runs, in this order: the quick ones first.
+TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/evaluator/run tests/cli/run) \
+	    $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
 
-all: $(addprefix $(BUILD)/,$(PROGRAMS))
+all: $(PROGRAMS:%=$(BUILD)/%)
 
-$(BUILD)/:
-	mkdir -p $@
+check: dependencies
+	$(MAKE) all tests
+	scripts/run-tests --build $(BUILD) $(TESTS)
 
-$(BUILD)/vmlinux.h: | $(BUILD)/
+check-vm: dependencies-vm
+	$(MAKE) all
+	scripts/vm/matrix --build $(BUILD) $(if $(KERNELS),--kernels $(KERNELS))
+
+run: dependencies-run
+	$(MAKE) all
+	BUILD=$(BUILD) IFACE='$(IFACE)' POLICY='$(POLICY)' scripts/demo
+
+sanitize:
+	$(MAKE) BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
+	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
+
+tests: $(UNITS)
+
+dependencies dependencies-vm dependencies-run:
+	scripts/dependencies build test $(patsubst dependencies-%,%,$(filter-out dependencies,$@))
+
+# ---- the kernel's side
+
+$(BUILD)/vmlinux.h:
+	@mkdir -p $(@D)
+	@[ -r /sys/kernel/btf/vmlinux ] || { echo "$@: this kernel has no /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF," \
+		"or /sys is not mounted): build on a kernel that has it, the programs themselves are portable" >&2; exit 1; }
 	$(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@.tmp && mv $@.tmp $@
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c $(BUILD)/vmlinux.h
@@ -33,18 +74,33 @@ $(BUILD)/%.bpf.o: bpf/%.bpf.c $(BUILD)/vmlinux.h
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
 
-$(BUILD)/%.o: userspace/%.c $(SKELS) | $(BUILD)/
-	$(CC) $(CFLAGS) -c $< -o $@
+# ---- the user's side
+
+$(BUILD)/%.o: userspace/%.c | $(SKELS)
+	@$(if $(findstring MISSING,$(PKG_CFLAGS)),echo "packages are missing: run 'make dependencies'" >&2; exit 1,:)
+	$(CC) $(USER_CFLAGS) -c $< -o $@
 
 $(BUILD)/libbulwark.a: $(LIBRARY)
 	rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/%: $(BUILD)/%.o $(BUILD)/libbulwark.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libbulwark.a
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
+
+# ---- the rest
+
+tidy: $(SKELS)
+	clang-tidy --quiet $(wildcard userspace/*.c) -- $(filter-out -MMD -MP,$(USER_CFLAGS))
+
+format-check:
+	clang-format --dry-run --Werror $(wildcard include/*.h bpf/*.[ch] userspace/*.[ch] tests/*/*.[ch])
 
 clean:
 	rm -rf $(BUILD)
 
--include $(wildcard $(BUILD)/*.d)
-.PHONY: all clean
+-include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk)
+.PHONY: all check check-vm run sanitize tests dependencies dependencies-vm dependencies-run tidy format-check clean
 .SECONDARY:
