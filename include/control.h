@@ -54,13 +54,18 @@ struct steer_request {
 	__u32 operation;    /* in: enum steer_operation */
 	__u32 slot;	    /* in: for STEER_SWITCH */
 	__u64 timeout_ms;   /* in: for STEER_SWITCH; 0: for good */
-	__u64 expected;	    /* in: the word the caller decided on; the switch is refused (-EAGAIN) if another is there */
+	__u64 expected;	    /* in: the word the caller decided on; a switch is refused (-EAGAIN) if another is there.
+			     * out: the word that was found, before it was evaluated */
 	__u64 word;	    /* out: the word now in force */
 	__u64 remaining_ms; /* out: until the deadline; 0 when none */
 	__s32 result;	    /* out: 0 or -errno */
 	__u32 reverted;	    /* out: 1 when this call found that a deadline had passed */
 };
 _Static_assert(sizeof(struct steer_request) == 48, "steer_request is shared with the kernel side");
+
+/* While the shield is paused the egress root still runs the generation's egress program, so that what this host asks
+ * for stays known when the pause ends. It says so in skb->cb[0]: nothing may be dropped then. */
+#define EGRESS_CB_PAUSED 1u
 
 /* What sits in a slot. Array map `slots`, index = slot. Written by the controller before the switch, read by
  * everybody who wants to say which policy is live. */

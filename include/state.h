@@ -10,6 +10,7 @@
  * service_counters percpu arr. SERVICE_ROWS*4 programs                    metrics, status   -
  * service_names array          SERVICE_ROWS   controller                  everybody         apply refuses
  * fallthrough   percpu array   HOOK_COUNT     root programs               status            -
+ * origin        array          1              controller, once            controller        -
  * interfaces    array          INTERFACES     controller, daemon          programs          row 0 serves the rest
  * own_addresses hash           4096           controller, daemon          programs          the route lookup decides
  * holds         hash           HOLDS_MAX      controller                  programs          refused with words
@@ -65,6 +66,8 @@ _Static_assert(sizeof(struct interface_entry) == 32, "interface_entry is pinned"
 enum {
 	INTERFACE_GENERIC = 1u << 0, /* generic mode: a frame longer than the MTU holds several segments */
 	INTERFACE_FORWARDS = 1u << 1, /* enslaved to a bridge */
+	INTERFACE_CLSACT = 1u << 2, /* no tcx here: egress is a clsact filter of ours */
+	INTERFACE_QDISC = 1u << 3, /* and the clsact qdisc was made by us: `down` removes it */
 };
 
 /* own_addresses: key __u8[16], value __u32 (1). This host's own unicast addresses. */
@@ -122,6 +125,26 @@ struct telling {
 _Static_assert(sizeof(struct telling) == 48, "telling is pinned");
 
 #define EVENTS_BYTES (1u << 20)
+
+/* budgets[enum budget]: a GCRA cell (theoretical arrival time), alone on its cache line. */
+struct budget_cell {
+	__u64 tat_ns; /* coarse monotonic clock */
+	__u64 unused[7];
+};
+_Static_assert(sizeof(struct budget_cell) == 64, "one cache line");
+
+/* origin[0]: where and how this instance was made. Written once, before its pins appear. */
+struct origin {
+	__u64 state_key[2]; /* secret, per boot; SipHash key of everything in pinned state */
+	__u64 netns;	    /* inode of the network namespace whose interfaces it protects */
+	__u32 flags;	    /* ORIGIN_* */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct origin) == 32, "origin is pinned");
+enum {
+	ORIGIN_MOUNTED_BPFFS = 1u << 0, /* the bpffs was not there and we mounted it: `down` unmounts it */
+	ORIGIN_EPHEMERAL = 1u << 1,	/* its bpffs is not one that PID 1 sees: protection ends with that namespace */
+};
 
 /* One event in the ring buffer `events`. */
 enum event_kind {
