@@ -107,6 +107,7 @@ struct policy_test {
 
 struct policy {
 	char **files; /* file names, [0] the one given; places borrow from here */
+	struct policy_source **sources; /* parallel: their texts, for messages */
 	size_t file_count;
 	char *directory; /* of files[0] */
 
@@ -137,6 +138,8 @@ struct policy {
 	enum { ON_FAILURE_OPEN, ON_FAILURE_CLOSED } on_failure;
 	struct policy_rate event_sample; /* events: { sample: 1/s per source and reason } */
 	char *metrics_listen;		 /* or NULL */
+	__u32 tag_mask;			 /* the mark bits that are ours; 0: not given */
+	struct place tag_mask_at;
 
 	struct policy_test *tests;
 	size_t test_count;
@@ -154,9 +157,13 @@ void policy_check(const struct policy *policy, struct report *report);
 /* Canonical text, includes resolved; feeds as absolute paths, never their content. Owned by the caller; NULL without memory. */
 char *policy_print(const struct policy *policy);
 void policy_free(struct policy *policy);
+/* A finding at a place of this policy, with the source line it stands in; at may be NULL. (policy.c) */
+void policy_say(const struct policy *policy, struct report *report, enum severity severity, const struct place *at,
+		const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* Text of addresses and prefixes. parse: 0, or -EINVAL (not an address), -ERANGE (length), -EDOM (host bits set; the
- * prefix is then filled with them cleared, for the message). */
+ * prefix is then filled with them cleared, for the message), -EAFNOSUPPORT (an IPv4 address in IPv6 clothes, ::ffff:1.2.3.4:
+ * which of the two families is meant would be a guess). */
 int prefix_parse(const char *text, struct prefix *prefix);
 /* "192.0.2.0/24", "2001:db8::1" (no length where it is a single address). buffer holds at least PREFIX_TEXT bytes. */
 #define PREFIX_TEXT 64
