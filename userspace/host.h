@@ -19,7 +19,8 @@ struct host_link {
 	unsigned mtu;
 	unsigned master; /* ifindex or 0 */
 	bool up, loopback, default_route, bridge_port;
-	unsigned lower; /* device below a VLAN or bond slave's parent, ifindex or 0 */
+	unsigned lower; /* the device below a VLAN, macvlan, ..., ifindex or 0; the devices below a bond have it as
+			   master */
 };
 
 struct host_peer { /* one end of an open TCP connection of this host */
@@ -47,5 +48,17 @@ struct host {
 /* 0 or -errno; what could not be read is said in report as a warning and left empty. */
 int host_read(struct host *host, struct report *report);
 void host_free(struct host *host);
+
+const struct host_link *host_link_by_name(const struct host *host, const char *name);
+const struct host_link *host_link_by_index(const struct host *host, unsigned ifindex);
+
+/*
+ * The devices that a policy's `interfaces` mean, each once: "auto" is those that carry the default routes, VLANs and
+ * bonds become the devices below them. Pointers into host; the array is the caller's (free). A name that this host does
+ * not have, loopback, and an `auto` without a default route are errors in report (at[i] says where it is written; at
+ * may be NULL), the rest is still resolved. 0 or -ENOMEM.
+ */
+int host_interfaces(const struct host *host, char *const *names, const struct place *at, size_t name_count,
+		    const struct host_link ***links, size_t *link_count, struct report *report);
 
 #endif

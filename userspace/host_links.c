@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Links, addresses and routes of this host, asked of rtnetlink. */
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "host_parts.h"
+
+/* Where rows are appended; capacities are only needed while reading. */
+struct reading {
+	struct host *host;
+	size_t link_capacity, address_capacity;
+};
+
+/* The peer of a veth is in IFLA_LINK too, but it is not below. */
+static bool kind_has_lower(const char *kind)
+{
+	static const char *const kinds[] = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strcmp(kind, kinds[i]))
+			return true;
+	return false;
+}
+
+static int on_link(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *info = nlmsg_data(message);
+	struct nlattr *attributes[IFLA_MAX + 1] = {}, *kind;
+	struct reading *reading = arg;
+	struct host_link *link;
+	int error;
+
+	if (message->nlmsg_type != RTM_NEWLINK ||
+	    nlmsg_parse((struct nlmsghdr *)message, sizeof(*info), attributes, IFLA_MAX, NULL) < 0 ||
+	    !attributes[IFLA_IFNAME])
+		return 0;
+	error = host_grow(&reading->host->links, reading->host->link_count, &reading->link_capacity, sizeof(*link));
+	if (error)
+		return error;
+	link = &reading->host->links[reading->host->link_count++];
+	memset(link, 0, sizeof(*link));
+	link->ifindex = info->ifi_index;
+	link->up = info->ifi_flags & IFF_UP;
+	link->loopback = info->ifi_flags & IFF_LOOPBACK;
+	nla_strlcpy(link->name, attributes[IFLA_IFNAME], sizeof(link->name));
+	if (attributes[IFLA_MTU])
+		link->mtu = nla_get_u32(attributes[IFLA_MTU]);
+	if (attributes[IFLA_MASTER])
+		link->master = nla_get_u32(attributes[IFLA_MASTER]);
+	if (attributes[IFLA_LINKINFO]) {
+		kind = nla_find(nla_data(attributes[IFLA_LINKINFO]), nla_len(attributes[IFLA_LINKINFO]),
+				IFLA_INFO_KIND);
+		if (kind)
+			nla_strlcpy(link->kind, kind, sizeof(link->kind));
+	}
+	if (attributes[IFLA_LINK] && kind_has_lower(link->kind))
+		link->lower = nla_get_u32(attributes[IFLA_LINK]);
+	return 0;
+}
+
+static int on_address(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifaddrmsg *info = nlmsg_data(message);
+	struct nlattr *attributes[IFA_MAX + 1] = {}, *local, *subnet;
+	struct reading *reading = arg;
+	struct host_address *address;
+	unsigned bits = info->ifa_family == AF_INET ? 32 : 128;
+	int error;
+
+	if (message->nlmsg_type != RTM_NEWADDR || (info->ifa_family != AF_INET && info->ifa_family != AF_INET6) ||
+	    nlmsg_parse((struct nlmsghdr *)message, sizeof(*info), attributes, IFA_MAX, NULL) < 0)
+		return 0;
+	subnet = attributes[IFA_ADDRESS]; /* of a point-to-point link: the other end */
+	local = attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : subnet;
+	if (!local || !subnet || nla_len(local) < (int)bits / 8 || nla_len(subnet) < (int)bits / 8)
+		return 0;
+	error = host_grow(&reading->host->addresses, reading->host->address_count, &reading->address_capacity,
+			  sizeof(*address));
+	if (error)
+		return error;
+	address = &reading->host->addresses[reading->host->address_count++];
+	host_prefix_from(&address->address, info->ifa_family, nla_data(local), bits);
+	host_prefix_from(&address->on_link, info->ifa_family, nla_data(subnet), info->ifa_prefixlen);
+	address->ifindex = info->ifa_index;
+	return 0;
+}
+
+/* A next hop: its gateway, and whether the interface carries a default route. */
+static int note_hop(struct host *host, const struct rtmsg *route, struct nlattr *gateway, struct nlattr *via,
+		    unsigned ifindex)
+{
+	struct host_link *link = (struct host_link *)host_link_by_index(host, ifindex);
+	struct prefix prefix;
+
+	if (!route->rtm_dst_len && link && !link->loopback)
+		link->default_route = true;
+	if (gateway && nla_len(gateway) == (route->rtm_family == AF_INET ? 4 : 16)) {
+		host_prefix_from(&prefix, route->rtm_family, nla_data(gateway), 128);
+	} else if (via && nla_len(via) == (int)sizeof(struct rtvia) + 16 &&
+		   ((struct rtvia *)nla_data(via))->rtvia_family == AF_INET6) {
+		host_prefix_from(&prefix, AF_INET6, ((struct rtvia *)nla_data(via))->rtvia_addr, 128);
+	} else {
+		return 0;
+	}
+	return host_prefix_note(&host->gateways, &host->gateway_count, &prefix);
+}
+
+static int note_hops(struct host *host, const struct rtmsg *route, struct nlattr *multipath)
+{
+	struct rtnexthop *hop = nla_data(multipath);
+	int left = nla_len(multipath);
+
+	for (; left >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left;
+	     left -= NLMSG_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+		struct nlattr *inside = (struct nlattr *)RTNH_DATA(hop);
+		int inside_length = hop->rtnh_len - sizeof(*hop);
+		int error = note_hop(host, route, nla_find(inside, inside_length, RTA_GATEWAY),
+				     nla_find(inside, inside_length, RTA_VIA), hop->rtnh_ifindex);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int on_route(const struct nlmsghdr *message, void *arg)
+{
+	const struct rtmsg *route = nlmsg_data(message);
+	struct nlattr *attributes[RTA_MAX + 1] = {};
+	struct reading *reading = arg;
+
+	if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST || route->rtm_flags & RTM_F_CLONED ||
+	    (route->rtm_family != AF_INET && route->rtm_family != AF_INET6) ||
+	    nlmsg_parse((struct nlmsghdr *)message, sizeof(*route), attributes, RTA_MAX, NULL) < 0)
+		return 0;
+	if (attributes[RTA_MULTIPATH])
+		return note_hops(reading->host, route, attributes[RTA_MULTIPATH]);
+	return note_hop(reading->host, route, attributes[RTA_GATEWAY], attributes[RTA_VIA],
+			attributes[RTA_OIF] ? nla_get_u32(attributes[RTA_OIF]) : 0);
+}
+
+static void read_drivers(struct host *host)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < host->link_count; i++) {
+		struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+		struct ifreq request = {.ifr_data = (void *)&info};
+
+		memcpy(request.ifr_name, host->links[i].name, sizeof(request.ifr_name));
+		if (!ioctl(fd, SIOCETHTOOL, &request))
+			memcpy(host->links[i].driver, info.driver, sizeof(host->links[i].driver) - 1);
+	}
+	close(fd);
+}
+
+static void mark_bridge_ports(struct host *host)
+{
+	for (size_t i = 0; i < host->link_count; i++) {
+		const struct host_link *master = host_link_by_index(host, host->links[i].master);
+
+		host->links[i].bridge_port = master && !strcmp(master->kind, "bridge");
+	}
+}
+
+int host_read_links(struct host *host)
+{
+	struct reading reading = {.host = host};
+	struct ifinfomsg links = {.ifi_family = AF_UNSPEC};
+	struct ifaddrmsg addresses = {.ifa_family = AF_UNSPEC};
+	struct rtmsg routes = {.rtm_family = AF_UNSPEC};
+	int error;
+
+	error = netlink_dump(NETLINK_ROUTE, RTM_GETLINK, &links, sizeof(links), on_link, &reading);
+	if (!error)
+		error = netlink_dump(NETLINK_ROUTE, RTM_GETADDR, &addresses, sizeof(addresses), on_address, &reading);
+	if (!error)
+		error = netlink_dump(NETLINK_ROUTE, RTM_GETROUTE, &routes, sizeof(routes), on_route, &reading);
+	if (error)
+		return error;
+	mark_bridge_ports(host);
+	read_drivers(host);
+	return 0;
+}

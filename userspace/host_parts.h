@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of host.c share: how the parts of struct host are read. Nobody else includes this. */
+#ifndef BULWARK_HOST_PARTS_H
+#define BULWARK_HOST_PARTS_H
+
+#include "host.h"
+
+struct nlmsghdr;
+
+/* A socket as sock_diag tells of it. */
+struct host_socket {
+	struct host_peer peer;
+	unsigned inode;
+	bool listens;
+};
+struct host_sockets {
+	struct host_socket *items;
+	size_t count, capacity;
+};
+
+/* Makes room for one more item; array, count and capacity as given. 0 or -ENOMEM. */
+int host_grow(void *array, size_t count, size_t *capacity, size_t item_size);
+
+/* Appends a single address to a list of prefixes unless it is there. 0 or -ENOMEM. */
+int host_prefix_note(struct prefix **prefixes, size_t *count, const struct prefix *prefix);
+
+/* An address of family AF_INET or AF_INET6 as a prefix of that family's length, host bits cleared. */
+void host_prefix_from(struct prefix *prefix, int family, const void *address, unsigned length);
+
+/* One netlink dump: sends the request, calls heard() for every message. 0 or -errno. */
+int netlink_dump(int protocol, int type, const void *body, size_t body_size,
+		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg);
+
+int host_read_links(struct host *host);		     /* links, addresses, routes, drivers (host_links.c) */
+int host_read_sockets(struct host_sockets *sockets); /* (host_sockets.c) */
+int host_peers(struct host *host, const struct host_sockets *sockets);
+bool host_operator(const struct host_sockets *sockets, struct host_peer *who); /* (host_operator.c) */
+
+/* The nameservers of one resolv.conf text, appended. 0 or -ENOMEM. */
+int resolvers_parse(const char *text, struct prefix **resolvers, size_t *count);
+/* "client port server port" as sshd puts it into SSH_CONNECTION. 0 or -EINVAL. */
+int ssh_connection_parse(const char *text, struct host_peer *who);
+/* Loopback by address: 127/8, ::1, or both ends the same. */
+bool peer_is_loopback(const struct host_peer *peer);
+
+#endif
