@@ -6,6 +6,8 @@
 #ifndef BULWARK_IMAGE_H
 #define BULWARK_IMAGE_H
 
+#include <linux/types.h>
+
 #include "../include/generation.h"
 #include "host.h"
 #include "tables.h"
@@ -40,6 +42,8 @@ struct image {
 	struct image_list *lists;
 	size_t list_count;
 	struct cuts cuts;
+	char **words; /* owned strings that cuts borrow */
+	size_t word_count;
 	__u8 policy_hash[32]; /* over the canonical text and the content of every feed */
 };
 

@@ -7,6 +7,8 @@
 #ifndef BULWARK_KERNEL_H
 #define BULWARK_KERNEL_H
 
+#include <linux/types.h>
+
 #include "../include/control.h"
 #include "../include/state.h"
 #include "image.h"
