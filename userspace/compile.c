@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* policy + feeds + host -> image: the order of the steps, the constants, the hash. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+#include "compile.h"
+
+#define SECOND_NS 1000000000ULL
+
+/* What one CPU may tell of one reason in one jiffy: at HZ=250 a thousand events a second. */
+#define EVENTS_PER_TICK 4
+
+bool entry_over(const char *until, time_t now)
+{
+	struct tm day = {0};
+	const char *rest = until ? strptime(until, "%Y-%m-%d", &day) : NULL;
+
+	if (!rest || *rest)
+		return false;
+	day.tm_mday++;
+	return timegm(&day) <= now;
+}
+
+/* A rate may come all at once in the measure of one second: a smaller burst would refuse lawful traffic between two
+ * ticks of the coarse clock. Less than three would refuse what a network reorders. */
+static struct rate rate_of(__u64 count, __u64 period_ns)
+{
+	struct rate rate = {0};
+	__u64 burst;
+
+	if (!count)
+		return rate;
+	rate.increment_ns = period_ns / count ? period_ns / count : 1;
+	burst = SECOND_NS / rate.increment_ns;
+	if (burst < 3)
+		burst = 3;
+	rate.tolerance_ns = rate.increment_ns * (burst - 1);
+	return rate;
+}
+
+static struct rate rate_or(const struct policy_rate *given, __u64 otherwise)
+{
+	if (given->given && given->period_ns)
+		return rate_of(given->count, given->period_ns);
+	return rate_of(otherwise, SECOND_NS);
+}
+
+static void configure_budgets(const struct policy *policy, struct generation_config *config)
+{
+	config->budgets[BUDGET_TRUSTED] = rate_of(10000, SECOND_NS);
+	config->budgets[BUDGET_ECHO] = rate_or(&policy->icmp_echo, 100);
+	config->budgets[BUDGET_FRAGMENT] = rate_of(1000, SECOND_NS);
+	config->budgets[BUDGET_ICMP_ERROR] = rate_of(100, SECOND_NS);
+	if (policy->stray == STRAY_RESET)
+		config->budgets[BUDGET_STRAY] = rate_or(&policy->stray_rate, 1000);
+}
+
+static void configure_policy(const struct compile *compile)
+{
+	static const __u8 forwards[] = {
+		[FORWARD_AS_PASS] = FORWARD_PASS,
+		[FORWARD_AS_SERVICES] = FORWARD_SERVICES,
+		[FORWARD_AS_DROP] = FORWARD_DROP,
+	};
+	const struct policy *policy = compile->policy;
+	struct generation_config *config = &compile->image->config;
+	const struct policy_rate *sample = &policy->event_sample;
+
+	config->monitor = policy->monitor;
+	config->default_pass = policy->default_pass;
+	config->forward = forwards[policy->forward];
+	config->forwarding = compile->host && compile->host->forwards;
+	config->stray_pass = policy->stray == STRAY_PASS;
+	config->unparsed_pass = policy->unparsed_pass;
+	configure_budgets(policy, config);
+	config->event_interval_ns = SECOND_NS;
+	if (sample->given && sample->period_ns)
+		config->event_interval_ns = sample->count ? sample->period_ns / sample->count : ~0ULL >> 1;
+	config->events_per_tick = EVENTS_PER_TICK;
+	for (size_t i = 0; i < policy->block.count; i++) {
+		if (compile->block_rules[i] && policy->block.items[i].direction & DIRECTION_OUT)
+			config->have_egress_block = 1;
+	}
+}
+
+static void configure_tables(struct image *image)
+{
+	struct generation_config *config = &image->config;
+	const struct tables *tables = &image->tables;
+
+	config->have_v4 = tables->v4_lines != NULL;
+	config->have_v6 = tables->v6_length_count > 0;
+	config->have_v6_short = tables->v6_short != NULL;
+	config->have_v6_mask48 = tables->v6_mask48_size > 0;
+	config->have_v6_wide = tables->v6_lines128_size > 0;
+	config->v4_default = tables->v4_default;
+	config->v6_default = tables->v6_default;
+	config->v6_mask32_size = tables->v6_mask32_size;
+	config->v6_mask48_size = tables->v6_mask48_size;
+	config->v6_lines64_size = tables->v6_lines64_size;
+	config->v6_lines128_size = tables->v6_lines128_size;
+	config->v6_seed = tables->v6_seed;
+	config->v6_wide_lengths = tables->v6_wide_lengths;
+	config->v6_deep_lengths = tables->v6_deep_lengths;
+	memcpy(config->v6_lengths, tables->v6_lengths, sizeof(config->v6_lengths));
+	memcpy(config->v4_pairs, tables->v4_pairs, sizeof(config->v4_pairs));
+}
+
+/* Two 128-bit hashes of differing seeds: the hash tells policies apart, it does not guard against forgery. */
+static int hash_begin(struct compile *compile)
+{
+	char *text = policy_print(compile->policy);
+
+	if (!text)
+		return -ENOMEM;
+	for (unsigned i = 0; i < 2; i++) {
+		compile->hash[i] = XXH3_createState();
+		if (!compile->hash[i]) {
+			free(text);
+			return -ENOMEM;
+		}
+		XXH3_128bits_reset_withSeed(compile->hash[i], i);
+		XXH3_128bits_update(compile->hash[i], text, strlen(text));
+	}
+	free(text);
+	return 0;
+}
+
+static void hash_end(struct compile *compile)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		XXH128_canonical_t canonical;
+
+		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(compile->hash[i]));
+		memcpy(compile->image->policy_hash + 16 * i, canonical.digest, 16);
+	}
+}
+
+static int compile_tables(struct compile *compile)
+{
+	__u64 seed;
+	int err;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	err = tables_build(&compile->prefixes, seed, &compile->image->tables);
+	prefixes_free(&compile->prefixes);
+	memset(&compile->prefixes, 0, sizeof(compile->prefixes));
+	if (err == -E2BIG)
+		policy_say(compile->policy, compile->report, SEVERITY_ERROR, NULL,
+			   "the lists overlap in more than %d different ways; use fewer lists", CLASS_LIMIT);
+	return err;
+}
+
+static int compile_steps(struct compile *compile)
+{
+	int err = hash_begin(compile);
+
+	err = err ? err : compile_rules(compile);
+	err = err ? err : compile_lists(compile);
+	err = err ? err : compile_services(compile);
+	err = err ? err : compile_tables(compile);
+	err = err ? err : compile_classes(compile);
+	if (err)
+		return err;
+	configure_policy(compile);
+	configure_tables(compile->image);
+	hash_end(compile);
+	return 0;
+}
+
+int image_compile(const struct policy *policy, const struct host *host, struct image *image, struct report *report)
+{
+	struct compile compile = {.policy = policy, .host = host, .image = image, .report = report, .now = time(NULL)};
+	size_t errors = report->errors;
+	int err;
+
+	memset(image, 0, sizeof(*image));
+	err = compile_steps(&compile);
+	if (err && report->errors == errors)
+		policy_say(policy, report, SEVERITY_ERROR, NULL, "the policy cannot be compiled: %s", strerror(-err));
+	XXH3_freeState(compile.hash[0]);
+	XXH3_freeState(compile.hash[1]);
+	prefixes_free(&compile.prefixes);
+	free(compile.lists);
+	free(compile.service_rules);
+	free(compile.trusted_rules);
+	free(compile.block_rules);
+	if (err) {
+		image_free(image);
+		memset(image, 0, sizeof(*image));
+	}
+	return err;
+}
+
+void image_free(struct image *image)
+{
+	for (size_t i = 0; i < image->service_count && image->service_names; i++)
+		free(image->service_names[i]);
+	for (size_t i = 0; i < image->rule_count; i++) {
+		free(image->rules[i].name);
+		free(image->rules[i].place);
+	}
+	for (size_t i = 0; i < image->list_count; i++) {
+		free(image->lists[i].name);
+		free(image->lists[i].feed);
+	}
+	for (size_t i = 0; i < image->word_count; i++)
+		free(image->words[i]);
+	free(image->words);
+	free(image->service_names);
+	free(image->services);
+	free(image->port_services);
+	free(image->rules);
+	free(image->lists);
+	free(image->classes);
+	cuts_free(&image->cuts);
+	tables_free(&image->tables);
+}

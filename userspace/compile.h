@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the parts of the compiler share while one image is made. Only compile*.c include this. */
+#ifndef BULWARK_COMPILE_H
+#define BULWARK_COMPILE_H
+
+#include <time.h>
+
+#include "image.h"
+
+#define LIST_NOBODY (LISTS_MAX - 1) /* the list that holds nobody, for an `allow` or `to` that has become empty */
+#define LISTS_USABLE LIST_NOBODY
+
+struct compiled_list {
+	int number;	/* in the image; -1: no entry uses it */
+	bool blocked;	/* a block entry uses it */
+	bool protected; /* trusted, never banned, a health check, a proxy, or allowed by a service */
+	const char *why_protected;
+};
+
+struct compile {
+	const struct policy *policy;
+	const struct host *host; /* or NULL */
+	struct image *image;
+	struct report *report;
+	time_t now;
+	struct prefixes prefixes;
+	struct compiled_list *lists; /* parallel to policy->lists */
+	__u16 *service_rules, *trusted_rules, *block_rules; /* parallel to the policy's; 0: its time is over */
+	struct XXH3_state_s *hash[2];
+};
+
+/* Whether an entry's `until: 2027-01-31` has passed: it ends with that day, UTC. */
+bool entry_over(const char *until, time_t now);
+
+int compile_rules(struct compile *compile);    /* compile_rules.c: image->rules and the *_rules arrays */
+int compile_lists(struct compile *compile);    /* compile_lists.c: prefixes of all lists, feeds cut */
+int compile_classes(struct compile *compile);  /* compile_rules.c: image->classes from the tables */
+int compile_services(struct compile *compile); /* compile_ports.c: services and port planes */
+
+#endif
