@@ -57,7 +57,7 @@ sanitize:
 
 tests: $(UNITS)
 
-dependencies dependencies-vm dependencies-run:
+dependencies dependencies-vm dependencies-run dependencies-lint:
 	scripts/dependencies build test $(patsubst dependencies-%,%,$(filter-out dependencies,$@))
 
 # ---- the kernel's side
@@ -92,15 +92,15 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 
 # ---- the rest
 
-tidy: $(SKELS)
+tidy: dependencies-lint $(SKELS)
 	clang-tidy --quiet $(wildcard userspace/*.c) -- $(filter-out -MMD -MP,$(USER_CFLAGS))
 
-format-check:
+format-check: dependencies-lint
 	clang-format --dry-run --Werror $(wildcard include/*.h bpf/*.[ch] userspace/*.[ch] tests/*/*.[ch])
 
 clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk)
-.PHONY: all check check-vm run sanitize tests dependencies dependencies-vm dependencies-run tidy format-check clean
+.PHONY: all check check-vm run sanitize tests dependencies dependencies-vm dependencies-run dependencies-lint tidy format-check clean
 .SECONDARY:
