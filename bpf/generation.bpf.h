@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a generation owns: its constants and its lookup tables. Written once by userspace/kernel_load.c before the
+ * program is in a slot, read by the program, never changed; max_entries is set at load to what the policy needs.
+ */
+#ifndef BULWARK_GENERATION_BPF_H
+#define BULWARK_GENERATION_BPF_H
+
+#include "generation.h"
+
+const volatile struct generation_config config = {};
+
+#define TABLE(table, entry)                                                                                            \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
+		__uint(max_entries, 1);                                                                                \
+		__type(key, __u32);                                                                                    \
+		__type(value, entry);                                                                                  \
+	} table SEC(".maps")
+
+TABLE(v4_lines, struct v4_line);
+TABLE(v4_entries, __u32);
+TABLE(v4_masks, struct v4_mask);
+TABLE(v4_full, struct v4_full);
+TABLE(v6_short, __u64);
+TABLE(v6_mask32, __u64);
+TABLE(v6_mask48, __u64);
+TABLE(v6_lines64, struct v6_line64);
+TABLE(v6_lines128, struct v6_line128);
+TABLE(classes, struct class_entry);
+TABLE(services, struct service_entry);
+TABLE(port_services, __u16);
+
+/* Offline only (config.offline): what stands in for the host. Written by the controller between packets. */
+__u64 virtual_now_ns = 0;
+struct decision decision = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* CONNECTIONS_MAX offline */
+	__type(key, struct connection_key);
+	__type(value, __u8);
+} connections SEC(".maps");
+
+#endif

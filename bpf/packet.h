@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What is known of a packet after parsing. */
+#ifndef BULWARK_PACKET_H
+#define BULWARK_PACKET_H
+
+/* 128 bits in network order, IPv4 as ::ffff:a.b.c.d, so that both families share every path behind the parser. */
+union address {
+	__u8 byte[16];
+	__be32 word[4];
+	__be64 half[2];
+};
+
+/* Both ends as the packet names them. Ports in host order; ICMP echo: the identifier in both, else 0. */
+struct flow {
+	union address source, destination;
+	__u16 source_port, destination_port;
+	__u8 protocol; /* after IPv6 extension headers */
+	__u8 ipv6;
+	__u8 unused[2];
+};
+
+enum fragment {
+	FRAGMENT_NOT = 0,
+	FRAGMENT_FIRST = 1, /* offset 0 and more to come: has its transport header */
+	FRAGMENT_LATER = 2,
+};
+
+struct packet {
+	struct flow flow;
+	__u32 length;	     /* of the frame */
+	__u32 fragment_id;   /* host order */
+	__u16 l3, l4;	     /* offsets of the headers from the start of the frame */
+	__u16 l4_length;     /* bytes from the transport header to the end of the datagram */
+	__u16 vlan;	     /* outermost id, 0: none */
+	__u8 fragment;	     /* enum fragment */
+	__u8 tcp_flags;
+	__u8 icmp_type, icmp_code;
+	__u8 ttl;
+	__u8 extensions;     /* IPv6 extension headers were there */
+	/* what the questions found out */
+	__u8 pass_anyway;    /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
+	__u8 open_before;
+	__u8 would;	     /* reason of the first monitored rule that would have dropped it */
+	__u8 list;	     /* number of the list that blocks, 255: none */
+	__u16 class;
+	__u16 rule, would_rule;
+	__u16 service;	     /* index, 0: none */
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+static __always_inline int same_address(const union address *a, const union address *b)
+{
+	return a->half[0] == b->half[0] && a->half[1] == b->half[1];
+}
+
+static __always_inline void address_from_v4(union address *address, __be32 v4)
+{
+	address->half[0] = 0;
+	address->word[2] = bpf_htonl(0xffff);
+	address->word[3] = v4;
+}
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Frame -> struct packet. Every bounds check of the packet path lives here (and in quote.h for what an ICMP error
+ * quotes). A parser returns REASON_NONE to go on, or the reason that ends the judgement.
+ */
+#ifndef BULWARK_PARSE_H
+#define BULWARK_PARSE_H
+
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV6 0x86dd
+#define ETHERTYPE_VLAN 0x8100
+#define ETHERTYPE_QINQ 0x88a8
+#define VLAN_TAGS 2
+#define EXTENSION_HEADERS 8 /* walked at most; no stack sends more */
+
+#define IPPROTO_HOPOPTS 0
+#define IPPROTO_ROUTING 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_ICMPV6 58
+#define IPPROTO_DSTOPTS 60
+#define IPPROTO_MH 135
+#define IPPROTO_HIP 139
+#define IPPROTO_SHIM6 140
+
+struct cursor {
+	void *start, *pos, *end;
+};
+
+struct vlan_tag {
+	__be16 tci, type;
+};
+
+struct extension_header {
+	__u8 next, length, type, segments_left;
+	__be32 rest;
+};
+
+/* The type behind the Ethernet header and up to two VLAN tags, in host order, or 0 with the reason. */
+static __always_inline __u16 parse_ethernet(struct cursor *at, struct packet *pkt, enum reason *why)
+{
+	struct ethhdr *eth = at->pos;
+	__u16 type;
+
+	*why = REASON_MALFORMED_ETHERNET;
+	if ((void *)(eth + 1) > at->end)
+		return 0;
+	at->pos = eth + 1;
+	type = bpf_ntohs(eth->h_proto);
+	for (int i = 0; i < VLAN_TAGS; i++) {
+		struct vlan_tag *tag = at->pos;
+
+		if (type != ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)
+			break;
+		if ((void *)(tag + 1) > at->end)
+			return 0;
+		at->pos = tag + 1;
+		type = bpf_ntohs(tag->type);
+		if (!i)
+			pkt->vlan = bpf_ntohs(tag->tci) & 0xfff;
+	}
+	*why = REASON_UNPARSED_VLAN;
+	return type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ ? 0 : type;
+}
+
+static __always_inline enum reason note_fragment(struct packet *pkt, __u32 offset, int more)
+{
+	if (!offset && !more)
+		return REASON_NONE;
+	pkt->fragment = offset ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	if (offset + pkt->l4_length > 65535 || (more && (pkt->l4_length & 7 || !pkt->l4_length)))
+		return REASON_FRAGMENT_BOGUS;
+	return REASON_NONE;
+}
+
+static __always_inline enum reason parse_ipv4(struct cursor *at, struct packet *pkt)
+{
+	struct iphdr *ip = at->pos;
+	__u32 header, total, offset;
+
+	if ((void *)(ip + 1) > at->end)
+		return REASON_MALFORMED_IPV4;
+	header = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header < sizeof(*ip) || total < header || total > pkt->length - pkt->l3)
+		return REASON_MALFORMED_IPV4;
+	address_from_v4(&pkt->flow.source, ip->saddr);
+	address_from_v4(&pkt->flow.destination, ip->daddr);
+	pkt->flow.protocol = ip->protocol;
+	pkt->ttl = ip->ttl;
+	pkt->l4 = pkt->l3 + header;
+	pkt->l4_length = total - header;
+	at->pos += header;
+	if (at->pos > at->end)
+		return REASON_MALFORMED_IPV4;
+	offset = bpf_ntohs(ip->frag_off);
+	pkt->fragment_id = bpf_ntohs(ip->id);
+	return note_fragment(pkt, (offset & 0x1fff) * 8, offset & 0x2000);
+}
+
+/* One extension header: its length in bytes, or 0 when `next` is not one that is walked. */
+static __always_inline __u32 extension_length(const struct extension_header *header, __u8 next)
+{
+	switch (next) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_MH:
+	case IPPROTO_HIP:
+	case IPPROTO_SHIM6:
+		return (header->length + 1) * 8;
+	case IPPROTO_AH:
+		return (header->length + 2) * 4;
+	case IPPROTO_FRAGMENT:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline int is_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_MH ||
+	       next == IPPROTO_HIP || next == IPPROTO_SHIM6 || next == IPPROTO_AH || next == IPPROTO_FRAGMENT;
+}
+
+static __always_inline enum reason walk_extensions(struct cursor *at, struct packet *pkt, __u32 left, __u8 next)
+{
+	enum reason why;
+
+	for (int i = 0; i < EXTENSION_HEADERS; i++) {
+		struct extension_header *header = at->pos;
+		__u32 size;
+
+		if (!is_extension(next))
+			break;
+		if (left < 8)
+			return REASON_MALFORMED_EXTENSION;
+		if ((void *)(header + 1) > at->end)
+			return REASON_UNPARSED_EXTENSION;
+		/* RFC 8200 4.1: hop-by-hop options only come first; RFC 5095: no routing header of type 0 */
+		if ((next == IPPROTO_HOPOPTS && i) || (next == IPPROTO_ROUTING && !header->type))
+			return REASON_MALFORMED_EXTENSION;
+		size = extension_length(header, next);
+		if (size > left)
+			return REASON_MALFORMED_EXTENSION;
+		pkt->extensions = 1;
+		left -= size;
+		at->pos += size;
+		pkt->l4 += size;
+		pkt->l4_length = left;
+		if (next == IPPROTO_FRAGMENT) {
+			/* the fragment header is next:8 reserved:8 offset:13 unused:2 more:1 id:32 */
+			__u32 field = header->type << 8 | header->segments_left;
+
+			pkt->fragment_id = bpf_ntohl(header->rest);
+			why = note_fragment(pkt, field & 0xfff8, field & 1);
+			if (why || pkt->fragment == FRAGMENT_LATER) {
+				pkt->flow.protocol = header->next;
+				return why;
+			}
+		}
+		next = header->next;
+		if (at->pos > at->end)
+			return REASON_UNPARSED_EXTENSION;
+	}
+	pkt->flow.protocol = next;
+	return is_extension(next) ? REASON_UNPARSED_EXTENSION : REASON_NONE;
+}
+
+static __always_inline enum reason parse_ipv6(struct cursor *at, struct packet *pkt)
+{
+	struct ipv6hdr *ip = at->pos;
+	__u32 left;
+
+	if ((void *)(ip + 1) > at->end)
+		return REASON_MALFORMED_IPV6;
+	left = bpf_ntohs(ip->payload_len);
+	if (ip->version != 6 || left + sizeof(*ip) > pkt->length - pkt->l3)
+		return REASON_MALFORMED_IPV6;
+	__builtin_memcpy(&pkt->flow.source, &ip->saddr, sizeof(pkt->flow.source));
+	__builtin_memcpy(&pkt->flow.destination, &ip->daddr, sizeof(pkt->flow.destination));
+	pkt->flow.ipv6 = 1;
+	pkt->flow.protocol = ip->nexthdr;
+	pkt->ttl = ip->hop_limit;
+	pkt->l4 = pkt->l3 + sizeof(*ip);
+	pkt->l4_length = left;
+	at->pos = ip + 1;
+	return walk_extensions(at, pkt, left, ip->nexthdr);
+}
+
+/* SYN with FIN or RST, FIN with RST, and neither SYN nor ACK nor RST: no stack sends these. */
+static __always_inline int impossible_flags(__u8 flags)
+{
+	if (flags & TCP_SYN)
+		return flags & (TCP_FIN | TCP_RST);
+	return !(flags & (TCP_ACK | TCP_RST)) || (flags & (TCP_FIN | TCP_RST)) == (TCP_FIN | TCP_RST);
+}
+
+static __always_inline enum reason parse_tcp(struct cursor *at, struct packet *pkt)
+{
+	struct tcphdr *tcp = at->pos;
+	enum reason shortened = pkt->fragment ? REASON_FRAGMENT_TINY : REASON_MALFORMED_TCP;
+
+	if (pkt->l4_length < sizeof(*tcp) || (void *)(tcp + 1) > at->end)
+		return shortened;
+	if (tcp->doff < 5)
+		return REASON_MALFORMED_TCP;
+	if (tcp->doff * 4 > pkt->l4_length)
+		return shortened;
+	pkt->tcp_flags = ((__u8 *)tcp)[13];
+	pkt->flow.source_port = bpf_ntohs(tcp->source);
+	pkt->flow.destination_port = bpf_ntohs(tcp->dest);
+	if (impossible_flags(pkt->tcp_flags))
+		return REASON_MALFORMED_TCP_FLAGS;
+	return pkt->flow.source_port && pkt->flow.destination_port ? REASON_NONE : REASON_MALFORMED_PORT;
+}
+
+static __always_inline enum reason parse_udp(struct cursor *at, struct packet *pkt)
+{
+	struct udphdr *udp = at->pos;
+	__u32 length;
+
+	if (pkt->l4_length < sizeof(*udp) || (void *)(udp + 1) > at->end)
+		return pkt->fragment ? REASON_FRAGMENT_TINY : REASON_MALFORMED_UDP;
+	length = bpf_ntohs(udp->len);
+	if (length < sizeof(*udp) || (!pkt->fragment && length > pkt->l4_length))
+		return REASON_MALFORMED_UDP;
+	pkt->flow.source_port = bpf_ntohs(udp->source);
+	pkt->flow.destination_port = bpf_ntohs(udp->dest);
+	/* a source port of 0 is lawful (RFC 768: "if not used, a value of zero") */
+	return pkt->flow.destination_port ? REASON_NONE : REASON_MALFORMED_PORT;
+}
+
+static __always_inline enum reason parse_icmp(struct cursor *at, struct packet *pkt)
+{
+	struct icmphdr *icmp = at->pos;
+	__u8 request = pkt->flow.ipv6 ? 128 : 8, reply = pkt->flow.ipv6 ? 129 : 0;
+
+	if (pkt->l4_length < sizeof(*icmp) || (void *)(icmp + 1) > at->end)
+		return pkt->fragment ? REASON_FRAGMENT_TINY : REASON_MALFORMED_ICMP;
+	pkt->icmp_type = icmp->type;
+	pkt->icmp_code = icmp->code;
+	if (icmp->type == request || icmp->type == reply)
+		pkt->flow.source_port = pkt->flow.destination_port = bpf_ntohs(icmp->un.echo.id);
+	return REASON_NONE;
+}
+
+static __always_inline enum reason parse_sctp(struct cursor *at, struct packet *pkt)
+{
+	struct udphdr *ports = at->pos; /* the ports stand where those of UDP stand */
+
+	if (pkt->l4_length < 12 || at->pos + 12 > at->end)
+		return pkt->fragment ? REASON_FRAGMENT_TINY : REASON_MALFORMED_SCTP;
+	pkt->flow.source_port = bpf_ntohs(ports->source);
+	pkt->flow.destination_port = bpf_ntohs(ports->dest);
+	return pkt->flow.source_port && pkt->flow.destination_port ? REASON_NONE : REASON_MALFORMED_PORT;
+}
+
+static __always_inline int is_icmp(const struct flow *flow)
+{
+	return flow->protocol == (flow->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
+
+static __always_inline enum reason parse_transport(struct cursor *at, struct packet *pkt)
+{
+	if (pkt->fragment == FRAGMENT_LATER)
+		return REASON_NONE;
+	if (pkt->flow.protocol == IPPROTO_TCP)
+		return parse_tcp(at, pkt);
+	if (pkt->flow.protocol == IPPROTO_UDP)
+		return parse_udp(at, pkt);
+	if (is_icmp(&pkt->flow))
+		return parse_icmp(at, pkt);
+	if (pkt->flow.protocol == IPPROTO_SCTP)
+		return parse_sctp(at, pkt);
+	return REASON_NONE;
+}
+
+/* Headers only: lengths that lie and flags that cannot be. What the addresses mean is for floor.h. */
+static __always_inline enum reason parse_packet(struct xdp_md *ctx, struct packet *pkt)
+{
+	struct cursor at = {(void *)(long)ctx->data, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
+	enum reason why = REASON_NONE;
+	__u16 type;
+
+	type = parse_ethernet(&at, pkt, &why);
+	if (!type)
+		return why;
+	pkt->l3 = at.pos - at.start;
+	if (type == ETHERTYPE_IPV4)
+		why = parse_ipv4(&at, pkt);
+	else if (type == ETHERTYPE_IPV6)
+		why = parse_ipv6(&at, pkt);
+	else
+		return REASON_FLOOR;
+	return why ? why : parse_transport(&at, pkt);
+}
+
+#endif
