@@ -8,7 +8,7 @@
 
 #include "generation.h"
 
-const volatile struct generation_config config = {};
+const volatile struct generation_config constants = {};
 
 #define TABLE(table, entry)                                                                                            \
 	struct {                                                                                                       \
@@ -32,7 +32,7 @@ TABLE(classes, struct class_entry);
 TABLE(services, struct service_entry);
 TABLE(port_services, __u16);
 
-/* Offline only (config.offline): what stands in for the host. Written by the controller between packets. */
+/* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */
 __u64 virtual_now_ns = 0;
 struct decision decision = {};
 

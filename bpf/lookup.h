@@ -28,15 +28,15 @@ static __always_inline __u16 class_of_v4(__u32 address)
 
 	line = bpf_map_lookup_elem(&v4_lines, &number);
 	if (!line || !v4_entry_of(line, within, &index))
-		return config.v4_default;
+		return constants.v4_default;
 	entry = bpf_map_lookup_elem(&v4_entries, &index);
 	if (!entry)
-		return config.v4_default;
+		return constants.v4_default;
 	switch (V4_ENTRY_KIND(*entry)) {
 	case V4_CLASS:
 		return *entry;
 	case V4_HOSTS: {
-		const volatile struct class_pair *pair = &config.v4_pairs[(*entry >> 24) & (V4_PAIRS - 1)];
+		const volatile struct class_pair *pair = &constants.v4_pairs[(*entry >> 24) & (V4_PAIRS - 1)];
 
 		return v4_hosts_hit(*entry, octet) ? pair->on : pair->off;
 	}
@@ -48,9 +48,9 @@ static __always_inline __u16 class_of_v4(__u32 address)
 }
 
 /* The class of a prefix of 1 to 64 bits, or -1. high is masked to length. */
-static __always_inline int v6_probe64(__u64 high, __u32 length)
+__noinline int v6_probe64(__u64 high, __u32 length)
 {
-	__u32 at = v6_hash(high, 0, length, config.v6_seed) & (config.v6_lines64_size - 1);
+	__u32 at = v6_hash(high, 0, length, constants.v6_seed) & (constants.v6_lines64_size - 1);
 
 	for (int probe = 0; probe < V6_PROBES; probe++, at++) {
 		const struct v6_line64 *line = bpf_map_lookup_elem(&v6_lines64, &at);
@@ -67,9 +67,9 @@ static __always_inline int v6_probe64(__u64 high, __u32 length)
 }
 
 /* The class of a prefix of 65 to 128 bits, or -1. low is masked to length - 64. */
-static __always_inline int v6_probe128(__u64 high, __u64 low, __u32 length)
+__noinline int v6_probe128(__u64 high, __u64 low, __u32 length)
 {
-	__u32 at = v6_hash(high, low, length, config.v6_seed) & (config.v6_lines128_size - 1);
+	__u32 at = v6_hash(high, low, length, constants.v6_seed) & (constants.v6_lines128_size - 1);
 
 	for (int probe = 0; probe < V6_PROBES; probe++, at++) {
 		const struct v6_line128 *line = bpf_map_lookup_elem(&v6_lines128, &at);
@@ -92,20 +92,20 @@ static __always_inline __u64 v6_possible(__u64 high)
 	const __u64 *mask;
 	__u32 at;
 
-	if (config.have_v6_short) {
+	if (constants.have_v6_short) {
 		at = high >> 48;
 		mask = bpf_map_lookup_elem(&v6_short, &at);
 		if (mask)
 			possible |= *mask;
 	}
-	at = v6_hash(high & prefix_mask64(32), 0, 32, config.v6_seed) & (config.v6_mask32_size - 1);
+	at = v6_hash(high & prefix_mask64(32), 0, 32, constants.v6_seed) & (constants.v6_mask32_size - 1);
 	mask = bpf_map_lookup_elem(&v6_mask32, &at);
 	if (mask)
 		possible |= *mask;
-	if (config.have_v6_mask48 && possible & config.v6_deep_lengths) {
-		at = v6_hash(high & prefix_mask64(48), 0, 48, config.v6_seed) & (config.v6_mask48_size - 1);
+	if (constants.have_v6_mask48 && possible & constants.v6_deep_lengths) {
+		at = v6_hash(high & prefix_mask64(48), 0, 48, constants.v6_seed) & (constants.v6_mask48_size - 1);
 		mask = bpf_map_lookup_elem(&v6_mask48, &at);
-		possible &= ~config.v6_deep_lengths | (mask ? *mask : ~0ULL);
+		possible &= ~constants.v6_deep_lengths | (mask ? *mask : ~0ULL);
 	}
 	return possible;
 }
@@ -123,23 +123,23 @@ __noinline int class_of_v6(__u64 high, __u64 low)
 			break;
 		number = bits_set((possible & -possible) - 1);
 		possible &= possible - 1;
-		length = config.v6_lengths[number & (V6_LENGTHS - 1)];
-		if (config.have_v6_wide && length > 64)
+		length = constants.v6_lengths[number & (V6_LENGTHS - 1)];
+		if (constants.have_v6_wide && length > 64)
 			class = v6_probe128(high, low & prefix_mask64(length - 64), length);
 		else
 			class = v6_probe64(high & prefix_mask64(length), length);
 		if (class >= 0)
 			return class;
 	}
-	return config.v6_default;
+	return constants.v6_default;
 }
 
 static __always_inline __u16 class_of(const union address *address, int ipv6)
 {
 	if (ipv6)
-		return config.have_v6 ? class_of_v6(bpf_be64_to_cpu(address->half[0]), bpf_be64_to_cpu(address->half[1]))
-				      : config.v6_default;
-	return config.have_v4 ? class_of_v4(bpf_ntohl(address->word[3])) : config.v4_default;
+		return constants.have_v6 ? class_of_v6(bpf_be64_to_cpu(address->half[0]), bpf_be64_to_cpu(address->half[1]))
+				      : constants.v6_default;
+	return constants.have_v4 ? class_of_v4(bpf_ntohl(address->word[3])) : constants.v4_default;
 }
 
 #endif

@@ -47,6 +47,11 @@ struct packet {
 	__u16 service;	     /* index, 0: none */
 };
 
+/*
+ * Questions that have many paths are global functions (no `static`): the verifier judges each once, on its own, instead
+ * of once for every path that leads to it. Their pointers can be NULL as far as it knows; that never happens.
+ */
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04

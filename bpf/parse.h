@@ -11,6 +11,7 @@
 #define ETHERTYPE_VLAN 0x8100
 #define ETHERTYPE_QINQ 0x88a8
 #define VLAN_TAGS 2
+#define HEADERS_END 2048 /* where the transport header may begin at the latest; the linear part of a frame reaches further */
 #define EXTENSION_HEADERS 8 /* walked at most; no stack sends more */
 
 #define IPPROTO_HOPOPTS 0
@@ -89,9 +90,6 @@ static __always_inline enum reason parse_ipv4(struct cursor *at, struct packet *
 	pkt->ttl = ip->ttl;
 	pkt->l4 = pkt->l3 + header;
 	pkt->l4_length = total - header;
-	at->pos += header;
-	if (at->pos > at->end)
-		return REASON_MALFORMED_IPV4;
 	offset = bpf_ntohs(ip->frag_off);
 	pkt->fragment_id = bpf_ntohs(ip->id);
 	return note_fragment(pkt, (offset & 0x1fff) * 8, offset & 0x2000);
@@ -123,51 +121,57 @@ static __always_inline int is_extension(__u8 next)
 	       next == IPPROTO_HIP || next == IPPROTO_SHIM6 || next == IPPROTO_AH || next == IPPROTO_FRAGMENT;
 }
 
-static __always_inline enum reason walk_extensions(struct cursor *at, struct packet *pkt, __u32 left, __u8 next)
+/* The extension header at pkt->l4, of the kind pkt->flow.protocol: what stands behind it takes its place. */
+static __always_inline enum reason step_extension(struct xdp_md *ctx, struct packet *pkt, int first)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__u32 at = pkt->l4, left = pkt->l4_length, size;
+	struct extension_header *header;
+	__u8 kind = pkt->flow.protocol;
+
+	if (left < sizeof(*header))
+		return REASON_MALFORMED_EXTENSION;
+	if (at > HEADERS_END)
+		return REASON_UNPARSED_EXTENSION;
+	header = (void *)(long)ctx->data + at;
+	if ((void *)(header + 1) > end)
+		return REASON_UNPARSED_EXTENSION;
+	/* RFC 8200 4.1: hop-by-hop options only come first; RFC 5095: no routing header of type 0 */
+	if ((kind == IPPROTO_HOPOPTS && !first) || (kind == IPPROTO_ROUTING && !header->type))
+		return REASON_MALFORMED_EXTENSION;
+	size = extension_length(header, kind);
+	if (size > left)
+		return REASON_MALFORMED_EXTENSION;
+	pkt->extensions = 1;
+	pkt->l4 = at + size;
+	pkt->l4_length = left - size;
+	pkt->flow.protocol = header->next;
+	if (kind != IPPROTO_FRAGMENT)
+		return REASON_NONE;
+	/* next:8 reserved:8 offset:13 unused:2 more:1 id:32 */
+	size = header->type << 8 | header->segments_left;
+	pkt->fragment_id = bpf_ntohl(header->rest);
+	return note_fragment(pkt, size & 0xfff8, size & 1);
+}
+
+/* All that the walk knows is kept in *pkt, whose content the verifier does not follow: the rounds look alike to it. */
+__noinline int walk_extensions(struct xdp_md *ctx, struct packet *pkt)
 {
 	enum reason why;
 
+	if (!pkt)
+		return REASON_UNPARSED_EXTENSION;
 	for (int i = 0; i < EXTENSION_HEADERS; i++) {
-		struct extension_header *header = at->pos;
-		__u32 size;
-
-		if (!is_extension(next))
-			break;
-		if (left < 8)
-			return REASON_MALFORMED_EXTENSION;
-		if ((void *)(header + 1) > at->end)
-			return REASON_UNPARSED_EXTENSION;
-		/* RFC 8200 4.1: hop-by-hop options only come first; RFC 5095: no routing header of type 0 */
-		if ((next == IPPROTO_HOPOPTS && i) || (next == IPPROTO_ROUTING && !header->type))
-			return REASON_MALFORMED_EXTENSION;
-		size = extension_length(header, next);
-		if (size > left)
-			return REASON_MALFORMED_EXTENSION;
-		pkt->extensions = 1;
-		left -= size;
-		at->pos += size;
-		pkt->l4 += size;
-		pkt->l4_length = left;
-		if (next == IPPROTO_FRAGMENT) {
-			/* the fragment header is next:8 reserved:8 offset:13 unused:2 more:1 id:32 */
-			__u32 field = header->type << 8 | header->segments_left;
-
-			pkt->fragment_id = bpf_ntohl(header->rest);
-			why = note_fragment(pkt, field & 0xfff8, field & 1);
-			if (why || pkt->fragment == FRAGMENT_LATER) {
-				pkt->flow.protocol = header->next;
-				return why;
-			}
-		}
-		next = header->next;
-		if (at->pos > at->end)
-			return REASON_UNPARSED_EXTENSION;
+		if (pkt->fragment == FRAGMENT_LATER || !is_extension(pkt->flow.protocol))
+			return REASON_NONE;
+		why = step_extension(ctx, pkt, !i);
+		if (why)
+			return why;
 	}
-	pkt->flow.protocol = next;
-	return is_extension(next) ? REASON_UNPARSED_EXTENSION : REASON_NONE;
+	return is_extension(pkt->flow.protocol) ? REASON_UNPARSED_EXTENSION : REASON_NONE;
 }
 
-static __always_inline enum reason parse_ipv6(struct cursor *at, struct packet *pkt)
+static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct cursor *at, struct packet *pkt)
 {
 	struct ipv6hdr *ip = at->pos;
 	__u32 left;
@@ -184,8 +188,7 @@ static __always_inline enum reason parse_ipv6(struct cursor *at, struct packet *
 	pkt->ttl = ip->hop_limit;
 	pkt->l4 = pkt->l3 + sizeof(*ip);
 	pkt->l4_length = left;
-	at->pos = ip + 1;
-	return walk_extensions(at, pkt, left, ip->nexthdr);
+	return is_extension(ip->nexthdr) ? walk_extensions(ctx, pkt) : REASON_NONE;
 }
 
 /* SYN with FIN or RST, FIN with RST, and neither SYN nor ACK nor RST: no stack sends these. */
@@ -265,6 +268,9 @@ static __always_inline enum reason parse_transport(struct cursor *at, struct pac
 {
 	if (pkt->fragment == FRAGMENT_LATER)
 		return REASON_NONE;
+	if (pkt->l4 > HEADERS_END)
+		return REASON_UNPARSED_EXTENSION;
+	at->pos = at->start + pkt->l4;
 	if (pkt->flow.protocol == IPPROTO_TCP)
 		return parse_tcp(at, pkt);
 	if (pkt->flow.protocol == IPPROTO_UDP)
@@ -277,12 +283,14 @@ static __always_inline enum reason parse_transport(struct cursor *at, struct pac
 }
 
 /* Headers only: lengths that lie and flags that cannot be. What the addresses mean is for floor.h. */
-static __always_inline enum reason parse_packet(struct xdp_md *ctx, struct packet *pkt)
+__noinline int parse_packet(struct xdp_md *ctx, struct packet *pkt)
 {
 	struct cursor at = {(void *)(long)ctx->data, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
 	enum reason why = REASON_NONE;
 	__u16 type;
 
+	if (!pkt)
+		return REASON_MALFORMED_ETHERNET;
 	type = parse_ethernet(&at, pkt, &why);
 	if (!type)
 		return why;
@@ -290,7 +298,7 @@ static __always_inline enum reason parse_packet(struct xdp_md *ctx, struct packe
 	if (type == ETHERTYPE_IPV4)
 		why = parse_ipv4(&at, pkt);
 	else if (type == ETHERTYPE_IPV6)
-		why = parse_ipv6(&at, pkt);
+		why = parse_ipv6(ctx, &at, pkt);
 	else
 		return REASON_FLOOR;
 	return why ? why : parse_transport(&at, pkt);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A generation: one compiled policy. Its constants are the read-only data of its programs (`config` below, so
+ * A generation: one compiled policy. Its constants are the read-only data of its programs (`constants`, so
  * that the verifier removes what the policy does not use), its tables are private maps. Made by
  * userspace/compile.c, loaded by userspace/kernel.c, read by bpf/shield.bpf.c. Immutable once live.
  *
@@ -105,7 +105,7 @@ enum {
 	RULE_FIRST = 16,  /* services, block and trusted entries follow, in file order */
 };
 
-/* The constants of a generation; `config` in the read-only data of bpf/shield.bpf.c. */
+/* The constants of a generation; `constants` in the read-only data of bpf/shield.bpf.c. */
 struct generation_config {
 	__u32 generation; /* number; 0 offline */
 	__u8 offline;	  /* 1: explain, tests, guard: virtual clock, connection table instead of sockets */

@@ -116,7 +116,7 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 struct telling {
 	__u64 tick;	/* jiffies64 of the running budget */
 	__u32 told;	/* in this tick */
-	__u32 unused;
+	__u32 probes;	/* sources looked up in this tick */
 	__u64 untold;	/* packets since the last event of this reason */
 	__u64 made;	/* events written to the ring */
 	__u64 sampled_out; /* packets that made no event of their own */

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whether a TCP segment belongs to an open connection. The order of truth: the local socket, conntrack where this
+ * host forwards, our own flow table; nothing else proves it. Adopts connections older than the shield.
+ */
+#ifndef BULWARK_CONNECTIONS_H
+#define BULWARK_CONNECTIONS_H
+
+#define TCP_STATE_CLOSE 7
+#define TCP_STATE_LISTEN 10
+#define CT_SEEN_REPLY (1 << 1) /* IPS_SEEN_REPLY: both ends have spoken */
+
+enum open { OPEN_NOT = 0, OPEN_YES = 1, OPEN_BEFORE = 2 };
+
+/* The kernel's own types by other names: a forward declaration would make libbpf refuse the prototype. */
+struct conntrack_options {
+	__s32 netns_id, error;
+	__u8 protocol, direction, unused[2];
+};
+struct nf_conn___ours {
+	unsigned long status;
+} __attribute__((preserve_access_index));
+
+extern struct nf_conn___ours *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
+						struct conntrack_options *options, __u32 options_size) __ksym __weak;
+extern void bpf_ct_release(struct nf_conn___ours *connection) __ksym __weak;
+
+static __always_inline __u32 make_tuple(struct bpf_sock_tuple *tuple, const struct flow *flow)
+{
+	if (flow->ipv6) {
+		__builtin_memcpy(tuple->ipv6.saddr, &flow->source, 16);
+		__builtin_memcpy(tuple->ipv6.daddr, &flow->destination, 16);
+		tuple->ipv6.sport = bpf_htons(flow->source_port);
+		tuple->ipv6.dport = bpf_htons(flow->destination_port);
+		return sizeof(tuple->ipv6);
+	}
+	tuple->ipv4.saddr = flow->source.word[3];
+	tuple->ipv4.daddr = flow->destination.word[3];
+	tuple->ipv4.sport = bpf_htons(flow->source_port);
+	tuple->ipv4.dport = bpf_htons(flow->destination_port);
+	return sizeof(tuple->ipv4);
+}
+
+/* An ACK that meets only a listener: a SYN cookie that the kernel issued comes back (armed or not, ours to respect).
+ * l3, l4: offsets in the frame, 0 when the flow is not the packet's own. */
+static __always_inline int cookie_returns(struct xdp_md *ctx, const struct packet *pkt)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 l3 = pkt->l3, l4 = pkt->l4;
+	struct tcphdr *tcp;
+
+	if ((pkt->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK || l3 > 64 || l4 > 4096)
+		return 0;
+	tcp = data + l4;
+	if ((void *)(tcp + 1) > end)
+		return 0;
+	if (pkt->flow.ipv6) {
+		struct ipv6hdr *ip = data + l3;
+
+		return (void *)(ip + 1) <= end && !bpf_tcp_raw_check_syncookie_ipv6(ip, tcp);
+	} else {
+		struct iphdr *ip = data + l3;
+
+		return (void *)(ip + 1) <= end && !bpf_tcp_raw_check_syncookie_ipv4(ip, tcp);
+	}
+}
+
+enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_OPEN };
+
+static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
+{
+	struct bpf_sock *socket = bpf_skc_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	__u32 state;
+
+	if (!socket)
+		return ENDPOINT_NONE;
+	state = socket->state;
+	bpf_sk_release(socket);
+	if (state == TCP_STATE_LISTEN)
+		return ENDPOINT_LISTENS;
+	return state == TCP_STATE_CLOSE ? ENDPOINT_NONE : ENDPOINT_OPEN;
+}
+
+static __always_inline int conntrack_knows(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
+{
+	struct conntrack_options options = {.netns_id = BPF_F_CURRENT_NETNS, .protocol = IPPROTO_TCP};
+	struct nf_conn___ours *connection;
+	unsigned long status;
+
+	connection = bpf_xdp_ct_lookup(ctx, tuple, size, &options, sizeof(options));
+	if (!connection)
+		return 0;
+	status = connection->status;
+	bpf_ct_release(connection);
+	return !!(status & CT_SEEN_REPLY);
+}
+
+/* Whether the source end sorts behind the destination end. */
+static __always_inline int ends_swapped(const struct flow *flow)
+{
+	__u64 source, destination;
+
+	for (int i = 0; i < 2; i++) {
+		source = bpf_be64_to_cpu(flow->source.half[i]);
+		destination = bpf_be64_to_cpu(flow->destination.half[i]);
+		if (source != destination)
+			return source > destination;
+	}
+	return flow->source_port > flow->destination_port;
+}
+
+static __always_inline enum open open_offline(const struct flow *flow)
+{
+	int swapped = ends_swapped(flow);
+	struct connection_key key = {};
+	__u8 *state;
+
+	__builtin_memcpy(key.address[0], swapped ? &flow->destination : &flow->source, ADDRESS_BYTES);
+	__builtin_memcpy(key.address[1], swapped ? &flow->source : &flow->destination, ADDRESS_BYTES);
+	key.port[0] = bpf_htons(swapped ? flow->destination_port : flow->source_port);
+	key.port[1] = bpf_htons(swapped ? flow->source_port : flow->destination_port);
+	state = bpf_map_lookup_elem(&connections, &key);
+	if (!state || *state == CONNECTION_CLOSED)
+		return OPEN_NOT;
+	return *state == CONNECTION_OPEN_BEFORE ? OPEN_BEFORE : OPEN_YES;
+}
+
+/* flow: as it came in. pkt: the packet it is the flow of, or NULL for a flow that an ICMP error quotes. */
+__noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, const struct packet *pkt)
+{
+	struct bpf_sock_tuple tuple;
+	enum endpoint endpoint;
+	__u32 size;
+
+	if (!flow)
+		return OPEN_NOT;
+	if (constants.offline)
+		return open_offline(flow);
+	size = make_tuple(&tuple, flow);
+	endpoint = flow->ipv6 ? socket_of(ctx, &tuple, sizeof(tuple.ipv6)) : socket_of(ctx, &tuple, sizeof(tuple.ipv4));
+	if (endpoint == ENDPOINT_OPEN)
+		return OPEN_YES;
+	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt))
+		return OPEN_YES;
+	if (!constants.forwarding)
+		return OPEN_NOT;
+	if (constants.conntrack)
+		return conntrack_knows(ctx, &tuple, size) ? OPEN_YES : OPEN_NOT;
+	return is_answer(flow) || half_open_known(flow) ? OPEN_YES : OPEN_NOT;
+}
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Flows that left this host first (written at TC egress), half-open forwarded connections, and fragments. All in
+ * lines of fingerprints: a false hit (8 / 2^32 a look-up) lets a packet through as an answer, it never drops one.
+ */
+#ifndef BULWARK_FLOWS_H
+#define BULWARK_FLOWS_H
+
+/* seconds */
+#define UDP_ASKED 30	   /* asked, not answered yet */
+#define UDP_SPOKEN 120	   /* both have spoken */
+#define ECHO_ASKED 30
+#define TCP_ASKED 120	   /* a forwarded SYN left */
+#define TCP_SPOKEN 7200
+#define HALF_OPEN 60
+#define FRAGMENT_LIFE 30   /* as long as the kernel waits for the rest */
+
+enum { MARK_ASKED = 0, MARK_SPOKEN = 1 };
+
+static __always_inline struct slot_line *flow_line(__u64 hash)
+{
+	__u32 index = hash & (FLOW_LINES - 1);
+
+	return bpf_map_lookup_elem(&flows, &index);
+}
+
+/* The key of a packet that came in: its destination is the local end. */
+static __always_inline __u64 hash_inbound(enum key_kind kind, const struct flow *flow)
+{
+	return hash_flow(kind, &flow->destination, flow->destination_port, &flow->source, flow->source_port,
+			 flow->protocol, flow->ipv6);
+}
+
+static __always_inline __u32 spoken_seconds(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP ? TCP_SPOKEN : protocol == IPPROTO_UDP ? UDP_SPOKEN : ECHO_ASKED;
+}
+
+/* Whether this host asked for it. An answer makes the flow one in which both have spoken. */
+static __always_inline int is_answer(const struct flow *flow)
+{
+	__u64 hash = hash_inbound(KEY_FLOW, flow);
+	__u32 now = slot_time(now_ns()), expiry = now + slot_lifetime(spoken_seconds(flow->protocol));
+	struct slot_line *line = flow_line(hash);
+	__u64 *slot;
+
+	if (!line)
+		return 0;
+	slot = line_find(line, hash, now);
+	if (!slot)
+		return 0;
+	/* renewed at most every 1.1 s, so that a busy flow does not write its line for every packet */
+	if (SLOT_MARK(*slot) == MARK_ASKED || SLOT_EXPIRY(*slot) + 4 < expiry)
+		slot_renew(slot, expiry, MARK_SPOKEN);
+	return 1;
+}
+
+/* flow as it leaves: its source is the local end. first: it may begin a flow; else it only keeps one alive. */
+static __always_inline void flow_left(const struct flow *flow, int first, __u32 asked_seconds)
+{
+	__u64 hash = hash_flow(KEY_FLOW, &flow->source, flow->source_port, &flow->destination, flow->destination_port,
+			       flow->protocol, flow->ipv6);
+	__u32 now = slot_time(now_ns()), expiry;
+	struct slot_line *line = flow_line(hash);
+	__u64 *slot;
+
+	if (!line)
+		return;
+	slot = line_find(line, hash, now);
+	if (!slot) {
+		if (first)
+			line_put(line, hash, now + slot_lifetime(asked_seconds), MARK_ASKED);
+		return;
+	}
+	expiry = now + slot_lifetime(SLOT_MARK(*slot) == MARK_SPOKEN ? spoken_seconds(flow->protocol) : asked_seconds);
+	if (SLOT_EXPIRY(*slot) + 4 < expiry)
+		slot_renew(slot, expiry, SLOT_MARK(*slot));
+}
+
+/* A SYN to a service passed on a host that forwards without conntrack: its connection may have no socket here. */
+static __always_inline void half_open_note(const struct flow *flow)
+{
+	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow);
+	__u32 index = hash & (HALF_OPEN_LINES - 1), now = slot_time(now_ns());
+	struct slot_line *line = bpf_map_lookup_elem(&half_open, &index);
+
+	if (line && !line_find(line, hash, now))
+		line_put(line, hash, now + slot_lifetime(HALF_OPEN), MARK_ASKED);
+}
+
+/* Its later segments: the first ACK promotes it. */
+static __always_inline int half_open_known(const struct flow *flow)
+{
+	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow), *slot;
+	__u32 index = hash & (HALF_OPEN_LINES - 1), now = slot_time(now_ns());
+	__u32 expiry = now + slot_lifetime(TCP_SPOKEN);
+	struct slot_line *line = bpf_map_lookup_elem(&half_open, &index);
+
+	if (!line)
+		return 0;
+	slot = line_find(line, hash, now);
+	if (!slot)
+		return 0;
+	if (SLOT_MARK(*slot) == MARK_ASKED || SLOT_EXPIRY(*slot) + 4 < expiry)
+		slot_renew(slot, expiry, MARK_SPOKEN);
+	return 1;
+}
+
+static __always_inline void fragment_note(const struct packet *pkt)
+{
+	__u64 hash = hash_fragment(pkt);
+	__u32 index = hash & (FRAGMENT_LINES - 1), now = slot_time(now_ns());
+	struct slot_line *line = bpf_map_lookup_elem(&fragments, &index);
+
+	if (line && !line_find(line, hash, now))
+		line_put(line, hash, now + slot_lifetime(FRAGMENT_LIFE), MARK_ASKED);
+}
+
+static __always_inline enum reason judge_fragment(const struct packet *pkt)
+{
+	__u64 hash = hash_fragment(pkt);
+	__u32 index = hash & (FRAGMENT_LINES - 1);
+	struct slot_line *line = bpf_map_lookup_elem(&fragments, &index);
+
+	if (line && line_find(line, hash, slot_time(now_ns())))
+		return REASON_FRAGMENT;
+	return within_budget(BUDGET_FRAGMENT) ? REASON_FRAGMENT_BUDGET : REASON_FRAGMENT_EARLY;
+}
+
+#endif

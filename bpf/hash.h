@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * SipHash-1-3 (Aumasson and Bernstein, 2012) over 64-bit words, keyed with a secret of this boot: who picks addresses and
+ * ports cannot pick the line they fall into.
+ */
+#ifndef BULWARK_HASH_H
+#define BULWARK_HASH_H
+
+struct sip {
+	__u64 a, b, c, d;
+};
+
+static __always_inline __u64 rotate(__u64 word, int bits)
+{
+	return word << bits | word >> (64 - bits);
+}
+
+static __always_inline void sip_round(struct sip *s)
+{
+	s->a += s->b;
+	s->b = rotate(s->b, 13) ^ s->a;
+	s->a = rotate(s->a, 32);
+	s->c += s->d;
+	s->d = rotate(s->d, 16) ^ s->c;
+	s->a += s->d;
+	s->d = rotate(s->d, 21) ^ s->a;
+	s->c += s->b;
+	s->b = rotate(s->b, 17) ^ s->c;
+	s->c = rotate(s->c, 32);
+}
+
+static __always_inline void sip_word(struct sip *s, __u64 word)
+{
+	s->d ^= word;
+	sip_round(s);
+	s->a ^= word;
+}
+
+static __always_inline void sip_begin(struct sip *s)
+{
+	s->a = constants.state_key[0] ^ 0x736f6d6570736575ULL;
+	s->b = constants.state_key[1] ^ 0x646f72616e646f6dULL;
+	s->c = constants.state_key[0] ^ 0x6c7967656e657261ULL;
+	s->d = constants.state_key[1] ^ 0x7465646279746573ULL;
+}
+
+static __always_inline __u64 sip_end(struct sip *s, __u64 length)
+{
+	sip_word(s, length << 56);
+	s->c ^= 0xff;
+	sip_round(s);
+	sip_round(s);
+	sip_round(s);
+	return s->a ^ s->b ^ s->c ^ s->d;
+}
+
+/* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
+enum key_kind { KEY_FLOW = 1, KEY_HALF_OPEN = 2, KEY_FRAGMENT = 3, KEY_SAMPLE = 4 };
+
+static __always_inline void sip_address(struct sip *s, const union address *address)
+{
+	sip_word(s, address->half[0]);
+	sip_word(s, address->half[1]);
+}
+
+/* local and remote: the ends as this host sees them, so both directions of a flow have one key. */
+static __always_inline __u64 hash_flow(enum key_kind kind, const union address *local, __u16 local_port,
+				       const union address *remote, __u16 remote_port, __u8 protocol, int ipv6)
+{
+	struct sip s;
+
+	sip_begin(&s);
+	if (ipv6) {
+		sip_address(&s, local);
+		sip_address(&s, remote);
+	} else {
+		sip_word(&s, (__u64)local->word[3] << 32 | remote->word[3]);
+	}
+	sip_word(&s, (__u64)local_port << 48 | (__u64)remote_port << 32 | protocol << 8 | kind);
+	return sip_end(&s, ipv6 ? 40 : 16);
+}
+
+static __always_inline __u64 hash_fragment(const struct packet *pkt)
+{
+	const struct flow *flow = &pkt->flow;
+	struct sip s;
+
+	sip_begin(&s);
+	sip_address(&s, &flow->source);
+	sip_address(&s, &flow->destination);
+	sip_word(&s, (__u64)pkt->fragment_id << 32 | flow->ipv6 << 8 | KEY_FRAGMENT);
+	return sip_end(&s, 40);
+}
+
+static __always_inline __u64 hash_sample(const union address *source, __u32 reason)
+{
+	struct sip s;
+
+	sip_begin(&s);
+	sip_address(&s, source);
+	sip_word(&s, reason << 8 | KEY_SAMPLE);
+	return sip_end(&s, 24);
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Which declared service a destination port, or a protocol without ports, belongs to. */
+#ifndef BULWARK_SERVICES_H
+#define BULWARK_SERVICES_H
+
+#define SERVICES_A_PORT 16 /* services with different `to` that one port can have */
+
+static __always_inline __u32 port_index(__u8 protocol, __u16 port)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return PORTS_TCP + port;
+	case IPPROTO_UDP:
+		return PORTS_UDP + port;
+	case IPPROTO_SCTP:
+		return PORTS_SCTP + port;
+	default:
+		return PORTS_IP + protocol;
+	}
+}
+
+static __always_inline struct service_entry *service_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&services, &index);
+}
+
+/* The service of a port on a local address and its index, or NULL. ports of protocols without any are ignored. */
+static __always_inline struct service_entry *service_of(__u8 protocol, __u16 port, const union address *local, int ipv6,
+							__u16 *index)
+{
+	__u32 at = port_index(protocol, port);
+	__u16 *first = bpf_map_lookup_elem(&port_services, &at), number;
+	struct service_entry *service;
+	__u64 *lists = NULL;
+	__u32 class;
+
+	if (!first || !*first)
+		return NULL;
+	number = *first;
+	service = service_at(number);
+	*index = number;
+	if (!constants.have_to)
+		return service;
+	class = class_of(local, ipv6);
+	lists = bpf_map_lookup_elem(&classes, &class); /* the set of lists stands first in struct class_entry */
+	for (int i = 0; i < SERVICES_A_PORT && service; i++) {
+		if (!service->to || (lists && service->to & *lists)) {
+			*index = number;
+			return service;
+		}
+		number = service->next;
+		if (!number)
+			break;
+		service = service_at(number);
+	}
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A generation's programs: what happens to a packet. The order of judgement is a contract (the man page
+ * bulwark-policy(5)); each step is one question in one file, and every packet leaves through conclude() with exactly
+ * one reason.
+ */
+#include "state.bpf.h"
+#include <bpf/bpf_endian.h>
+#include "generation.bpf.h"
+#include "packet.h"
+#include "parse.h"
+#include "floor.h"
+#include "lookup.h"
+#include "hash.h"
+#include "lines.h"
+#include "budget.h"
+#include "flows.h"
+#include "holds.h"
+#include "connections.h"
+#include "services.h"
+#include "icmp.h"
+#include "sources.h"
+#include "exposure.h"
+#include "tell.h"
+#include "egress.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static const __u8 usual_verdict[REASON_SLOTS] = {
+#define REASON(symbol, name, verdict, sentence) [REASON_##symbol] = VERDICT_##verdict,
+#include "reasons.def"
+#undef REASON
+};
+
+/* A parse that failed may pass where the policy says so; what lies is dropped all the same. */
+static __always_inline void unparsed(struct packet *pkt, enum reason why)
+{
+	if (why != REASON_UNPARSED_VLAN && why != REASON_UNPARSED_EXTENSION)
+		return;
+	pkt->rule = RULE_UNPARSED;
+	pkt->pass_anyway = constants.unparsed_pass;
+}
+
+static __always_inline void decide_offline(const struct packet *pkt, const struct outcome *outcome)
+{
+	decision.verdict = outcome->verdict;
+	decision.reason = outcome->reason;
+	decision.would = pkt->would;
+	decision.list = pkt->list;
+	decision.rule = outcome->rule;
+	decision.would_rule = pkt->would_rule;
+	decision.service = pkt->service;
+	decision.class = pkt->class;
+	__builtin_memcpy(decision.source, &pkt->flow.source, ADDRESS_BYTES);
+	__builtin_memcpy(decision.destination, &pkt->flow.destination, ADDRESS_BYTES);
+	decision.source_port = pkt->flow.source_port;
+	decision.destination_port = pkt->flow.destination_port;
+	decision.protocol = pkt->flow.protocol;
+	decision.tcp_flags = pkt->tcp_flags;
+	decision.ipv6 = pkt->flow.ipv6;
+	decision.open_before = pkt->open_before;
+}
+
+static __always_inline void count_would(struct outcome outcome, const struct packet *pkt)
+{
+	outcome.verdict = VERDICT_WOULD_DROP;
+	outcome.reason = pkt->would;
+	outcome.rule = pkt->would_rule;
+	count(&outcome, pkt);
+	tell(&outcome, pkt);
+}
+
+/* The one exit of every judged packet. */
+static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum reason why)
+{
+	__u32 ifindex = ctx->ingress_ifindex;
+	const struct interface_entry *interface = interface_find(ifindex);
+	struct outcome outcome = {.ifindex = ifindex, .hook = HOOK_XDP, .reason = why, .rule = pkt->rule};
+
+	outcome.verdict = usual_verdict[why & 63];
+	if (outcome.verdict == VERDICT_DROP && pkt->pass_anyway)
+		outcome.verdict = VERDICT_PASS;
+	if (constants.monitor && outcome.verdict == VERDICT_DROP) {
+		would_drop(pkt, why, pkt->rule);
+		outcome.verdict = VERDICT_PASS;
+		outcome.reason = REASON_MONITORED;
+		outcome.rule = RULE_MONITOR;
+	}
+	if (pkt->fragment == FRAGMENT_FIRST && outcome.verdict == VERDICT_PASS)
+		fragment_note(pkt);
+	if (constants.offline) {
+		decide_offline(pkt, &outcome);
+		return outcome.verdict == VERDICT_PASS ? XDP_PASS : XDP_DROP;
+	}
+	outcome.row = interface_row(interface, ifindex);
+	outcome.packets = segments(interface, pkt->length);
+	count(&outcome, pkt);
+	if (pkt->would)
+		count_would(outcome, pkt);
+	if (outcome.verdict == VERDICT_PASS)
+		return XDP_PASS;
+	tell(&outcome, pkt);
+	return XDP_DROP;
+}
+
+SEC("xdp.frags")
+int shield(struct xdp_md *ctx)
+{
+	struct packet pkt = {.length = bpf_xdp_get_buff_len(ctx), .list = 255};
+	__u64 lists = 0;
+	enum reason why;
+
+	why = parse_packet(ctx, &pkt);
+	if (why)
+		unparsed(&pkt, why);
+	if (!why)
+		why = judge_floor(&pkt);
+	if (!why)
+		why = judge_addresses(&pkt.flow);
+	if (!why)
+		why = judge_source(ctx, &pkt, &lists);
+	if (!why || why == REASON_ALLOWED) {
+		enum reason exposed = judge_exposure(ctx, &pkt, lists);
+
+		/* an exception is none from exposure, and it names the pass of a service */
+		why = why == REASON_ALLOWED && exposed == REASON_SERVICE ? REASON_ALLOWED : exposed;
+	}
+	return conclude(ctx, &pkt, why);
+}
+
+SEC("tc")
+int egress(struct __sk_buff *skb)
+{
+	return judge_egress(skb);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who sent it: trusted, allowed for a time, banned, blocked. One look-up tells all lists. */
+#ifndef BULWARK_SOURCES_H
+#define BULWARK_SOURCES_H
+
+/* A packet that proves its source: inside an open connection, or an answer to what this host asked. */
+static __always_inline int is_proven(struct xdp_md *ctx, struct packet *pkt)
+{
+	enum open open;
+
+	if (pkt->fragment == FRAGMENT_LATER)
+		return 0;
+	if (pkt->flow.protocol == IPPROTO_UDP || is_icmp(&pkt->flow))
+		return is_answer(&pkt->flow);
+	if (pkt->flow.protocol != IPPROTO_TCP || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return 0;
+	open = connection_open(ctx, &pkt->flow, pkt);
+	pkt->open_before = open == OPEN_BEFORE;
+	return open;
+}
+
+/* Trust is for packets that prove whose they are; those that do not share one budget, and over it are judged like
+ * anybody's, so that forging a trusted name gains nothing and the real one is not locked out. */
+static __always_inline enum reason judge_trusted(struct xdp_md *ctx, struct packet *pkt,
+						 const struct class_entry *class)
+{
+	if (!(class->flags & CLASS_TRUSTED))
+		return REASON_NONE;
+	if (!is_proven(ctx, pkt) && !within_budget(BUDGET_TRUSTED))
+		return REASON_NONE;
+	pkt->rule = class->trusted_rule;
+	return REASON_TRUSTED;
+}
+
+static __always_inline void would_drop(struct packet *pkt, enum reason why, __u16 rule)
+{
+	if (pkt->would)
+		return;
+	pkt->would = why;
+	pkt->would_rule = rule;
+}
+
+static __always_inline enum reason judge_blocked(struct packet *pkt, const struct class_entry *class)
+{
+	if (class->flags & CLASS_BLOCK_IN_MONITOR) {
+		pkt->list = class->block_list;
+		would_drop(pkt, REASON_BLOCKED, class->monitor_rule);
+	}
+	if (!(class->flags & CLASS_BLOCK_IN))
+		return REASON_NONE;
+	pkt->list = class->block_list;
+	pkt->rule = class->block_rule;
+	return REASON_BLOCKED;
+}
+
+static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packet *pkt, __u64 *lists)
+{
+	__u32 number = class_of(&pkt->flow.source, pkt->flow.ipv6);
+	const struct class_entry *class = NULL;
+	enum reason why;
+	int hold;
+
+	pkt->class = number;
+	if (number)
+		class = bpf_map_lookup_elem(&classes, &number);
+	if (class) {
+		*lists = class->lists;
+		why = judge_trusted(ctx, pkt, class);
+		if (why)
+			return why;
+	}
+	hold = held(&pkt->flow.source);
+	if (hold == HELD_ALLOWED)
+		return REASON_ALLOWED;
+	if (hold == HELD_BANNED)
+		return REASON_BANNED;
+	return class ? judge_blocked(pkt, class) : REASON_NONE;
+}
+
+#endif

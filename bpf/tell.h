@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counting and telling. Neither ever decides a packet's fate: whatever fails here costs a count or an event.
+ * Events are sampled per source and reason, within a hard budget per CPU, reason and tick; what is not told is
+ * counted and carried by the next event of its reason.
+ */
+#ifndef BULWARK_TELL_H
+#define BULWARK_TELL_H
+
+#define PROBES_A_TICK 64 /* sources looked up per CPU, reason and tick at most: bounds what telling costs a flood */
+
+/* What the hooks have in common for counting and telling. */
+struct outcome {
+	__u32 ifindex;
+	__u32 row;     /* of the interface */
+	__u32 packets; /* segments that a frame stands for in generic mode */
+	__u8 hook, verdict, reason, unused;
+	__u16 rule, unused2;
+};
+
+/* A frame longer than the MTU, seen in generic mode, is several segments merged. */
+static __always_inline __u32 segments(const struct interface_entry *interface, __u32 length)
+{
+	if (!interface || !(interface->flags & INTERFACE_GENERIC) || !interface->mtu ||
+	    length <= interface->mtu + sizeof(struct ethhdr))
+		return 1;
+	return (length + interface->mtu - 1) / interface->mtu;
+}
+
+static __always_inline void add(struct counter *counter, __u32 packets, __u32 bytes)
+{
+	if (!counter)
+		return;
+	counter->packets += packets;
+	counter->bytes += bytes;
+}
+
+static __always_inline void count(const struct outcome *outcome, const struct packet *pkt)
+{
+	__u32 index = COUNTER_INDEX(outcome->row, outcome->verdict, outcome->reason), service = pkt->service;
+	struct service_entry *entry;
+
+	add(bpf_map_lookup_elem(&counters, &index), outcome->packets, pkt->length);
+	if (!service)
+		return;
+	entry = service_at(service);
+	if (!entry)
+		return;
+	index = entry->row * VERDICT_COUNT + outcome->verdict;
+	add(bpf_map_lookup_elem(&service_counters, &index), outcome->packets, pkt->length);
+}
+
+/* Whether this source was told for this reason within the interval; notes it when not. */
+static __always_inline int told_lately(const struct packet *pkt, __u32 reason)
+{
+	__u64 hash = hash_sample(&pkt->flow.source, reason);
+	__u32 index = hash & (SAMPLE_LINES - 1), now = slot_time(now_ns());
+	struct slot_line *line = bpf_map_lookup_elem(&samples, &index);
+
+	if (!line || line_find(line, hash, now))
+		return 1;
+	line_put(line, hash, now + (constants.event_interval_ns >> SLOT_EXPIRY_SHIFT) + 1, MARK_ASKED);
+	return 0;
+}
+
+static __always_inline void fill_event(struct event *event, const struct outcome *outcome, const struct packet *pkt)
+{
+	struct service_entry *service = pkt->service ? service_at(pkt->service) : NULL;
+
+	event->time_ns = bpf_ktime_get_boot_ns();
+	event->generation = constants.generation;
+	event->ifindex = outcome->ifindex;
+	__builtin_memcpy(event->source, &pkt->flow.source, ADDRESS_BYTES);
+	__builtin_memcpy(event->destination, &pkt->flow.destination, ADDRESS_BYTES);
+	event->source_port = pkt->flow.source_port;
+	event->destination_port = pkt->flow.destination_port;
+	if (is_icmp(&pkt->flow)) {
+		event->source_port = pkt->icmp_type;
+		event->destination_port = pkt->icmp_code;
+	}
+	event->rule = outcome->rule;
+	event->service = service ? service->row : 0;
+	event->class = pkt->class;
+	event->vlan = pkt->vlan;
+	event->length = pkt->length > 65535 ? 65535 : pkt->length;
+	event->kind = EVENT_VERDICT;
+	event->verdict = outcome->verdict;
+	event->reason = outcome->reason;
+	event->protocol = pkt->flow.protocol;
+	event->tcp_flags = pkt->tcp_flags;
+	event->hook = outcome->hook;
+	event->list = outcome->reason == REASON_BLOCKED || outcome->reason == REASON_BLOCKED_OUT ? pkt->list : 255;
+	__builtin_memset(event->unused, 0, sizeof(event->unused));
+}
+
+__noinline int tell(const struct outcome *outcome, const struct packet *pkt)
+{
+	struct telling *mine;
+	struct event *event;
+	__u32 reason;
+	__u64 tick;
+
+	if (!outcome || !pkt)
+		return 0;
+	reason = outcome->reason;
+	mine = bpf_map_lookup_elem(&telling, &reason);
+	if (!mine)
+		return 0;
+	mine->untold += outcome->packets;
+	tick = bpf_jiffies64();
+	if (mine->tick != tick) {
+		mine->tick = tick;
+		mine->told = 0;
+		mine->probes = 0;
+	}
+	if (mine->told >= constants.events_per_tick || mine->probes >= PROBES_A_TICK)
+		goto sampled_out;
+	mine->probes++;
+	if (told_lately(pkt, reason))
+		goto sampled_out;
+	mine->told++;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		mine->lost++;
+		return 0;
+	}
+	fill_event(event, outcome, pkt);
+	event->packets = mine->untold;
+	mine->untold = 0;
+	mine->made++;
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+sampled_out:
+	mine->sampled_out += outcome->packets;
+	return 0;
+}
+
+#endif
