@@ -19,7 +19,7 @@ BPFTOOL ?= $(or $(shell for b in bpftool /usr/sbin/bpftool /usr/local/sbin/bpfto
 
 # Asked when first used, not when this file is read: `make check` on a bare machine installs pkg-config first.
 PKGS       := libbpf libfyaml jansson libnl-3.0 libnl-route-3.0 smartcols libpcap libxxhash
-PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) || echo -DMISSING))$(PKG_CFLAGS)
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(subst -I,-isystem ,$$(shell pkg-config --cflags $(PKGS) || echo MISSING)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 CFLAGS  ?= -O2 -g
 WARNINGS := -Wall -Wextra -Werror
@@ -55,7 +55,9 @@ sanitize:
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
 
-tests: $(UNITS)
+tests: $(UNITS) man
+
+man: $(MANUALS)
 
 dependencies dependencies-vm dependencies-run dependencies-lint:
 	scripts/dependencies build test $(patsubst dependencies-%,%,$(filter-out dependencies,$@))
@@ -92,8 +94,32 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 
 # ---- the rest
 
+# The lists of verbs and of reasons come from the tables that make them.
+$(BUILD)/man/%: userspace/%.scd scripts/manual include/reasons.def $(BUILD)/bulwark
+	@mkdir -p $(@D)
+	scripts/manual $< $(BUILD)/bulwark > $@.scd && scdoc < $@.scd > $@.tmp && mv $@.tmp $@ && rm $@.scd
+
+INSTALL = install -D -m
+D = $(DESTDIR)$(PREFIX)
+
+install: all man
+	$(INSTALL) 755 $(BUILD)/bulwark $(D)/sbin/bulwark
+	$(INSTALL) 755 $(BUILD)/bulwarkd $(D)/sbin/bulwarkd
+	for page in $(MANUALS); do $(INSTALL) 644 $$page $(D)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	for policy in policies/*; do $(INSTALL) 644 $$policy $(D)/share/bulwark/$$policy || exit 1; done
+	mkdir -p $(D)/share/bash-completion/completions $(D)/lib/systemd/system
+	$(BUILD)/bulwark completion > $(D)/share/bash-completion/completions/bulwark
+	for unit in scripts/systemd/*.service; do \
+		sed 's|@PREFIX@|$(PREFIX)|' $$unit > $(D)/lib/systemd/system/$${unit##*/} || exit 1; done
+
+uninstall:
+	rm -f $(PROGRAMS:%=$(D)/sbin/%) $(D)/share/bash-completion/completions/bulwark
+	for page in $(MANUALS); do rm -f $(D)/share/man/man$${page##*.}/$${page##*/}; done
+	for unit in scripts/systemd/*.service; do rm -f $(D)/lib/systemd/system/$${unit##*/}; done
+	rm -rf $(D)/share/bulwark
+
 tidy: dependencies-lint $(SKELS)
-	clang-tidy --quiet $(wildcard userspace/*.c) -- $(filter-out -MMD -MP,$(USER_CFLAGS))
+	printf '%s\n' $(wildcard userspace/*.c) | xargs -P 2 -I{} clang-tidy --quiet {} -- $(filter-out -MMD -MP,$(USER_CFLAGS))
 
 format-check: dependencies-lint
 	clang-format --dry-run --Werror $(wildcard include/*.h bpf/*.[ch] userspace/*.[ch] tests/*/*.[ch])
@@ -102,5 +128,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk)
-.PHONY: all check check-vm run sanitize tests dependencies dependencies-vm dependencies-run dependencies-lint tidy format-check clean
+.PHONY: all check check-vm run sanitize tests man install uninstall tidy format-check clean \
+	dependencies dependencies-vm dependencies-run dependencies-lint
 .SECONDARY:
