@@ -63,18 +63,26 @@ static __always_inline int read_egress_v6(struct __sk_buff *skb, struct packet *
 	return 0;
 }
 
+/* By the version field: behind a VLAN tag skb->protocol says nothing of the network header. */
+static __always_inline int read_egress_network(struct __sk_buff *skb, struct packet *pkt)
+{
+	__u16 type = bpf_ntohs(skb->protocol);
+	__u8 version;
+
+	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6 && type != ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)
+		return -1;
+	if (load(skb, 0, &version, sizeof(version)))
+		return -1;
+	if (version >> 4 == 4)
+		return read_egress_v4(skb, pkt);
+	return version >> 4 == 6 ? read_egress_v6(skb, pkt) : -1;
+}
+
 static __always_inline int read_egress(struct __sk_buff *skb, struct packet *pkt)
 {
 	struct egress_transport transport = {};
-	int family;
 
-	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4))
-		family = read_egress_v4(skb, pkt);
-	else if (skb->protocol == bpf_htons(ETHERTYPE_IPV6))
-		family = read_egress_v6(skb, pkt);
-	else
-		return -1;
-	if (family)
+	if (read_egress_network(skb, pkt))
 		return -1;
 	if (pkt->fragment)
 		return 0;

@@ -67,8 +67,8 @@ static __always_inline enum reason judge_addresses_v4(const struct flow *flow)
 {
 	__u32 source = bpf_ntohl(flow->source.word[3]), destination = bpf_ntohl(flow->destination.word[3]);
 	/* a DHCP client asks from 0.0.0.0; whether this host serves it is a question of exposure */
-	int asks_dhcp = !source && flow->protocol == IPPROTO_UDP && flow->source_port == 68 &&
-			flow->destination_port == 67;
+	int asks_dhcp =
+		!source && flow->protocol == IPPROTO_UDP && flow->source_port == 68 && flow->destination_port == 67;
 
 	if ((source >> 24 == 0 && !asks_dhcp) || source >> 24 == 127 || source >> 28 == 14 || source == 0xffffffff)
 		return REASON_MALFORMED_SOURCE;

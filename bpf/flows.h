@@ -7,13 +7,13 @@
 #define BULWARK_FLOWS_H
 
 /* seconds */
-#define UDP_ASKED 30	   /* asked, not answered yet */
-#define UDP_SPOKEN 120	   /* both have spoken */
+#define UDP_ASKED 30   /* asked, not answered yet */
+#define UDP_SPOKEN 120 /* both have spoken */
 #define ECHO_ASKED 30
-#define TCP_ASKED 120	   /* a forwarded SYN left */
+#define TCP_ASKED 120 /* a forwarded SYN left */
 #define TCP_SPOKEN 7200
 #define HALF_OPEN 60
-#define FRAGMENT_LIFE 30   /* as long as the kernel waits for the rest */
+#define FRAGMENT_LIFE 30 /* as long as the kernel waits for the rest */
 
 enum { MARK_ASKED = 0, MARK_SPOKEN = 1 };
 

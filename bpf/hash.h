@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SipHash-1-3 (Aumasson and Bernstein, 2012) over 64-bit words, keyed with a secret of this boot: who picks addresses and
- * ports cannot pick the line they fall into.
+ * SipHash-1-3 (Aumasson and Bernstein, 2012) over 64-bit words, keyed with a secret of this boot: who picks addresses
+ * and ports cannot pick the line they fall into.
  */
 #ifndef BULWARK_HASH_H
 #define BULWARK_HASH_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * ICMP and ICMPv6: echo within its rate, answers to our own echoes, errors that quote a flow of ours. An error that
- * quotes only a declared port passes at a small rate: behind ECMP the router that says "packet too big" may quote a flow
- * that another node has.
+ * quotes only a declared port passes at a small rate: behind ECMP the router that says "packet too big" may quote a
+ * flow that another node has.
  */
 #ifndef BULWARK_ICMP_H
 #define BULWARK_ICMP_H
@@ -12,9 +12,10 @@ enum icmp_kind { ICMP_IS_OTHER, ICMP_IS_REQUEST, ICMP_IS_REPLY, ICMP_IS_ERROR };
 static __always_inline enum icmp_kind icmp_kind(const struct packet *pkt)
 {
 	if (pkt->flow.ipv6)
-		return pkt->icmp_type == 128 ? ICMP_IS_REQUEST
-		       : pkt->icmp_type == 129 ? ICMP_IS_REPLY
-		       : pkt->icmp_type >= 1 && pkt->icmp_type <= 4 ? ICMP_IS_ERROR : ICMP_IS_OTHER;
+		return pkt->icmp_type == 128			    ? ICMP_IS_REQUEST
+		       : pkt->icmp_type == 129			    ? ICMP_IS_REPLY
+		       : pkt->icmp_type >= 1 && pkt->icmp_type <= 4 ? ICMP_IS_ERROR
+								    : ICMP_IS_OTHER;
 	switch (pkt->icmp_type) {
 	case 8:
 		return ICMP_IS_REQUEST;

@@ -137,8 +137,9 @@ __noinline int class_of_v6(__u64 high, __u64 low)
 static __always_inline __u16 class_of(const union address *address, int ipv6)
 {
 	if (ipv6)
-		return constants.have_v6 ? class_of_v6(bpf_be64_to_cpu(address->half[0]), bpf_be64_to_cpu(address->half[1]))
-				      : constants.v6_default;
+		return constants.have_v6
+			       ? class_of_v6(bpf_be64_to_cpu(address->half[0]), bpf_be64_to_cpu(address->half[1]))
+			       : constants.v6_default;
 	return constants.have_v4 ? class_of_v4(bpf_ntohl(address->word[3])) : constants.v4_default;
 }
 

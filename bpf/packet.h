@@ -27,24 +27,24 @@ enum fragment {
 
 struct packet {
 	struct flow flow;
-	__u32 length;	     /* of the frame */
-	__u32 fragment_id;   /* host order */
-	__u16 l3, l4;	     /* offsets of the headers from the start of the frame */
-	__u16 l4_length;     /* bytes from the transport header to the end of the datagram */
-	__u16 vlan;	     /* outermost id, 0: none */
-	__u8 fragment;	     /* enum fragment */
+	__u32 length;	   /* of the frame */
+	__u32 fragment_id; /* host order */
+	__u16 l3, l4;	   /* offsets of the headers from the start of the frame */
+	__u16 l4_length;   /* bytes from the transport header to the end of the datagram */
+	__u16 vlan;	   /* outermost id, 0: none */
+	__u8 fragment;	   /* enum fragment */
 	__u8 tcp_flags;
 	__u8 icmp_type, icmp_code;
 	__u8 ttl;
-	__u8 extensions;     /* IPv6 extension headers were there */
+	__u8 extensions; /* IPv6 extension headers were there */
 	/* what the questions found out */
-	__u8 pass_anyway;    /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
+	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;
-	__u8 would;	     /* reason of the first monitored rule that would have dropped it */
-	__u8 list;	     /* number of the list that blocks, 255: none */
+	__u8 would; /* reason of the first monitored rule that would have dropped it */
+	__u8 list;  /* number of the list that blocks, 255: none */
 	__u16 class;
 	__u16 rule, would_rule;
-	__u16 service;	     /* index, 0: none */
+	__u16 service; /* index, 0: none */
 };
 
 /*

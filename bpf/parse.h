@@ -11,7 +11,8 @@
 #define ETHERTYPE_VLAN 0x8100
 #define ETHERTYPE_QINQ 0x88a8
 #define VLAN_TAGS 2
-#define HEADERS_END 2048 /* where the transport header may begin at the latest; the linear part of a frame reaches further */
+#define HEADERS_END                                                                                                    \
+	2048 /* where the transport header may begin at the latest; the linear part of a frame reaches further */
 #define EXTENSION_HEADERS 8 /* walked at most; no stack sends more */
 
 #define IPPROTO_HOPOPTS 0

@@ -77,7 +77,7 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 	const struct interface_entry *interface = interface_find(ifindex);
 	struct outcome outcome = {.ifindex = ifindex, .hook = HOOK_XDP, .reason = why, .rule = pkt->rule};
 
-	outcome.verdict = usual_verdict[why & 63];
+	outcome.verdict = why < REASON_SLOTS ? usual_verdict[why] : VERDICT_DROP;
 	if (outcome.verdict == VERDICT_DROP && pkt->pass_anyway)
 		outcome.verdict = VERDICT_PASS;
 	if (constants.monitor && outcome.verdict == VERDICT_DROP) {
