@@ -4,29 +4,6 @@
 
 #include "verbs.h"
 
-/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
-#if 0
-static const struct option_line explain_options[] = {
-	{"--packet", "TEXT", "one packet: 'tcp 45.33.1.5:4000 > 192.0.2.10:443 syn'", 'p'},
-	{"--pcap", "FILE", "the packets of a capture, in order, at their own times", 'f'},
-	{"--policy", "FILE", "by this policy instead of the live one", 'P'},
-	{"--to", "ADDR", "an address that is this host's; may be repeated (default: every destination)", 't'},
-	{"--summary", NULL, "who would have been dropped, by reason and source", 's'},
-	{},
-};
-
-static const struct option_line apply_options[] = {
-	{"--confirm", "[60s]", "the kernel goes back at the deadline unless 'bulwark confirm' comes", 'c'},
-	{"--monitor", NULL, "decide and count, but drop nothing", 'm'},
-	{"--dry-run", NULL, "do everything except the switch", 'n'},
-	{"--iface", "IF", "on this interface instead of the policy's; may be repeated", 'i'},
-	{"--cut", NULL, "also end open connections that the policy no longer allows", 'x'},
-	{"--ephemeral", NULL, "accept that protection ends with this mount namespace", 'e'},
-	{"--force", NULL, "apply even if it cuts off the operator", 'F'},
-	{"--saved", NULL, "the newest confirmed policy of the state directory (at boot)", 'S'},
-	{},
-};
-
 static const struct option_line ban_options[] = {
 	{"--for", "10m", "how long (default 10m)", 'f'},
 	{"--reason", "TEXT", "why, for 'bans' and the log", 'r'},
@@ -48,6 +25,29 @@ static const struct option_line bans_options[] = {
 static const struct option_line allow_options[] = {
 	{"--for", "1h", "how long; must be given", 'f'},
 	{"--reason", "TEXT", "why; must be given", 'r'},
+	{},
+};
+
+/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
+#if 0
+static const struct option_line explain_options[] = {
+	{"--packet", "TEXT", "one packet: 'tcp 45.33.1.5:4000 > 192.0.2.10:443 syn'", 'p'},
+	{"--pcap", "FILE", "the packets of a capture, in order, at their own times", 'f'},
+	{"--policy", "FILE", "by this policy instead of the live one", 'P'},
+	{"--to", "ADDR", "an address that is this host's; may be repeated (default: every destination)", 't'},
+	{"--summary", NULL, "who would have been dropped, by reason and source", 's'},
+	{},
+};
+
+static const struct option_line apply_options[] = {
+	{"--confirm", "[60s]", "the kernel goes back at the deadline unless 'bulwark confirm' comes", 'c'},
+	{"--monitor", NULL, "decide and count, but drop nothing", 'm'},
+	{"--dry-run", NULL, "do everything except the switch", 'n'},
+	{"--iface", "IF", "on this interface instead of the policy's; may be repeated", 'i'},
+	{"--cut", NULL, "also end open connections that the policy no longer allows", 'x'},
+	{"--ephemeral", NULL, "accept that protection ends with this mount namespace", 'e'},
+	{"--force", NULL, "apply even if it cuts off the operator", 'F'},
+	{"--saved", NULL, "the newest confirmed policy of the state directory (at boot)", 'S'},
 	{},
 };
 
@@ -75,13 +75,6 @@ static const struct option_line log_options[] = {
 	 NULL},
 	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
 	{"status", "", "whether this host is protected, and what is wrong", verb_status, NULL},
-	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
-	{"unban", "ADDR[/LEN] | --origin NAME", "lift a ban", verb_unban, unban_options},
-	{"bans", "", "the bans in force", verb_bans, bans_options},
-	{"allow", "ADDR[/LEN] --for 1h --reason TEXT", "an exception from bans, blocks and limits for a time",
-	 verb_allow, allow_options},
-	{"disallow", "ADDR[/LEN]", "end an exception early", verb_disallow, NULL},
-	{"allows", "", "the exceptions in force", verb_allows, NULL},
 	{"pause", "--for 10m", "let everything pass for a time; the kernel re-arms itself", verb_pause, pause_options},
 	{"resume", "", "end a pause early", verb_resume, NULL},
 	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
@@ -93,6 +86,13 @@ static const struct option_line log_options[] = {
 #endif
 
 const struct verb verbs[] = {
+	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
+	{"unban", "ADDR[/LEN] | --origin NAME", "lift a ban", verb_unban, unban_options},
+	{"bans", "", "the bans in force", verb_bans, bans_options},
+	{"allow", "ADDR[/LEN] --for 1h --reason TEXT", "an exception from bans, blocks and limits for a time",
+	 verb_allow, allow_options},
+	{"disallow", "ADDR[/LEN]", "end an exception early", verb_disallow, NULL},
+	{"allows", "", "the exceptions in force", verb_allows, NULL},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
 	{"completion", "", "bash completion, for: source <(bulwark completion)", verb_completion, NULL},
 	{},

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Whom a ban must never hit: asked before the kernel is told. */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <string.h>
+
+#include "feed.h"
+#include "spare.h"
+#include "verb_common.h"
+
+struct question {
+	const struct prefix *ban;
+	char *why;
+	size_t size;
+};
+
+static bool hits(const struct question *question, const struct prefix *spared, const char *what, const char *name)
+{
+	char text[PREFIX_TEXT];
+
+	if (!prefixes_meet(question->ban, spared))
+		return false;
+	snprintf(question->why, question->size, "%s%s%s %s", what, name ? " " : "", name ? name : "",
+		 prefix_text(spared, text));
+	return true;
+}
+
+static bool hits_host(const struct question *question, const struct host *host)
+{
+	struct prefix peer = {.length = 128};
+
+	for (size_t i = 0; i < host->address_count; i++)
+		if (hits(question, &host->addresses[i].address, "this host's own address", NULL))
+			return true;
+	for (size_t i = 0; i < host->gateway_count; i++)
+		if (hits(question, &host->gateways[i], "the gateway", NULL))
+			return true;
+	for (size_t i = 0; i < host->resolver_count; i++)
+		if (hits(question, &host->resolvers[i], "the resolver", NULL))
+			return true;
+	memcpy(peer.address, host->operator.remote, sizeof(peer.address));
+	return host->has_operator && hits(question, &peer, "the SSH connection that you work over, from", NULL);
+}
+
+static bool hits_feed(const struct question *question, const struct list *list, const char *what)
+{
+	struct prefixes prefixes = {};
+	struct report report = {};
+	struct prefix prefix;
+	bool hit = false;
+
+	feed_read(list, 0, &prefixes, &report);
+	for (size_t i = 0; i < prefixes.v4_count && !hit; i++) {
+		__be32 address = htonl(prefixes.v4[i].address);
+
+		memset(&prefix, 0, sizeof(prefix));
+		prefix.address[10] = prefix.address[11] = 0xff;
+		memcpy(prefix.address + 12, &address, 4);
+		prefix.length = prefixes.v4[i].length + 96;
+		hit = hits(question, &prefix, what, list->name);
+	}
+	for (size_t i = 0; i < prefixes.v6_count && !hit; i++) {
+		__be64 halves[2] = {htobe64(prefixes.v6[i].high), htobe64(prefixes.v6[i].low)};
+
+		memcpy(prefix.address, halves, sizeof(prefix.address));
+		prefix.length = prefixes.v6[i].length;
+		hit = hits(question, &prefix, what, list->name);
+	}
+	prefixes_free(&prefixes);
+	report_free(&report);
+	return hit;
+}
+
+static bool hits_lists(const struct question *question, const struct policy *policy, const struct list_uses *uses,
+		       const char *what)
+{
+	for (size_t i = 0; i < uses->count; i++) {
+		const struct list *list = &policy->lists[uses->items[i].list];
+
+		for (size_t n = 0; n < list->prefix_count; n++)
+			if (hits(question, &list->prefixes[n], what, list->name))
+				return true;
+		if (list->feed && hits_feed(question, list, what))
+			return true;
+	}
+	return false;
+}
+
+bool ban_hits(const struct host *host, const struct policy *policy, const struct prefix *prefix, char *why, size_t size)
+{
+	const struct question question = {.ban = prefix, .why = why, .size = size};
+
+	if (hits_host(&question, host))
+		return true;
+	if (!policy)
+		return false;
+	return hits_lists(&question, policy, &policy->trusted, "the trusted list") ||
+	       hits_lists(&question, policy, &policy->never_ban, "the never-ban list") ||
+	       hits_lists(&question, policy, &policy->health_checks, "the health-check list") ||
+	       hits_lists(&question, policy, &policy->proxies, "the proxy list");
+}
