@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* struct event -> ECS. No payload is in an event, so none can be logged. */
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "community_id.h"
+#include "events.h"
+#include "judge.h"
+
+#define DESCRIPTIONS_MAX 4 /* of the generations that still make events: live, fallback, a pending one, one just gone  \
+			    */
+
+struct names {
+	struct places places;
+	char host[256];
+	struct {
+		unsigned generation;
+		json_t *description; /* NULL: looked for, not there */
+	} known[DESCRIPTIONS_MAX];
+	unsigned next;
+};
+
+struct names *names_open(const struct places *places)
+{
+	struct names *names = calloc(1, sizeof(*names));
+
+	if (!names)
+		return NULL;
+	names->places = *places;
+	gethostname(names->host, sizeof(names->host) - 1);
+	return names;
+}
+
+void names_free(struct names *names)
+{
+	if (!names)
+		return;
+	for (unsigned i = 0; i < DESCRIPTIONS_MAX; i++)
+		json_decref(names->known[i].description);
+	free(names);
+}
+
+static const json_t *description_of(struct names *names, unsigned generation)
+{
+	unsigned slot = names->next;
+
+	for (unsigned i = 0; i < DESCRIPTIONS_MAX; i++)
+		if (names->known[i].generation == generation && generation)
+			return names->known[i].description;
+	if (!generation)
+		return NULL;
+	json_decref(names->known[slot].description);
+	names->known[slot].generation = generation;
+	names->known[slot].description = saved_description(&names->places, generation);
+	names->next = (slot + 1) % DESCRIPTIONS_MAX;
+	return names->known[slot].description;
+}
+
+/* The entry of an array in the description whose member `key` is the number. */
+static const json_t *described(const json_t *description, const char *array, const char *key, unsigned number)
+{
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(description, array), i, entry)
+	{
+		if (json_integer_value(json_object_get(entry, key)) == (json_int_t)number)
+			return entry;
+	}
+	return NULL;
+}
+
+static void put(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value); /* takes the reference, also of what does not fit */
+}
+
+/* Copies a string or null member under another name, when it is a string. */
+static void put_member(json_t *object, const char *key, const json_t *from, const char *member)
+{
+	json_t *value = json_object_get(from, member);
+
+	if (json_is_string(value))
+		json_object_set(object, key, value);
+}
+
+static const char *timestamp(double seconds, char *text, size_t size)
+{
+	time_t whole = (time_t)seconds;
+	struct tm broken;
+	size_t length;
+
+	gmtime_r(&whole, &broken);
+	length = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &broken);
+	snprintf(text + length, size - length, ".%03uZ", (unsigned)((seconds - (double)whole) * 1000) % 1000);
+	return text;
+}
+
+static json_t *document_at(struct names *names, double seconds, json_t *event, json_t *bulwark, __u64 sequence)
+{
+	char text[40];
+
+	put(bulwark, "sequence", json_integer((json_int_t)sequence));
+	put(event, "module", json_string("bulwark"));
+	return json_pack("{s:s, s:{s:s}, s:{s:s}, s:o, s:o}", "@timestamp", timestamp(seconds, text, sizeof(text)),
+			 "ecs", "version", ECS_VERSION, "host", "name", names->host, "event", event, "bulwark",
+			 bulwark);
+}
+
+static const char *transport_name(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_UDP:
+		return "udp";
+	case IPPROTO_ICMP:
+		return "icmp";
+	case IPPROTO_ICMPV6:
+		return "ipv6-icmp";
+	case IPPROTO_SCTP:
+		return "sctp";
+	case IPPROTO_GRE:
+		return "gre";
+	case IPPROTO_ESP:
+		return "esp";
+	default:
+		return NULL;
+	}
+}
+
+static bool has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+static json_t *end_of_flow(const __u8 address[16], __u16 port, bool with_port)
+{
+	struct prefix prefix = {.length = 128};
+	char text[PREFIX_TEXT];
+	json_t *end;
+
+	memcpy(prefix.address, address, 16);
+	prefix_text(&prefix, text);
+	end = json_pack("{s:s, s:s}", "address", text, "ip", text);
+	if (with_port)
+		put(end, "port", json_integer(port));
+	return end;
+}
+
+/* Frames below IP (the floor) and what could not be parsed have no addresses. */
+static bool has_addresses(const struct event *event)
+{
+	static const __u8 none[16];
+
+	return memcmp(event->source, none, 16) || memcmp(event->destination, none, 16);
+}
+
+static bool is_ipv6(const struct event *event)
+{
+	struct prefix source = {.length = 128};
+
+	memcpy(source.address, event->source, 16);
+	return !prefix_is_v4(&source);
+}
+
+static json_t *network_of(const struct event *event)
+{
+	const struct community_flow flow = {event->source,	     event->destination, event->source_port,
+					    event->destination_port, event->protocol,	 is_ipv6(event)};
+	const char *transport = transport_name(event->protocol);
+	char id[COMMUNITY_ID_TEXT], number[8];
+	json_t *network = json_object();
+
+	put(network, "direction", json_string(event->hook == HOOK_EGRESS ? "outbound" : "inbound"));
+	if (event->vlan) {
+		snprintf(number, sizeof(number), "%u", event->vlan);
+		put(network, "vlan", json_pack("{s:s}", "id", number));
+	}
+	if (!has_addresses(event))
+		return network;
+	snprintf(number, sizeof(number), "%u", event->protocol);
+	put(network, "type", json_string(flow.ipv6 ? "ipv6" : "ipv4"));
+	put(network, "iana_number", json_string(number));
+	put(network, "community_id", json_string(community_id(&flow, id)));
+	if (transport)
+		put(network, "transport", json_string(transport));
+	return network;
+}
+
+static json_t *event_of(const struct event *event)
+{
+	static const struct {
+		const char *action, *type;
+	} words[VERDICT_COUNT] = {
+		[VERDICT_PASS] = {"packet-passed", "allowed"},
+		[VERDICT_DROP] = {"packet-dropped", "denied"},
+		[VERDICT_REPLY] = {"packet-answered", "denied"},
+		[VERDICT_WOULD_DROP] = {"packet-would-drop", "allowed"},
+	};
+	unsigned verdict = event->verdict < VERDICT_COUNT ? event->verdict : VERDICT_PASS;
+
+	return json_pack("{s:s, s:[s], s:[s, s], s:s, s:s}", "kind", "event", "category", "network", "type",
+			 "connection", words[verdict].type, "action", words[verdict].action, "reason",
+			 reason_name(event->reason));
+}
+
+static json_t *bulwark_of(const struct event *event)
+{
+	json_t *bulwark = json_pack("{s:I, s:I, s:s, s:i, s:s}", "generation", (json_int_t)event->generation, "packets",
+				    (json_int_t)event->packets, "verdict", verdict_name(event->verdict), "frame_bytes",
+				    event->length, "hook", event->hook == HOOK_EGRESS ? "egress" : "xdp");
+
+	if (event->protocol == IPPROTO_TCP)
+		put(bulwark, "tcp_flags", json_integer(event->tcp_flags));
+	if (event->protocol == IPPROTO_ICMP || event->protocol == IPPROTO_ICMPV6)
+		put(bulwark, "icmp",
+		    json_pack("{s:i, s:i}", "type", event->source_port, "code", event->destination_port));
+	return bulwark;
+}
+
+/* Rule, service and feed by the names they have in the generation that judged. */
+static void put_names(json_t *document, const json_t *description, const struct event *event)
+{
+	const json_t *rule = event->rule ? described(description, "rules", "number", event->rule) : NULL;
+	const json_t *service = event->service ? described(description, "services", "row", event->service) : NULL;
+	const json_t *list = event->list != 255 ? described(description, "lists", "number", event->list) : NULL;
+	json_t *object;
+
+	if (rule) {
+		object = json_object();
+		put_member(object, "name", rule, "name");
+		put_member(object, "category", rule, "kind");
+		put(document, "rule", object);
+		put_member(json_object_get(document, "bulwark"), "rule", rule, "place");
+	}
+	if (service) {
+		object = json_object();
+		put_member(object, "name", service, "name");
+		put(document, "service", object);
+	}
+	if (list) {
+		put_member(json_object_get(document, "bulwark"), "list", list, "name");
+		if (json_is_string(json_object_get(list, "feed"))) {
+			object = json_object();
+			put_member(object, "name", list, "name");
+			put(document, "threat", json_pack("{s:o}", "feed", object));
+		}
+	}
+}
+
+static json_t *observer_of(const struct event *event)
+{
+	const char *side = event->hook == HOOK_EGRESS ? "egress" : "ingress";
+	json_t *observer = json_pack("{s:s, s:s}", "type", "firewall", "product", "bulwark");
+	char name[IF_NAMESIZE];
+
+	if (event->ifindex && if_indextoname(event->ifindex, name))
+		put(observer, side, json_pack("{s:{s:s}}", "interface", "name", name));
+	else
+		put(observer, side, json_pack("{s:{s:I}}", "interface", "id", (json_int_t)event->ifindex));
+	return observer;
+}
+
+json_t *event_verdict(struct names *names, const struct event *event, __u64 sequence)
+{
+	struct timespec now, boot;
+	json_t *document;
+	double seconds;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	seconds = (double)(now.tv_sec - boot.tv_sec) + (double)(now.tv_nsec - boot.tv_nsec) / 1e9 +
+		  (double)event->time_ns / 1e9;
+	document = document_at(names, seconds, event_of(event), bulwark_of(event), sequence);
+	if (!document)
+		return NULL;
+	if (has_addresses(event)) {
+		put(document, "source", end_of_flow(event->source, event->source_port, has_ports(event->protocol)));
+		put(document, "destination",
+		    end_of_flow(event->destination, event->destination_port, has_ports(event->protocol)));
+	}
+	put(document, "network", network_of(event));
+	put(document, "observer", observer_of(event));
+	put_names(document, description_of(names, event->generation), event);
+	return document;
+}
+
+/* What was done, in ECS words: bans are decisions about traffic, the rest is configuration. */
+static json_t *action_of(const char *action)
+{
+	static const struct {
+		const char *action, *name, *category, *type;
+	} words[] = {
+		{"applied", "policy-applied", "configuration", "change"},
+		{"confirmed", "policy-confirmed", "configuration", "change"},
+		{"reverted", "policy-reverted", "configuration", "change"},
+		{"rolled-back", "policy-rolled-back", "configuration", "change"},
+		{"paused", "shield-paused", "configuration", "change"},
+		{"resumed", "shield-resumed", "configuration", "change"},
+		{"down", "shield-removed", "configuration", "deletion"},
+		{"ban", "ban", "network", "denied"},
+		{"unban", "unban", "network", "allowed"},
+		{"allow", "allow", "network", "allowed"},
+		{"disallow", "disallow", "network", "denied"},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcmp(words[i].action, action))
+			return json_pack("{s:s, s:[s], s:[s], s:s}", "kind", "event", "category", words[i].category,
+					 "type", words[i].type, "action", words[i].name);
+	return json_pack("{s:s, s:[s], s:[s], s:s}", "kind", "event", "category", "configuration", "type", "info",
+			 "action", action);
+}
+
+json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
+{
+	const char *action = json_string_value(json_object_get(line, "action"));
+	const char *address = json_string_value(json_object_get(line, "address"));
+	json_t *bulwark = json_object(), *user = json_object(), *document;
+	const char *key;
+	json_t *value;
+	char id[24];
+
+	json_object_foreach((json_t *)line, key, value)
+	{
+		if (strcmp(key, "time") && strcmp(key, "action") && strcmp(key, "user") && strcmp(key, "address"))
+			json_object_set(bulwark, key, value);
+	}
+	document = document_at(names, json_number_value(json_object_get(line, "time")),
+			       action_of(action ? action : "unknown"), bulwark, sequence);
+	value = json_object_get(line, "login_uid");
+	if (!value)
+		value = json_object_get(line, "uid");
+	snprintf(id, sizeof(id), "%lld", (long long)json_integer_value(value));
+	put(user, "id", json_string(id));
+	put_member(user, "name", line, "user");
+	put(document, "user", user);
+	/* A prefix is no IP address: `source.ip` only takes single ones. */
+	if (address)
+		put(document, "source",
+		    strchr(address, '/') ? json_pack("{s:s}", "address", address)
+					 : json_pack("{s:s, s:s}", "address", address, "ip", address));
+	put_member(json_object_get(document, "event"), "reason", line, "reason");
+	return document;
+}
+
+json_t *event_notice(struct names *names, const char *action, const char *message, json_t *more, __u64 sequence)
+{
+	json_t *document, *event = json_pack("{s:s, s:[s], s:[s], s:s}", "kind", "event", "category", "host", "type",
+					     "info", "action", action);
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	document = document_at(names, (double)now.tv_sec + (double)now.tv_nsec / 1e9, event,
+			       more ? more : json_object(), sequence);
+	if (document)
+		put(document, "message", json_string(message));
+	return document;
+}
