@@ -26,9 +26,13 @@ enum open_how {
 	OPEN_WRITE = 1 << 0,  /* takes the lock (flock on the state directory), waits at most 30 s, says who holds it */
 	OPEN_CREATE = 1 << 1, /* makes what is missing: bpffs mount, pins, root programs, per-boot secret */
 	OPEN_EPHEMERAL = 1 << 2, /* allows a bpffs that PID 1 does not see */
+	OPEN_BROKEN = 1 << 3,	 /* status, down: also one whose pins are not all there; see instance_broken() */
 };
 int instance_open(const struct places *places, unsigned how, struct instance **instance);
 void instance_close(struct instance *instance);
+const char *instance_broken(const struct instance *instance); /* what is missing of it, or "" */
+bool instance_foreign(const struct instance *instance);	      /* it protects another network namespace than ours */
+bool instance_ephemeral(const struct instance *instance);
 const char *kernel_words(void);
 void kernel_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* sets the words */
 
@@ -92,6 +96,8 @@ struct attachment {
 /* mode as in struct policy. Never displaces another program (-EBUSY with its name and id). Idempotent. */
 int interface_attach(struct instance *instance, const struct host_link *link, int mode, struct attachment *attachment);
 int interface_detach(struct instance *instance, const char *name);
+/* What the interface has now; -EBUSY with words when another XDP program sits there. Changes nothing. */
+int interface_look(struct instance *instance, const char *name, struct attachment *attachment);
 /* What is attached by us now: every pin, and whether it is live. Owned by the caller (free). */
 int interfaces_attached(struct instance *instance, struct attachment **attachments, size_t *count);
 /* Writes rows, mtu and own addresses of this host into the state. */
@@ -106,6 +112,7 @@ int counters_read(struct instance *instance, struct counter_row **rows, size_t *
 struct service_row { char name[64]; unsigned verdict; struct counter counter; };
 int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
 int fallthrough_read(struct instance *instance, __u64 packets[HOOK_COUNT]);
+int fallthrough_forget(struct instance *instance); /* counts from now on */
 struct telling_row { unsigned reason; struct telling telling; };
 int telling_read(struct instance *instance, struct telling_row **rows, size_t *count);
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The control word and the slots. Only the program `steer` writes the word; only the lock's holder writes slots. */
+#include "kernel_private.h"
+
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "saved.h"
+
+int program_id(int fd, __u32 *id)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return -errno;
+	*id = info.id;
+	return 0;
+}
+
+void wait_for_packets(void)
+{
+	/* waits for an RCU grace period, and packets are judged within one section */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(200000);
+}
+
+int steer(struct instance *instance, struct steer_request *request)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = request, .ctx_size_in = sizeof(*request), .ctx_out = request,
+		    .ctx_size_out = sizeof(*request));
+
+	if (bpf_prog_test_run_opts(instance->programs[PROGRAM_STEER], &options)) {
+		int error = -errno;
+
+		kernel_say("cannot steer the root programs in %s: %s", instance->base, strerror(-error));
+		return error;
+	}
+	return request->result;
+}
+
+__u32 slot_program(const struct instance *instance, enum hook hook, __u32 slot)
+{
+	__u32 id = 0;
+
+	if (bpf_map_lookup_elem(instance->maps[hook == HOOK_XDP ? MAP_xdp_slots : MAP_egress_slots], &slot, &id))
+		return 0;
+	return id;
+}
+
+__u32 slot_in_force(const struct control_state *state)
+{
+	return state->active == SLOT_PAUSED ? state->fallback : state->active;
+}
+
+int slots_sweep(struct instance *instance, __u64 word)
+{
+	static const struct slot_info empty;
+	bool waited = false;
+
+	for (__u32 slot = 0; slot < GENERATION_SLOTS; slot++) {
+		if (slot == CONTROL_ACTIVE(word) || slot == CONTROL_FALLBACK(word))
+			continue;
+		if (!slot_program(instance, HOOK_XDP, slot) && !slot_program(instance, HOOK_EGRESS, slot))
+			continue;
+		if (!waited)
+			wait_for_packets();
+		waited = true;
+		bpf_map_delete_elem(instance->maps[MAP_xdp_slots], &slot);
+		bpf_map_delete_elem(instance->maps[MAP_egress_slots], &slot);
+		if (bpf_map_update_elem(instance->maps[MAP_slots], &slot, &empty, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static __u32 generation_in(const struct control_state *state, __u32 slot)
+{
+	return slot < GENERATION_SLOTS ? state->slots[slot].generation : 0;
+}
+
+/* Whoever first finds that a deadline has passed writes it down; the end of a pause is no change of policy. */
+static void note_revert(struct instance *instance, __u64 found, const struct control_state *state)
+{
+	__u32 reverted = CONTROL_ACTIVE(found);
+	json_t *more;
+
+	if (reverted >= GENERATION_SLOTS)
+		return;
+	more = json_pack("{s:i, s:i, s:s}", "generation", (int)generation_in(state, state->active), "from",
+			 (int)generation_in(state, reverted), "why",
+			 "the kernel went back: nobody confirmed before the deadline");
+	history_note(&instance->places, "reverted", more);
+}
+
+static int read_slots(struct instance *instance, struct control_state *state)
+{
+	for (__u32 slot = 0; slot < SLOT_COUNT; slot++) {
+		if (bpf_map_lookup_elem(instance->maps[MAP_slots], &slot, &state->slots[slot])) {
+			kernel_say("cannot read the slots in %s: %s", instance->base, strerror(errno));
+			return -errno;
+		}
+		for (int hook = 0; hook < HOOK_COUNT; hook++)
+			state->slot_holds[hook][slot] = slot_program(instance, hook, slot) != 0;
+	}
+	return 0;
+}
+
+static void take_word(struct control_state *state, const struct steer_request *request)
+{
+	state->active = CONTROL_ACTIVE(request->word);
+	state->fallback = CONTROL_FALLBACK(request->word);
+	state->remaining_ms = request->remaining_ms;
+}
+
+/* Asks steer, then reads the slots as they are under the word it answered. */
+static int control_ask(struct instance *instance, struct steer_request *request, struct control_state *state)
+{
+	int result = steer(instance, request), error;
+
+	memset(state, 0, sizeof(*state));
+	take_word(state, request);
+	state->reverted = request->reverted && CONTROL_ACTIVE(request->expected) != SLOT_PAUSED;
+	error = read_slots(instance, state);
+	if (!error && request->reverted)
+		note_revert(instance, request->expected, state);
+	if (instance->lock >= 0)
+		slots_sweep(instance, request->word);
+	return result ?: error;
+}
+
+int control_read(struct instance *instance, struct control_state *state)
+{
+	struct steer_request request = {.operation = STEER_READ};
+
+	return control_ask(instance, &request, state);
+}
+
+static int control_do(struct instance *instance, __u32 operation)
+{
+	struct steer_request request = {.operation = operation};
+	struct control_state state;
+
+	return control_ask(instance, &request, &state);
+}
+
+int control_confirm(struct instance *instance)
+{
+	int error = control_do(instance, STEER_CONFIRM);
+
+	if (error == -ENOENT)
+		kernel_say("nothing is waiting to be confirmed");
+	return error;
+}
+
+int control_fall_back(struct instance *instance)
+{
+	int error = control_do(instance, STEER_FALL_BACK);
+
+	if (error == -ENOENT)
+		kernel_say("nothing is waiting to be confirmed");
+	return error;
+}
+
+/* Switches on the word as it is now; a deadline that passes in between makes steer refuse, and we look again. */
+int control_switch(struct instance *instance, __u32 slot, __u64 timeout_ms)
+{
+	struct control_state state;
+	int error = -EAGAIN;
+
+	for (int attempt = 0; error == -EAGAIN && attempt < 8; attempt++) {
+		struct steer_request request = {.operation = STEER_READ};
+
+		error = steer(instance, &request);
+		if (error)
+			return error;
+		request = (struct steer_request){
+			.operation = STEER_SWITCH, .slot = slot, .timeout_ms = timeout_ms, .expected = request.word};
+		error = control_ask(instance, &request, &state);
+	}
+	if (error)
+		kernel_say("the control word kept changing under us: %s", strerror(-error));
+	return error;
+}
+
+int control_pause(struct instance *instance, __u64 timeout_ms)
+{
+	struct control_state state;
+	int error = control_read(instance, &state);
+
+	if (error)
+		return error;
+	if (state.remaining_ms && state.active != SLOT_PAUSED) {
+		kernel_say("generation %u waits to be confirmed: `bulwark confirm` or `bulwark rollback` first",
+			   state.slots[state.active].generation);
+		return -EBUSY;
+	}
+	if (slot_in_force(&state) == SLOT_NONE) {
+		kernel_say("no policy is applied here, so there is nothing to pause");
+		return -ENOENT;
+	}
+	return control_switch(instance, SLOT_PAUSED, timeout_ms);
+}
+
+int control_resume(struct instance *instance)
+{
+	struct control_state state;
+	int error = control_read(instance, &state);
+
+	if (error)
+		return error;
+	if (state.active != SLOT_PAUSED) {
+		kernel_say("the shield is not paused");
+		return -ENOENT;
+	}
+	return control_do(instance, STEER_FALL_BACK);
+}

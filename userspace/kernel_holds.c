@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Bans and allows. A hold is found by the programs with one look-up for each prefix length in use; hold_lengths says
+ * which these are. A hold is written before its length is listed, and a length goes only when its last hold has gone,
+ * so a hold is never there unfound for longer than the write takes. Writers hold the lock.
+ */
+#include "kernel_private.h"
+
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define BATCH 4096
+
+__u64 boottime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static struct hold_key key_of(const struct prefix *prefix)
+{
+	struct hold_key key = {.length = prefix->length};
+
+	memcpy(key.address, prefix->address, sizeof(key.address));
+	return key;
+}
+
+/* ---- the lengths in use ---- */
+
+static struct hold_lengths *lengths_map(const struct instance *instance)
+{
+	struct hold_lengths *lengths = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED,
+					    instance->maps[MAP_hold_lengths], 0);
+
+	if (lengths != MAP_FAILED)
+		return lengths;
+	kernel_say("cannot map hold_lengths: %s", strerror(errno));
+	return NULL;
+}
+
+static void lengths_unmap(struct hold_lengths *lengths)
+{
+	munmap(lengths, sysconf(_SC_PAGESIZE));
+}
+
+static void put(__u32 *place, __u32 value)
+{
+	__atomic_store_n(place, value, __ATOMIC_RELEASE);
+}
+
+/* Programs read while we write: entries are moved so that for a moment one stands twice, never that one is missing. */
+static int length_add(struct hold_lengths *lengths, __u32 length)
+{
+	__u32 at = 0;
+
+	if (!lengths->count[length]) {
+		if (lengths->kinds >= HOLD_KINDS) {
+			kernel_say("bans and allows of %d prefix lengths are in use, and no more are looked up: use one of those "
+				   "lengths",
+				   HOLD_KINDS);
+			return -E2BIG;
+		}
+		while (at < lengths->kinds && lengths->length[at] > length)
+			at++;
+		for (__u32 i = lengths->kinds; i > at; i--)
+			put(&lengths->length[i], lengths->length[i - 1]);
+		put(&lengths->length[at], length);
+		put(&lengths->kinds, lengths->kinds + 1);
+	}
+	lengths->count[length]++;
+	put(&lengths->total, lengths->total + 1);
+	return 0;
+}
+
+static void length_drop(struct hold_lengths *lengths, __u32 length)
+{
+	__u32 at = 0;
+
+	if (!lengths->count[length])
+		return;
+	put(&lengths->total, lengths->total - 1);
+	if (--lengths->count[length])
+		return;
+	while (at < lengths->kinds && lengths->length[at] != length)
+		at++;
+	for (__u32 i = at; i + 1 < lengths->kinds; i++)
+		put(&lengths->length[i], lengths->length[i + 1]);
+	if (at < lengths->kinds) {
+		put(&lengths->length[lengths->kinds - 1], 0);
+		put(&lengths->kinds, lengths->kinds - 1);
+	}
+}
+
+/* ---- one hold ---- */
+
+static bool expired(const struct hold *hold, __u64 now)
+{
+	return hold->ban_until_ns <= now && hold->allow_until_ns <= now;
+}
+
+static int hold_remove(struct instance *instance, struct hold_lengths *lengths, const struct hold_key *key)
+{
+	if (bpf_map_delete_elem(instance->maps[MAP_holds], key))
+		return -errno;
+	length_drop(lengths, key->length);
+	bpf_map_delete_elem(instance->maps[MAP_hold_notes], key);
+	return 0;
+}
+
+static int refuse_full(const char *what)
+{
+	int error = -errno;
+
+	if (error == -E2BIG || error == -ENOMEM)
+		kernel_say("the table of bans and allows is full (%u): lift some first (`bulwark unban --origin NAME`)",
+			   HOLDS_MAX);
+	else
+		kernel_say("cannot write %s: %s", what, strerror(-error));
+	return error;
+}
+
+/* The note first: whoever sees the hold can say why. */
+static int hold_write(struct instance *instance, const struct hold_key *key, const struct hold *hold,
+		      const struct hold_note *note, bool known)
+{
+	struct hold_lengths *lengths = lengths_map(instance);
+	int error = lengths ? 0 : -errno;
+
+	if (!error && bpf_map_update_elem(instance->maps[MAP_hold_notes], key, note, BPF_ANY))
+		error = refuse_full("hold_notes");
+	if (!error && !known)
+		error = length_add(lengths, key->length);
+	if (!error && bpf_map_update_elem(instance->maps[MAP_holds], key, hold, BPF_ANY)) {
+		error = refuse_full("holds");
+		if (!known)
+			length_drop(lengths, key->length);
+	}
+	if (error && !known)
+		bpf_map_delete_elem(instance->maps[MAP_hold_notes], key);
+	if (lengths)
+		lengths_unmap(lengths);
+	return error;
+}
+
+static int hold_find(struct instance *instance, const struct prefix *prefix, struct hold_key *key, struct hold *hold,
+		     struct hold_note *note)
+{
+	*key = key_of(prefix);
+	memset(hold, 0, sizeof(*hold));
+	memset(note, 0, sizeof(*note));
+	if (!prefix->length) {
+		kernel_say("::/0 is everybody: that is not a ban or an exception, use `default:` or `bulwark pause`");
+		return -EINVAL;
+	}
+	if (bpf_map_lookup_elem(instance->maps[MAP_holds], key, hold))
+		return -errno;
+	bpf_map_lookup_elem(instance->maps[MAP_hold_notes], key, note);
+	return 0;
+}
+
+static __u64 until(__u64 for_ns)
+{
+	__u64 now = boottime_ns();
+
+	return for_ns > UINT64_MAX - now ? UINT64_MAX : now + for_ns;
+}
+
+int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin, const char *reason)
+{
+	struct hold_key key;
+	struct hold hold;
+	struct hold_note note;
+	int found = hold_find(instance, prefix, &key, &hold, &note);
+
+	if (found && found != -ENOENT)
+		return found;
+	hold.ban_until_ns = until(for_ns);
+	note.ban_since_ns = boottime_ns();
+	snprintf(note.ban_origin, sizeof(note.ban_origin), "%s", origin ?: "");
+	snprintf(note.ban_reason, sizeof(note.ban_reason), "%s", reason ?: "");
+	return hold_write(instance, &key, &hold, &note, !found);
+}
+
+int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by, const char *reason)
+{
+	struct hold_key key;
+	struct hold hold;
+	struct hold_note note;
+	int found = hold_find(instance, prefix, &key, &hold, &note);
+
+	if (found && found != -ENOENT)
+		return found;
+	hold.allow_until_ns = until(for_ns);
+	note.allow_since_ns = boottime_ns();
+	snprintf(note.allow_by, sizeof(note.allow_by), "%s", by ?: "");
+	snprintf(note.allow_reason, sizeof(note.allow_reason), "%s", reason ?: "");
+	return hold_write(instance, &key, &hold, &note, !found);
+}
+
+/* Takes the ban or the exception out of a hold; the hold goes when nothing is left of it. */
+static int hold_lift(struct instance *instance, const struct prefix *prefix, bool ban)
+{
+	struct hold_key key;
+	struct hold hold;
+	struct hold_note note;
+	struct hold_lengths *lengths;
+	__u64 now = boottime_ns();
+	int error = hold_find(instance, prefix, &key, &hold, &note);
+
+	if (!error && (ban ? hold.ban_until_ns : hold.allow_until_ns) <= now)
+		error = -ENOENT;
+	if (error) {
+		if (error == -ENOENT)
+			kernel_say(ban ? "it is not banned" : "it has no exception");
+		return error;
+	}
+	*(ban ? &hold.ban_until_ns : &hold.allow_until_ns) = 0;
+	if (!expired(&hold, now))
+		return bpf_map_update_elem(instance->maps[MAP_holds], &key, &hold, BPF_EXIST) ? -errno : 0;
+	lengths = lengths_map(instance);
+	if (!lengths)
+		return -errno;
+	error = hold_remove(instance, lengths, &key);
+	lengths_unmap(lengths);
+	return error;
+}
+
+int hold_unban(struct instance *instance, const struct prefix *prefix)
+{
+	return hold_lift(instance, prefix, true);
+}
+
+int hold_disallow(struct instance *instance, const struct prefix *prefix)
+{
+	return hold_lift(instance, prefix, false);
+}
+
+/* ---- all holds ---- */
+
+struct hold_list {
+	struct hold_row *rows;
+	size_t count, capacity;
+};
+
+static int list_add(struct hold_list *list, const struct hold_key *key, const struct hold *hold)
+{
+	struct hold_row *row;
+
+	if (list->count == list->capacity) {
+		size_t capacity = list->capacity ? list->capacity * 2 : 64;
+
+		row = realloc(list->rows, capacity * sizeof(*row));
+		if (!row)
+			return -ENOMEM;
+		list->rows = row;
+		list->capacity = capacity;
+	}
+	row = &list->rows[list->count++];
+	memset(row, 0, sizeof(*row));
+	row->prefix.length = key->length;
+	memcpy(row->prefix.address, key->address, sizeof(row->prefix.address));
+	row->hold = *hold;
+	return 0;
+}
+
+/* Everything in the map, expired ones too. A batch walks whole buckets, so nothing is listed twice. */
+static int holds_list(struct instance *instance, struct hold_list *list)
+{
+	struct hold_key *keys = calloc(BATCH, sizeof(*keys));
+	struct hold *values = calloc(BATCH, sizeof(*values));
+	__u32 position = 0, count;
+	void *from = NULL;
+	int error = keys && values ? 0 : -ENOMEM, done = 0;
+
+	while (!error && !done) {
+		count = BATCH;
+		if (bpf_map_lookup_batch(instance->maps[MAP_holds], from, &position, keys, values, &count, NULL)) {
+			if (errno != ENOENT)
+				error = -errno;
+			done = 1;
+		}
+		for (__u32 i = 0; !error && i < count; i++)
+			error = list_add(list, &keys[i], &values[i]);
+		from = &position;
+	}
+	if (error)
+		kernel_say("cannot read the bans and allows: %s", strerror(-error));
+	free(keys);
+	free(values);
+	return error;
+}
+
+static int row_order(const void *a, const void *b)
+{
+	const struct hold_row *one = a, *two = b;
+	int order = memcmp(one->prefix.address, two->prefix.address, sizeof(one->prefix.address));
+
+	return order ?: (int)one->prefix.length - (int)two->prefix.length;
+}
+
+int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
+{
+	struct hold_lengths *lengths = instance->lock >= 0 ? lengths_map(instance) : NULL;
+	struct hold_list list = {};
+	__u64 now = boottime_ns();
+	size_t kept = 0;
+	int error = holds_list(instance, &list);
+
+	for (size_t i = 0; !error && i < list.count; i++) {
+		struct hold_row *row = &list.rows[i];
+		struct hold_key key = key_of(&row->prefix);
+
+		if (!expired(&row->hold, now)) {
+			bpf_map_lookup_elem(instance->maps[MAP_hold_notes], &key, &row->note);
+			list.rows[kept++] = *row;
+		} else if (lengths) {
+			hold_remove(instance, lengths, &key);
+		}
+	}
+	if (lengths)
+		lengths_unmap(lengths);
+	if (error) {
+		free(list.rows);
+		return error;
+	}
+	if (kept)
+		qsort(list.rows, kept, sizeof(*list.rows), row_order);
+	*rows = list.rows;
+	*count = kept;
+	return 0;
+}
+
+int hold_unban_origin(struct instance *instance, const char *origin, size_t *lifted)
+{
+	struct hold_row *rows;
+	size_t count;
+	int error = holds_read(instance, &rows, &count);
+
+	*lifted = 0;
+	if (error)
+		return error;
+	for (size_t i = 0; !error && i < count; i++) {
+		if (rows[i].hold.ban_until_ns <= boottime_ns() ||
+		    strncmp(rows[i].note.ban_origin, origin, sizeof(rows[i].note.ban_origin) - 1))
+			continue;
+		error = hold_unban(instance, &rows[i].prefix);
+		*lifted += !error;
+		if (error == -ENOENT) /* it has just expired */
+			error = 0;
+	}
+	free(rows);
+	return error;
+}

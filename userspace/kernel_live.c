@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The tables of generations that are live, reached through the program in the slot: nothing of them is pinned. */
+#include "kernel_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PROGRAM_MAPS_MAX 64
+
+/* A map that the program in a slot uses, by name (the kernel keeps 15 characters). A descriptor, or -errno. */
+static int live_map(const struct instance *instance, __u32 slot, const char *name, struct bpf_map_info *about)
+{
+	__u32 ids[PROGRAM_MAPS_MAX], size = sizeof(struct bpf_prog_info);
+	struct bpf_prog_info program = {.nr_map_ids = PROGRAM_MAPS_MAX, .map_ids = (unsigned long)ids};
+	cleanup_fd int fd = bpf_prog_get_fd_by_id(slot_program(instance, HOOK_XDP, slot));
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &program, &size))
+		return -errno;
+	for (__u32 i = 0; i < program.nr_map_ids && i < PROGRAM_MAPS_MAX; i++) {
+		int map = bpf_map_get_fd_by_id(ids[i]);
+
+		memset(about, 0, sizeof(*about));
+		size = sizeof(*about);
+		if (map >= 0 && !bpf_obj_get_info_by_fd(map, about, &size) &&
+		    !strncmp(about->name, name, BPF_OBJ_NAME_LEN - 1))
+			return map;
+		close_fd(&map);
+	}
+	return -ENOENT;
+}
+
+/* Calls seen for each service row that a slot's generation uses. */
+static void rows_in_slot(const struct instance *instance, __u32 slot, bool used[SERVICE_ROWS])
+{
+	struct bpf_map_info about;
+	cleanup_fd int fd = live_map(instance, slot, "services", &about);
+	struct service_entry entry;
+
+	if (fd < 0 || about.value_size != sizeof(entry))
+		return;
+	for (__u32 i = 1; i < about.max_entries; i++)
+		if (!bpf_map_lookup_elem(fd, &i, &entry) && entry.row < SERVICE_ROWS)
+			used[entry.row] = true;
+}
+
+static int row_give(struct instance *instance, __u32 row, const char *name, __u32 number, bool clear)
+{
+	struct service_name entry = {.generation = number};
+	int cpus = libbpf_num_possible_cpus();
+	struct counter *none = clear && cpus > 0 ? calloc(cpus, sizeof(*none)) : NULL;
+
+	for (__u32 verdict = 0; none && verdict < VERDICT_COUNT; verdict++) {
+		__u32 index = row * VERDICT_COUNT + verdict;
+
+		bpf_map_update_elem(instance->maps[MAP_service_counters], &index, none, BPF_ANY);
+	}
+	free(none);
+	snprintf(entry.name, sizeof(entry.name), "%s", name);
+	return bpf_map_update_elem(instance->maps[MAP_service_names], &row, &entry, BPF_ANY) ? -errno : 0;
+}
+
+static int name_row(struct instance *instance, struct service_name *names, const bool *used, const char *name,
+		    __u32 number, __u32 *row)
+{
+	__u32 free_row = 0, old_row = 0;
+	bool taken_over;
+
+	for (__u32 i = 1; i < SERVICE_ROWS; i++) {
+		if (!strncmp(names[i].name, name, sizeof(names[i].name) - 1) && *names[i].name) {
+			*row = i;
+			names[i].generation = number;
+			return row_give(instance, i, name, number, false);
+		}
+		if (!*names[i].name)
+			free_row = free_row ?: i;
+		else if (!used[i] && names[i].generation != number &&
+			 (!old_row || names[i].generation < names[old_row].generation))
+			old_row = i;
+	}
+	*row = free_row ?: old_row;
+	taken_over = !free_row;
+	if (!*row) {
+		kernel_say("no counter row is left for service '%s': %d names are in use", name, SERVICE_ROWS - 1);
+		return -ENOSPC;
+	}
+	snprintf(names[*row].name, sizeof(names[*row].name), "%s", name);
+	names[*row].generation = number;
+	return row_give(instance, *row, name, number, taken_over);
+}
+
+/* A service keeps its row as long as its name is known; only when all are taken, the row of a name that no live or
+ * pending generation uses is cleared and given away, the oldest first. */
+int service_rows_take(struct instance *instance, const struct image *image, __u32 number, struct service_entry *services)
+{
+	struct service_name *names = calloc(SERVICE_ROWS, sizeof(*names));
+	bool used[SERVICE_ROWS] = {};
+	int error = names ? 0 : -ENOMEM;
+
+	for (__u32 i = 1; names && i < SERVICE_ROWS; i++)
+		if (bpf_map_lookup_elem(instance->maps[MAP_service_names], &i, &names[i]))
+			error = -errno;
+	for (__u32 slot = 0; !error && slot < GENERATION_SLOTS; slot++)
+		rows_in_slot(instance, slot, used);
+	for (size_t i = 1; !error && i < image->service_count; i++)
+		error = name_row(instance, names, used, image->service_names[i], number, &services[i].row);
+	free(names);
+	return error;
+}
+
+/* ---- what the live tables say of an address ---- */
+
+/* A table as a plain array of its items, copied; NULL with count 0 when it holds nothing. */
+static void *live_table(const struct instance *instance, __u32 slot, const char *name, size_t size)
+{
+	struct bpf_map_info about;
+	cleanup_fd int fd = live_map(instance, slot, name, &about);
+	size_t page = sysconf(_SC_PAGESIZE), stride, length;
+	char *memory, *items;
+
+	if (fd < 0 || about.value_size % size)
+		return NULL;
+	stride = (about.value_size + 7) & ~7ul;
+	length = (stride * about.max_entries + page - 1) & ~(page - 1);
+	memory = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		return NULL;
+	items = malloc((size_t)about.value_size * about.max_entries);
+	for (size_t i = 0; items && i < about.max_entries; i++)
+		memcpy(items + i * about.value_size, memory + i * stride, about.value_size);
+	munmap(memory, length);
+	return items;
+}
+
+static int live_constants(const struct instance *instance, __u32 slot, struct generation_config *config)
+{
+	struct bpf_map_info about;
+	cleanup_fd int fd = live_map(instance, slot, constants_map, &about);
+	char *data = fd < 0 ? NULL : calloc(1, about.value_size);
+	__u32 zero = 0;
+	int error = data && about.value_size >= constants_offset + sizeof(*config) &&
+				    !bpf_map_lookup_elem(fd, &zero, data)
+			    ? 0
+			    : -EIO;
+
+	if (!error)
+		memcpy(config, data + constants_offset, sizeof(*config));
+	free(data);
+	return error;
+}
+
+static void live_tables_free(struct tables *tables)
+{
+	free(tables->v4_lines);
+	free(tables->v4_entries);
+	free(tables->v4_masks);
+	free(tables->v4_full);
+	free(tables->v6_short);
+	free(tables->v6_mask32);
+	free(tables->v6_mask48);
+	free(tables->v6_lines64);
+	free(tables->v6_lines128);
+}
+
+/* The same structure that the tables were built as, so that the look-up is the builder's own. */
+static void live_tables(const struct instance *instance, __u32 slot, const struct generation_config *config,
+			struct tables *t)
+{
+	*t = (struct tables){
+		.v4_default = config->v4_default,
+		.v6_default = config->v6_default,
+		.v6_mask32_size = config->v6_mask32_size,
+		.v6_mask48_size = config->v6_mask48_size,
+		.v6_lines64_size = config->v6_lines64_size,
+		.v6_lines128_size = config->v6_lines128_size,
+		.v6_seed = config->v6_seed,
+		.v6_wide_lengths = config->v6_wide_lengths,
+		.v6_deep_lengths = config->v6_deep_lengths,
+	};
+	memcpy(t->v4_pairs, config->v4_pairs, sizeof(t->v4_pairs));
+	memcpy(t->v6_lengths, config->v6_lengths, sizeof(t->v6_lengths));
+	while (t->v6_length_count < V6_LENGTHS && t->v6_lengths[t->v6_length_count])
+		t->v6_length_count++;
+	if (config->have_v4) {
+		t->v4_lines = live_table(instance, slot, "v4_lines", sizeof(*t->v4_lines));
+		t->v4_entries = live_table(instance, slot, "v4_entries", sizeof(*t->v4_entries));
+		t->v4_masks = live_table(instance, slot, "v4_masks", sizeof(*t->v4_masks));
+		t->v4_full = live_table(instance, slot, "v4_full", sizeof(*t->v4_full));
+	}
+	if (!config->have_v6)
+		return;
+	if (config->have_v6_short)
+		t->v6_short = live_table(instance, slot, "v6_short", sizeof(*t->v6_short));
+	t->v6_mask32 = live_table(instance, slot, "v6_mask32", sizeof(*t->v6_mask32));
+	t->v6_mask48 = live_table(instance, slot, "v6_mask48", sizeof(*t->v6_mask48));
+	t->v6_lines64 = live_table(instance, slot, "v6_lines64", sizeof(*t->v6_lines64));
+	t->v6_lines128 = live_table(instance, slot, "v6_lines128", sizeof(*t->v6_lines128));
+}
+
+int live_class(struct instance *instance, const struct prefix *address, struct class_entry *class)
+{
+	struct control_state state;
+	struct generation_config config;
+	struct bpf_map_info about;
+	struct tables tables;
+	cleanup_fd int classes = -1;
+	__u32 slot, index;
+	int error = control_read(instance, &state);
+
+	if (error)
+		return error;
+	slot = slot_in_force(&state);
+	if (slot >= GENERATION_SLOTS) {
+		kernel_say("no policy is live");
+		return -ENOENT;
+	}
+	error = live_constants(instance, slot, &config);
+	classes = error ? -1 : live_map(instance, slot, "classes", &about);
+	if (classes < 0) {
+		kernel_say("cannot reach the tables of generation %u (needs CAP_SYS_ADMIN)",
+			   state.slots[slot].generation);
+		return error ?: classes;
+	}
+	live_tables(instance, slot, &config, &tables);
+	index = tables_class(&tables, address->address);
+	live_tables_free(&tables);
+	return bpf_map_lookup_elem(classes, &index, class) ? -errno : 0;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Generations: an image becomes two loaded programs and the maps they hold. Nothing of them is ever pinned. */
+#include "kernel_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "shield.skel.h"
+
+struct generation {
+	struct shield_bpf *shield;
+	__u32 number;
+	bool offline;
+};
+
+/* The constants of a live generation are read back through its program: the kernel's name of their map, and where. */
+const char constants_map[] = "shield_b.rodata";
+const size_t constants_offset = offsetof(struct shield_bpf__rodata, constants);
+
+#define SKB_FRAME_MAX 3000 /* of a frame that leaves; the kernel takes less than a page */
+
+/* ---- the tables ---- */
+
+struct table {
+	const char *name; /* of the map */
+	const void *items;
+	size_t size, count;
+	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
+};
+
+#define TABLE_COUNT 12
+
+static void tables_of(const struct image *image, const struct service_entry *services, struct table list[TABLE_COUNT])
+{
+	const struct tables *t = &image->tables;
+	struct table all[TABLE_COUNT] = {
+		{"v4_lines", t->v4_lines, sizeof(*t->v4_lines), t->v4_lines ? V4_LINES : 0, false},
+		{"v4_entries", t->v4_entries, sizeof(*t->v4_entries), t->v4_entry_count, false},
+		{"v4_masks", t->v4_masks, sizeof(*t->v4_masks), t->v4_mask_count, false},
+		{"v4_full", t->v4_full, sizeof(*t->v4_full), t->v4_full_count, false},
+		{"v6_short", t->v6_short, sizeof(*t->v6_short), t->v6_short ? V6_SHORT_MASKS : 0, false},
+		{"v6_mask32", t->v6_mask32, sizeof(*t->v6_mask32), t->v6_mask32 ? t->v6_mask32_size : 0, false},
+		{"v6_mask48", t->v6_mask48, sizeof(*t->v6_mask48), t->v6_mask48 ? t->v6_mask48_size : 0, false},
+		{"v6_lines64", t->v6_lines64, sizeof(*t->v6_lines64),
+		 t->v6_lines64 ? t->v6_lines64_size + V6_PROBES : 0, false},
+		{"v6_lines128", t->v6_lines128, sizeof(*t->v6_lines128),
+		 t->v6_lines128 ? t->v6_lines128_size + V6_PROBES : 0, false},
+		{"classes", image->classes, sizeof(*image->classes), image->class_count, false},
+		{"services", services, sizeof(*services), image->service_count, true},
+		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
+	};
+
+	memcpy(list, all, sizeof(all));
+}
+
+/* How many items one value of the map holds: one, unless the program packs small items into larger values. */
+static size_t items_per_value(const struct bpf_map *map, const struct table *table)
+{
+	size_t value = bpf_map__value_size(map);
+
+	return value % table->size ? 0 : value / table->size;
+}
+
+static int table_size(struct bpf_map *map, const struct table *table)
+{
+	size_t per_value = map ? items_per_value(map, table) : 0;
+	size_t values = per_value ? (table->count + per_value - 1) / per_value : 0;
+
+	if (!per_value || values > UINT32_MAX) {
+		kernel_say("table %s does not fit the programs' map of that name", table->name);
+		return -EINVAL;
+	}
+	return bpf_map__set_max_entries(map, values ? values : 1);
+}
+
+/* The kernel pads every value of an array to eight bytes. */
+static int table_fill(struct bpf_map *map, const struct table *table)
+{
+	size_t value = bpf_map__value_size(map), stride = (value + 7) & ~7ul, page = sysconf(_SC_PAGESIZE);
+	size_t length = (stride * bpf_map__max_entries(map) + page - 1) & ~(page - 1);
+	size_t per_value = items_per_value(map, table), values = (table->count + per_value - 1) / per_value;
+	int fd = bpf_map__fd(map);
+	char *memory;
+
+	if (!table->count)
+		return 0;
+	memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED) {
+		kernel_say("cannot map table %s: %s", table->name, strerror(errno));
+		return -errno;
+	}
+	if (value == stride)
+		memcpy(memory, table->items, table->count * table->size);
+	else
+		for (size_t i = 0; i < values; i++)
+			memcpy(memory + i * stride, (const char *)table->items + i * value,
+			       i + 1 < values ? value : table->count * table->size - i * value);
+	munmap(memory, length);
+	bpf_map_freeze(fd); /* where the kernel can: from here on only programs reach it, and they only read */
+	return 0;
+}
+
+static int tables_prepare(struct shield_bpf *shield, const struct table list[TABLE_COUNT], struct generation *twin)
+{
+	int error = 0;
+
+	for (int i = 0; !error && i < TABLE_COUNT; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(shield->obj, list[i].name), *made = NULL;
+
+		if (twin && !list[i].of_instance)
+			made = bpf_object__find_map_by_name(twin->shield->obj, list[i].name);
+		error = made && map ? bpf_map__reuse_fd(map, bpf_map__fd(made)) : table_size(map, &list[i]);
+	}
+	return error;
+}
+
+static int tables_fill(struct shield_bpf *shield, const struct table list[TABLE_COUNT], bool have_twin)
+{
+	int error = 0;
+
+	for (int i = 0; !error && i < TABLE_COUNT; i++)
+		if (!have_twin || list[i].of_instance)
+			error = table_fill(bpf_object__find_map_by_name(shield->obj, list[i].name), &list[i]);
+	return error;
+}
+
+/* ---- state and constants ---- */
+
+/* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it. */
+static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline)
+{
+	struct bpf_map *map;
+	int error = 0;
+
+	for (int i = 0; !error && i < PINNED_MAP_COUNT; i++) {
+		map = bpf_object__find_map_by_name(shield->obj, pinned_map_names[i]);
+		if (!map)
+			continue;
+		if (!offline)
+			error = bpf_map__reuse_fd(map, instance->maps[i]);
+		else if (i == MAP_holds || i == MAP_hold_notes || i == MAP_service_names)
+			error = bpf_map__set_max_entries(map, 1);
+		else if (i == MAP_events)
+			error = bpf_map__set_max_entries(map, sysconf(_SC_PAGESIZE));
+	}
+	map = bpf_object__find_map_by_name(shield->obj, "connections");
+	if (!error && map)
+		error = bpf_map__set_max_entries(map, offline ? CONNECTIONS_MAX : 1);
+	return error;
+}
+
+static void constants_set(struct generation_config *config, const struct instance *instance, const struct image *image,
+			  const struct generation *generation)
+{
+	*config = image->config;
+	config->generation = generation->number;
+	config->offline = generation->offline;
+	config->forwarding |= generation->offline; /* generation_own() decides */
+	config->conntrack = !generation->offline && config->forwarding && kernel_has_ct_lookup();
+	config->have_syncookie_helpers = kernel_has_syncookie_helpers();
+	if (instance)
+		memcpy(config->state_key, instance->origin.state_key, sizeof(config->state_key));
+	else if (getrandom(config->state_key, sizeof(config->state_key), 0) < 0)
+		config->state_key[0] = config->state_key[1] = 1; /* nobody attacks private state */
+}
+
+static int shield_load(struct generation *generation, struct instance *instance, const struct image *image,
+		       const struct table list[TABLE_COUNT], struct generation *twin)
+{
+	struct shield_bpf *shield = generation->shield;
+	int error;
+
+	constants_set(&shield->rodata->constants, instance, image, generation);
+	error = tables_prepare(shield, list, twin);
+	if (!error)
+		error = state_prepare(shield, instance, generation->offline);
+	if (error) {
+		kernel_say("cannot prepare the maps of generation %u: %s", generation->number, strerror(-error));
+		return error;
+	}
+	if (kernel_has_tcx())
+		bpf_program__set_expected_attach_type(shield->progs.egress, ATTACH_TCX_EGRESS);
+	libbpf_quiet();
+	error = shield_bpf__load(shield);
+	if (error) {
+		kernel_say("the kernel refused generation %u: %s%s%s", generation->number, strerror(-error),
+			   *libbpf_words() ? ": " : "", libbpf_words());
+		return error;
+	}
+	return tables_fill(shield, list, twin != NULL);
+}
+
+int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline,
+		    struct generation *twin, struct generation **result)
+{
+	struct generation *generation = calloc(1, sizeof(*generation));
+	struct service_entry *services = calloc(image->service_count ?: 1, sizeof(*services));
+	struct table list[TABLE_COUNT];
+	int error = generation && services ? 0 : -ENOMEM;
+
+	libbpf_quiet();
+	if (!error) {
+		generation->number = number;
+		generation->offline = offline;
+		memcpy(services, image->services, image->service_count * sizeof(*services));
+		error = offline ? 0 : service_rows_take(instance, image, number, services);
+	}
+	if (!error) {
+		generation->shield = shield_bpf__open();
+		error = generation->shield ? 0 : -errno;
+		if (error)
+			kernel_say("cannot open the programs: %s", strerror(-error));
+	}
+	if (!error) {
+		tables_of(image, services, list);
+		error = shield_load(generation, offline ? NULL : instance, image, list, twin);
+	}
+	free(services);
+	if (error) {
+		generation_free(generation);
+		return error;
+	}
+	*result = generation;
+	return 0;
+}
+
+void generation_free(struct generation *generation)
+{
+	if (!generation)
+		return;
+	shield_bpf__destroy(generation->shield);
+	free(generation);
+}
+
+int generation_figures(const struct generation *generation, struct program_figures figures[2])
+{
+	struct bpf_program *programs[2] = {generation->shield->progs.shield, generation->shield->progs.egress};
+
+	for (int i = 0; i < 2; i++) {
+		struct bpf_prog_info info = {};
+		__u32 size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(programs[i]), &info, &size)) {
+			kernel_say("cannot ask about program %s: %s", bpf_program__name(programs[i]), strerror(errno));
+			return -errno;
+		}
+		snprintf(figures[i].name, sizeof(figures[i].name), "%s", bpf_program__name(programs[i]));
+		figures[i].instructions = info.xlated_prog_len / sizeof(struct bpf_insn);
+		figures[i].jited_bytes = info.jited_prog_len;
+		figures[i].verified_instructions = info.verified_insns;
+	}
+	return 0;
+}
+
+/* ---- going live ---- */
+
+static int slot_fill(struct instance *instance, struct generation *generation, const struct slot_info *info, __u32 slot)
+{
+	int xdp = bpf_program__fd(generation->shield->progs.shield);
+	int egress = bpf_program__fd(generation->shield->progs.egress);
+
+	if (bpf_map_update_elem(instance->maps[MAP_slots], &slot, info, BPF_ANY) ||
+	    bpf_map_update_elem(instance->maps[MAP_xdp_slots], &slot, &xdp, BPF_ANY) ||
+	    bpf_map_update_elem(instance->maps[MAP_egress_slots], &slot, &egress, BPF_ANY)) {
+		kernel_say("cannot put generation %u into slot %u: %s", generation->number, slot, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+int generation_switch(struct instance *instance, struct generation *generation, const struct slot_info *info,
+		      __u64 timeout_ms)
+{
+	struct control_state state;
+	__u32 slot = 0;
+	int error = control_read(instance, &state);
+
+	if (error)
+		return error;
+	while (slot < GENERATION_SLOTS && (slot == state.active || slot == state.fallback))
+		slot++;
+	error = slot_fill(instance, generation, info, slot);
+	if (!error)
+		error = control_switch(instance, slot, timeout_ms);
+	if (error) {
+		struct steer_request request = {.operation = STEER_READ};
+
+		if (!steer(instance, &request))
+			slots_sweep(instance, request.word);
+	}
+	return error;
+}
+
+/* ---- offline ---- */
+
+static int test_run(struct bpf_program *program, const void *frame, size_t length)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = length, .repeat = 1);
+	int error;
+
+	error = bpf_prog_test_run_opts(bpf_program__fd(program), &options) ? -errno : 0;
+	if (error)
+		kernel_say("cannot run a frame of %zu bytes through %s: %s", length, bpf_program__name(program),
+			   strerror(-error));
+	return error;
+}
+
+int generation_judge(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
+		     struct decision *decision)
+{
+	struct shield_bpf *shield = generation->shield;
+	int error;
+
+	memset(decision, 0, sizeof(*decision));
+	if (length < 14) { /* the kernel runs nothing that is shorter; no network card delivers it either */
+		decision->verdict = VERDICT_DROP;
+		decision->reason = REASON_MALFORMED_ETHERNET;
+		decision->list = 255;
+		return 0;
+	}
+	memset(&shield->bss->decision, 0, sizeof(shield->bss->decision));
+	shield->bss->virtual_now_ns = time_ns;
+	error = test_run(shield->progs.shield, frame, length);
+	if (!error)
+		memcpy(decision, &shield->bss->decision, sizeof(*decision));
+	return error;
+}
+
+int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns)
+{
+	if (length < 14)
+		return 0;
+	generation->shield->bss->virtual_now_ns = time_ns;
+	return test_run(generation->shield->progs.egress, frame, length < SKB_FRAME_MAX ? length : SKB_FRAME_MAX);
+}
+
+int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state)
+{
+	if (bpf_map_update_elem(bpf_map__fd(generation->shield->maps.connections), key, &state, BPF_ANY)) {
+		kernel_say("cannot note a connection: %s", strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+int generation_own(struct generation *generation, const struct prefix *addresses, size_t count)
+{
+	int fd = bpf_map__fd(generation->shield->maps.own_addresses);
+	__u8 old[ADDRESS_BYTES];
+	__u32 one = 1;
+
+	while (!bpf_map_get_next_key(fd, NULL, old))
+		bpf_map_delete_elem(fd, old);
+	generation->shield->bss->own_known = count != 0;
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_update_elem(fd, addresses[i].address, &one, BPF_ANY)) {
+			kernel_say("cannot note an own address: %s", strerror(errno));
+			return -errno;
+		}
+	return 0;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files behind kernel.h share. Only kernel*.c include this. */
+#ifndef BULWARK_KERNEL_PRIVATE_H
+#define BULWARK_KERNEL_PRIVATE_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "kernel.h"
+
+/* Every pinned map, under its name. */
+#define PINNED_MAPS(MAP)                                                                                               \
+	MAP(control) MAP(slots) MAP(xdp_slots) MAP(egress_slots) MAP(counters) MAP(service_counters)                   \
+	MAP(service_names) MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds) MAP(hold_notes)              \
+	MAP(hold_lengths) MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(samples) MAP(telling) MAP(events)  \
+	MAP(origin)
+enum pinned_map {
+#define MAP(name) MAP_##name,
+	PINNED_MAPS(MAP)
+#undef MAP
+	PINNED_MAP_COUNT,
+};
+extern const char *const pinned_map_names[PINNED_MAP_COUNT];
+
+enum pinned_program { PROGRAM_ROOT_XDP, PROGRAM_ROOT_EGRESS, PROGRAM_STEER, PINNED_PROGRAM_COUNT };
+extern const char *const pinned_program_names[PINNED_PROGRAM_COUNT];
+
+struct instance {
+	struct places places;
+	char base[280];	 /* the pin directory of this layout */
+	char links[300]; /* the links' pins within it */
+	unsigned how;
+	int lock; /* descriptor that holds the flock, or -1 */
+	int maps[PINNED_MAP_COUNT];
+	int programs[PINNED_PROGRAM_COUNT];
+	__u32 root_ids[HOOK_COUNT]; /* program ids of the two roots */
+	struct origin origin;
+	char broken[1024]; /* what is missing, "" when whole */
+	bool foreign; /* made in another network namespace: interface names and indices mean nothing here */
+};
+
+#define cleanup_fd __attribute__((cleanup(close_fd)))
+static inline void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+/* bpf(2) link type and attach types newer than the headers this may be built with. */
+#define ATTACH_TCX_EGRESS ((enum bpf_attach_type)47)
+
+bool kernel_has_tcx(void);
+bool kernel_has_ct_lookup(void);
+bool kernel_has_syncookie_helpers(void);
+/* -EPERM with the names of the capabilities that are missing for opening an instance like this. */
+int capabilities_needed(unsigned how);
+/* What libbpf last complained about (the verifier's last line among it), or "". */
+const char *libbpf_words(void);
+void libbpf_quiet(void);
+/* Waits until no packet is in a program that read the control word before this call. */
+void wait_for_packets(void);
+int steer(struct instance *instance, struct steer_request *request);
+int control_switch(struct instance *instance, __u32 slot, __u64 timeout_ms);
+/* Empties the slots that the word names neither as active nor as fallback. */
+int slots_sweep(struct instance *instance, __u64 word);
+__u32 slot_in_force(const struct control_state *state);
+int program_id(int fd, __u32 *id);
+/* Program in a slot of a hook, 0 when there is none. */
+__u32 slot_program(const struct instance *instance, enum hook hook, __u32 slot);
+extern const char constants_map[];
+extern const size_t constants_offset;
+/* Gives every service its row in the counters (kernel_live.c). */
+int service_rows_take(struct instance *instance, const struct image *image, __u32 number,
+		      struct service_entry *services);
+int path_remove(const char *path); /* a tree; what is not there is fine */
+/* Enters an interface into the map of interfaces; flags are added to those it has. */
+int interface_enter(struct instance *instance, const struct host_link *link, __u32 flags);
+/* Removes our clsact filter, and the qdisc that we made for it; of one interface, of all. */
+void egress_filter_remove(struct instance *instance, unsigned ifindex);
+void egress_filters_remove(struct instance *instance);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Reading what the programs count. Sums over CPUs; rows that are zero are left out. */
+#include "kernel_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A per-CPU array read in one call where the kernel can, else element by element: [entries][cpus]. The caller's. */
+static void *percpu_read(int map, __u32 entries, size_t value, int *cpus)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	__u32 count = entries, next, *keys = calloc(entries, sizeof(*keys));
+	char *values;
+
+	*cpus = libbpf_num_possible_cpus();
+	values = *cpus > 0 ? calloc((size_t)entries * *cpus, value) : NULL;
+	if (!keys || !values)
+		goto failed;
+	if (!bpf_map_lookup_batch(map, NULL, &next, keys, values, &count, &options) || errno == ENOENT)
+		goto done;
+	for (__u32 i = 0; i < entries; i++)
+		if (bpf_map_lookup_elem(map, &i, values + (size_t)i * *cpus * value))
+			goto failed;
+done:
+	free(keys);
+	return values;
+failed:
+	if (!errno)
+		errno = ENOMEM;
+	kernel_say("cannot read counters: %s", strerror(errno));
+	free(keys);
+	free(values);
+	return NULL;
+}
+
+static struct counter sum(const struct counter *counters, int cpus)
+{
+	struct counter total = {};
+
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		total.packets += counters[cpu].packets;
+		total.bytes += counters[cpu].bytes;
+	}
+	return total;
+}
+
+static void row_names(const struct instance *instance, char names[INTERFACE_ROWS][16])
+{
+	struct interface_entry entry;
+
+	snprintf(names[0], sizeof(names[0]), "other");
+	for (__u32 i = 0; i < INTERFACES; i++)
+		if (!bpf_map_lookup_elem(instance->maps[MAP_interfaces], &i, &entry) && entry.row &&
+		    entry.row < INTERFACE_ROWS)
+			snprintf(names[entry.row], sizeof(names[0]), "%.15s", entry.name);
+}
+
+int counters_read(struct instance *instance, struct counter_row **rows, size_t *count)
+{
+	char names[INTERFACE_ROWS][16] = {};
+	int cpus;
+	struct counter *all = percpu_read(instance->maps[MAP_counters], COUNTERS, sizeof(*all), &cpus);
+
+	*rows = all ? calloc(COUNTERS, sizeof(**rows)) : NULL;
+	*count = 0;
+	if (!*rows) {
+		free(all);
+		return -ENOMEM;
+	}
+	row_names(instance, names);
+	for (__u32 i = 0; i < COUNTERS; i++) {
+		struct counter counter = sum(all + (size_t)i * cpus, cpus);
+		struct counter_row *row = &(*rows)[*count];
+
+		if (!counter.packets)
+			continue;
+		snprintf(row->interface, sizeof(row->interface), "%s", names[i / (VERDICT_COUNT * REASON_SLOTS)]);
+		row->verdict = i / REASON_SLOTS % VERDICT_COUNT;
+		row->reason = i % REASON_SLOTS;
+		row->counter = counter;
+		++*count;
+	}
+	free(all);
+	return 0;
+}
+
+int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count)
+{
+	const __u32 entries = SERVICE_ROWS * VERDICT_COUNT;
+	int cpus;
+	struct counter *all = percpu_read(instance->maps[MAP_service_counters], entries, sizeof(*all), &cpus);
+
+	*rows = all ? calloc(entries, sizeof(**rows)) : NULL;
+	*count = 0;
+	if (!*rows) {
+		free(all);
+		return -ENOMEM;
+	}
+	for (__u32 i = 0; i < entries; i++) {
+		struct counter counter = sum(all + (size_t)i * cpus, cpus);
+		struct service_row *row = &(*rows)[*count];
+		__u32 name_row = i / VERDICT_COUNT;
+		struct service_name name = {};
+
+		if (!counter.packets || bpf_map_lookup_elem(instance->maps[MAP_service_names], &name_row, &name))
+			continue;
+		snprintf(row->name, sizeof(row->name), "%s", name.name);
+		row->verdict = i % VERDICT_COUNT;
+		row->counter = counter;
+		++*count;
+	}
+	free(all);
+	return 0;
+}
+
+int fallthrough_read(struct instance *instance, __u64 packets[HOOK_COUNT])
+{
+	int cpus;
+	__u64 *all = percpu_read(instance->maps[MAP_fallthrough], HOOK_COUNT, sizeof(*all), &cpus);
+
+	memset(packets, 0, HOOK_COUNT * sizeof(*packets));
+	if (!all)
+		return -errno;
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		for (int cpu = 0; cpu < cpus; cpu++)
+			packets[hook] += all[hook * cpus + cpu];
+	free(all);
+	return 0;
+}
+
+int fallthrough_forget(struct instance *instance)
+{
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *none = cpus > 0 ? calloc(cpus, sizeof(*none)) : NULL;
+	int error = 0;
+
+	if (!none)
+		return -ENOMEM;
+	for (__u32 hook = 0; !error && hook < HOOK_COUNT; hook++)
+		error = bpf_map_update_elem(instance->maps[MAP_fallthrough], &hook, none, BPF_ANY) ? -errno : 0;
+	free(none);
+	return error;
+}
+
+int telling_read(struct instance *instance, struct telling_row **rows, size_t *count)
+{
+	int cpus;
+	struct telling *all = percpu_read(instance->maps[MAP_telling], REASON_SLOTS, sizeof(*all), &cpus);
+
+	*rows = all ? calloc(REASON_SLOTS, sizeof(**rows)) : NULL;
+	*count = 0;
+	if (!*rows) {
+		free(all);
+		return -ENOMEM;
+	}
+	for (__u32 reason = 0; reason < REASON_SLOTS; reason++) {
+		struct telling total = {};
+
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			const struct telling *one = &all[reason * cpus + cpu];
+
+			total.untold += one->untold;
+			total.made += one->made;
+			total.sampled_out += one->sampled_out;
+			total.lost += one->lost;
+		}
+		if (total.untold || total.made || total.sampled_out || total.lost)
+			(*rows)[(*count)++] = (struct telling_row){.reason = reason, .telling = total};
+	}
+	free(all);
+	return 0;
+}
