@@ -44,7 +44,7 @@ static __always_inline int is_forwarded(struct xdp_md *ctx, const struct packet 
 	    bpf_map_lookup_elem(&own_addresses, destination))
 		return 0;
 	if (constants.offline)
-		return 1;
+		return own_known;
 	interface = interface_find(ctx->ingress_ifindex);
 	if (interface && interface->ifindex == ctx->ingress_ifindex && interface->flags & INTERFACE_FORWARDS)
 		return 1;

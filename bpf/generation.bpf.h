@@ -34,6 +34,7 @@ TABLE(port_services, __u16);
 
 /* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */
 __u64 virtual_now_ns = 0;
+__u32 own_known = 0; /* own_addresses says which destinations are this host's; else every one is */
 struct decision decision = {};
 
 struct {
