@@ -153,6 +153,7 @@ struct policy *policy_parse(const char *text, size_t length, const char *name, c
 			    struct report *report);
 /* Reads a file (at most 16 MiB, regular) and parses it; path "-" is standard input. */
 struct policy *policy_read(const char *path, struct report *report);
+/* Call it also when parsing found errors: all of them are told in one run (then without warnings). */
 void policy_check(const struct policy *policy, struct report *report);
 /* Canonical text, includes resolved; feeds as absolute paths, never their content. Owned by the caller; NULL without memory. */
 char *policy_print(const struct policy *policy);

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a policy means, before anything is compiled: contradictions are errors, what a careful reviewer would ask about
+ * is a warning. Needs no host and reads no feed.
+ */
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "parse.h"
+#include "../include/generation.h"
+#include "../include/reasons.h"
+
+struct checker {
+	const struct policy *policy;
+	struct report *report;
+	bool torn; /* parsing had errors: what is missing may only have been misread, so no warnings */
+};
+
+#define error_at(checker, at, ...) policy_say((checker)->policy, (checker)->report, SEVERITY_ERROR, at, __VA_ARGS__)
+#define warn_at(checker, at, ...)                                                                                      \
+	((checker)->torn ? (void)0                                                                                     \
+			 : policy_say((checker)->policy, (checker)->report, SEVERITY_WARNING, at, __VA_ARGS__))
+
+static const struct list *list_of(const struct checker *checker, const struct list_use *use)
+{
+	return &checker->policy->lists[use->list];
+}
+
+static const struct list_use *find_use(const struct list_uses *uses, unsigned list)
+{
+	for (size_t i = 0; i < uses->count; i++)
+		if (uses->items[i].list == list)
+			return &uses->items[i];
+	return NULL;
+}
+
+/* ---- lists ---- */
+
+static bool is_used(const struct policy *policy, unsigned list)
+{
+	const struct list_uses *const places[] = {&policy->trusted, &policy->block, &policy->never_ban,
+						  &policy->health_checks, &policy->proxies};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (find_use(places[i], list))
+			return true;
+	for (size_t i = 0; i < policy->service_count; i++)
+		if (find_use(&policy->services[i].allow, list) || find_use(&policy->services[i].to, list))
+			return true;
+	return false;
+}
+
+static bool has_prefix_length(const struct list *list, unsigned v4_below, unsigned v6_below,
+			      const struct prefix **which)
+{
+	for (size_t i = 0; i < list->prefix_count; i++) {
+		*which = &list->prefixes[i];
+		if (prefix_is_v4(*which) ? (*which)->length - 96u < v4_below : (*which)->length < v6_below)
+			return true;
+	}
+	return false;
+}
+
+static void check_lists(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+
+	if (policy->list_count > LISTS_MAX)
+		error_at(checker, &policy->lists[LISTS_MAX].at,
+			 "%zu lists (the addresses in a service's 'to' are one each): a policy has at most %d",
+			 policy->list_count, LISTS_MAX);
+	for (size_t i = 0; i < policy->list_count; i++) {
+		const struct list *list = &policy->lists[i];
+
+		if (is_anonymous(list))
+			continue;
+		if (!list->feed && !list->prefix_count && !list->until)
+			warn_at(checker, &list->at, "list '%s' is empty", list->name);
+		if (!is_used(policy, i))
+			warn_at(checker, &list->at, "list '%s' is used nowhere", list->name);
+	}
+}
+
+/* ---- trusted and block ---- */
+
+static void check_trusted(struct checker *checker)
+{
+	const struct list_uses *trusted = &checker->policy->trusted;
+
+	for (size_t i = 0; i < trusted->count; i++) {
+		const struct list *list = list_of(checker, &trusted->items[i]);
+		const struct prefix *wide;
+		char buffer[PREFIX_TEXT];
+
+		if (has_prefix_length(list, 1, 1, &wide))
+			error_at(checker, &trusted->items[i].at,
+				 "trusting '%s' trusts everybody (%s): to only watch, write monitor: true", list->name,
+				 prefix_text(wide, buffer));
+		else if (has_prefix_length(list, 8, 16, &wide))
+			warn_at(checker, &trusted->items[i].at,
+				"trusting '%s' trusts a large part of the Internet (%s)", list->name,
+				prefix_text(wide, buffer));
+		if (list->feed)
+			warn_at(checker, &trusted->items[i].at,
+				"whoever writes the feed of '%s' decides whom this host trusts", list->name);
+	}
+}
+
+struct span { /* a prefix and the list it is in */
+	struct prefix prefix;
+	unsigned list;
+};
+struct spans {
+	struct span *items;
+	size_t count;
+};
+
+static int by_prefix(const void *left, const void *right)
+{
+	const struct span *a = left, *b = right;
+	int order = memcmp(a->prefix.address, b->prefix.address, sizeof(a->prefix.address));
+
+	return order ? order : a->prefix.length - b->prefix.length;
+}
+
+static bool covers(const struct prefix *outer, const struct prefix *inner)
+{
+	unsigned whole = outer->length / 8, rest = outer->length % 8;
+
+	if (prefix_is_v4(outer) != prefix_is_v4(inner) || outer->length > inner->length)
+		return false;
+	if (memcmp(outer->address, inner->address, whole))
+		return false;
+	return !rest || !((outer->address[whole] ^ inner->address[whole]) >> (8 - rest));
+}
+
+static void add_spans(const struct checker *checker, struct spans *spans, unsigned number)
+{
+	const struct list *list = &checker->policy->lists[number];
+	struct span *grown;
+
+	if (!list->prefix_count)
+		return;
+	grown = realloc(spans->items, (spans->count + list->prefix_count) * sizeof(*grown));
+	if (!grown)
+		return; /* only warnings are lost */
+	spans->items = grown;
+	for (size_t i = 0; i < list->prefix_count; i++)
+		grown[spans->count++] = (struct span){.prefix = list->prefixes[i], .list = number};
+}
+
+static void sort_spans(struct spans *spans)
+{
+	if (spans->count)
+		qsort(spans->items, spans->count, sizeof(*spans->items), by_prefix);
+}
+
+/*
+ * Tells the first prefix of a list that an outer prefix of another list covers. Prefixes nest or are disjoint, so in
+ * sorted order only the last outermost one can cover what comes.
+ */
+static void tell_covered(struct checker *checker, const struct spans *outer, unsigned number, const struct place *at,
+			 const char *what_follows)
+{
+	const struct span *top = NULL;
+	struct spans inner = {};
+	size_t next = 0;
+
+	add_spans(checker, &inner, number);
+	sort_spans(&inner);
+	for (size_t i = 0; i < inner.count; i++) {
+		char mine[PREFIX_TEXT], other[PREFIX_TEXT];
+
+		for (; next < outer->count && by_prefix(&outer->items[next], &inner.items[i]) <= 0; next++)
+			if (!top || !covers(&top->prefix, &outer->items[next].prefix))
+				top = &outer->items[next];
+		if (!top || top->list == number || !covers(&top->prefix, &inner.items[i].prefix))
+			continue;
+		warn_at(checker, at, "%s of '%s' is in %s of '%s' too: %s", prefix_text(&inner.items[i].prefix, mine),
+			checker->policy->lists[number].name, prefix_text(&top->prefix, other),
+			checker->policy->lists[top->list].name, what_follows);
+		break;
+	}
+	free(inner.items);
+}
+
+static bool drops_inbound(const struct list_use *use)
+{
+	return use->direction & DIRECTION_IN && !use->monitor;
+}
+
+static void check_block(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+	struct spans trusted = {};
+
+	for (size_t i = 0; i < policy->trusted.count; i++)
+		add_spans(checker, &trusted, policy->trusted.items[i].list);
+	sort_spans(&trusted);
+	for (size_t i = 0; i < policy->block.count; i++) {
+		const struct list_use *use = &policy->block.items[i];
+		const struct list_use *also = find_use(&policy->trusted, use->list);
+		const struct prefix *wide;
+		char buffer[PREFIX_TEXT];
+
+		if (!drops_inbound(use))
+			continue;
+		if (also)
+			error_at(checker, &use->at, "'%s' is trusted on line %u: it cannot be blocked too",
+				 list_of(checker, use)->name, also->at.line);
+		else
+			tell_covered(checker, &trusted, use->list, &use->at,
+				     "trusted comes first, so it is never dropped");
+		if (has_prefix_length(list_of(checker, use), 1, 1, &wide))
+			warn_at(checker, &use->at, "blocking '%s' blocks everybody who is not trusted (%s)",
+				list_of(checker, use)->name, prefix_text(wide, buffer));
+	}
+	free(trusted.items);
+}
+
+/* Blocked comes before exposure: an allow for a blocked source lets nobody in. Each list is told once. */
+static void check_allowed_but_blocked(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+	bool told[LISTS_MAX] = {};
+	struct spans blocked = {};
+
+	for (size_t i = 0; i < policy->block.count; i++)
+		if (drops_inbound(&policy->block.items[i]))
+			add_spans(checker, &blocked, policy->block.items[i].list);
+	sort_spans(&blocked);
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct list_uses *allow = &policy->services[i].allow;
+
+		for (size_t j = 0; j < allow->count; j++) {
+			const struct list_use *use = &allow->items[j], *also = find_use(&policy->block, use->list);
+
+			if (use->list >= LISTS_MAX || told[use->list])
+				continue;
+			told[use->list] = true;
+			if (also && drops_inbound(also))
+				warn_at(checker, &use->at,
+					"'%s' is blocked on line %u, which comes first: it never gets in",
+					list_of(checker, use)->name, also->at.line);
+			else
+				tell_covered(checker, &blocked, use->list, &use->at,
+					     "blocked comes first, so it never gets in");
+		}
+	}
+	free(blocked.items);
+}
+
+/* ---- services ---- */
+
+/* A range of `later` that `earlier` has too; both are sorted by the parser. */
+static const struct port_range *common_range(const struct port_range *earlier, size_t earlier_count,
+					     const struct port_range *later, size_t later_count)
+{
+	size_t i = 0, j = 0;
+
+	while (i < earlier_count && j < later_count) {
+		const struct port_range *a = &earlier[i], *b = &later[j];
+
+		if (a->protocol == b->protocol && a->first <= b->last && b->first <= a->last)
+			return b;
+		if (a->protocol != b->protocol ? a->protocol < b->protocol : a->last < b->last)
+			i++;
+		else
+			j++;
+	}
+	return NULL;
+}
+
+static bool same_prefixes(const struct list *a, const struct list *b)
+{
+	return a->prefix_count == b->prefix_count &&
+	       !memcmp(a->prefixes, b->prefixes, a->prefix_count * sizeof(*a->prefixes));
+}
+
+/* Every place where `later` is served is one where `earlier` is. Lists by name, addresses by value. */
+static bool is_hidden(const struct checker *checker, const struct service *earlier, const struct service *later)
+{
+	if (!earlier->has_to)
+		return true;
+	if (!later->has_to)
+		return false;
+	for (size_t i = 0; i < later->to.count; i++) {
+		const struct list *mine = list_of(checker, &later->to.items[i]);
+		bool found = find_use(&earlier->to, later->to.items[i].list);
+
+		for (size_t j = 0; !found && is_anonymous(mine) && j < earlier->to.count; j++) {
+			const struct list *other = list_of(checker, &earlier->to.items[j]);
+
+			found = is_anonymous(other) && same_prefixes(mine, other);
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void check_pair(struct checker *checker, const struct service *earlier, const struct service *later,
+		       const struct port_range *at)
+{
+	const char *file = earlier->at.file;
+	char port[VALUE_TEXT];
+
+	if (!is_hidden(checker, earlier, later))
+		return;
+	if (!later->has_to || earlier->has_to)
+		error_at(checker, &at->at,
+			 "%s is in service '%s' too (%s:%u): give the two different addresses with 'to'",
+			 port_text(at, port), earlier->name, file, earlier->at.line);
+	else
+		error_at(checker, &at->at, "%s: service '%s' before (%s:%u) takes it on every address: put '%s' first",
+			 port_text(at, port), earlier->name, file, earlier->at.line, later->name);
+}
+
+#define PAIRS_TOLD 64
+
+static void check_ports(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+	size_t before = checker->report->errors;
+
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *later = &policy->services[i];
+
+		for (size_t j = 0; j < i && checker->report->errors < before + PAIRS_TOLD; j++) {
+			const struct service *earlier = &policy->services[j];
+			const struct port_range *common =
+				common_range(earlier->ports, earlier->port_count, later->ports, later->port_count);
+
+			if (common)
+				check_pair(checker, earlier, later, common);
+		}
+	}
+}
+
+/* Services that should rarely be open to everybody: administration, and stores that trust their network. */
+static const struct {
+	__u8 protocol;
+	__u16 port;
+	const char *what;
+} sensitive[] = {
+	{IPPROTO_TCP, 22, "SSH"},
+	{IPPROTO_TCP, 23, "telnet"},
+	{IPPROTO_TCP, 445, "SMB"},
+	{IPPROTO_TCP, 2375, "the Docker API"},
+	{IPPROTO_TCP, 2379, "etcd"},
+	{IPPROTO_TCP, 3306, "MySQL"},
+	{IPPROTO_TCP, 3389, "RDP"},
+	{IPPROTO_TCP, 5432, "PostgreSQL"},
+	{IPPROTO_TCP, 6379, "Redis"},
+	{IPPROTO_TCP, 9200, "Elasticsearch"},
+	{IPPROTO_TCP, 10250, "the kubelet"},
+	{IPPROTO_TCP, 11211, "memcached"},
+	{IPPROTO_UDP, 11211, "memcached"},
+	{IPPROTO_TCP, 27017, "MongoDB"},
+};
+
+static void check_open_ports(struct checker *checker, const struct service *service)
+{
+	for (size_t i = 0; i < service->port_count; i++) {
+		const struct port_range *range = &service->ports[i];
+
+		for (size_t j = 0; range->has_ports && j < sizeof(sensitive) / sizeof(*sensitive); j++) {
+			if (range->protocol != sensitive[j].protocol || range->first > sensitive[j].port ||
+			    range->last < sensitive[j].port)
+				continue;
+			warn_at(checker, &range->at,
+				"service '%s' opens %s (port %u) to everybody: name who may with 'allow'",
+				service->name, sensitive[j].what, sensitive[j].port);
+			return;
+		}
+	}
+}
+
+static void check_tag(struct checker *checker, const struct service *service)
+{
+	__u32 mask = checker->policy->tag_mask;
+
+	if (!service->has_tag)
+		return;
+	if (!mask)
+		error_at(checker, &service->at,
+			 "service '%s' has a tag, but no 'tag-mask' says which mark bits are free: 'tag-mask: "
+			 "0x0000ff00'",
+			 service->name);
+	else if (service->tag > mask / (mask & -mask))
+		error_at(checker, &service->at,
+			 "tag %u of service '%s' does not fit into 'tag-mask: 0x%08x': at most %u", service->tag,
+			 service->name, mask, mask / (mask & -mask));
+}
+
+static void check_services(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+
+	if (policy->service_count >= SERVICES_MAX)
+		error_at(checker, &policy->services[SERVICES_MAX - 1].at, "%zu services: a policy has at most %d",
+			 policy->service_count, SERVICES_MAX - 1);
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+
+		if (service->has_allow && !service->allow.count)
+			warn_at(checker, &service->at, "service '%s' allows nobody: its 'allow' is empty",
+				service->name);
+		if (service->has_to && !service->to.count)
+			warn_at(checker, &service->at, "service '%s' is served on no address: its 'to' is empty",
+				service->name);
+		if (!service->has_allow && !service->monitor && !policy->monitor)
+			check_open_ports(checker, service);
+		check_tag(checker, service);
+	}
+	if (policy->service_count < SERVICES_MAX)
+		check_ports(checker);
+}
+
+/* ---- the whole ---- */
+
+static void check_whole(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+
+	if (policy->default_pass && !policy->monitor)
+		warn_at(checker, &policy->default_at, "'default: pass' leaves every port open that no service names");
+	if (!policy->default_pass && !policy->service_count)
+		warn_at(checker, NULL,
+			"%s: no service is declared: only trusted sources can open connections to this host",
+			policy->file_count ? policy->files[0] : "policy");
+	for (size_t i = 1; i < policy->interface_count; i++)
+		if (!strcmp(policy->interfaces[i], "auto") || !strcmp(policy->interfaces[0], "auto")) {
+			warn_at(checker, &policy->interface_at[i],
+				"'auto' and interfaces by name: those of the default routes come to those named");
+			break;
+		}
+}
+
+/* ---- tests ---- */
+
+static const struct {
+	const char *name;
+	enum verdict verdict;
+} reasons[] = {
+#define REASON(symbol, reason_name, reason_verdict, sentence) {reason_name, VERDICT_##reason_verdict},
+#include "../include/reasons.def"
+#undef REASON
+};
+#define REASONS (sizeof(reasons) / sizeof(*reasons))
+
+static void check_reason(struct checker *checker, const struct policy_test *test)
+{
+	static const enum verdict expected[] = {VERDICT_PASS, VERDICT_DROP, VERDICT_REPLY};
+	static const char *const words[] = {"pass", "drop", "reply"};
+	const char *names[REASONS];
+	char buffer[HINT_TEXT];
+
+	for (size_t i = 0; i < REASONS; i++) {
+		names[i] = reasons[i].name;
+		if (strcmp(test->reason, names[i]))
+			continue;
+		if (reasons[i].verdict != expected[test->expect])
+			error_at(checker, &test->at, "the test expects %s, but '%s' is a reason to %s",
+				 words[test->expect], names[i], words[reasons[i].verdict]);
+		return;
+	}
+	error_at(checker, &test->at, "there is no reason '%.80s'%s", test->reason,
+		 hint(buffer, test->reason, names, REASONS));
+}
+
+static void check_test(struct checker *checker, const struct policy_test *test, const char *const *names)
+{
+	char buffer[HINT_TEXT];
+
+	if (test->reason)
+		check_reason(checker, test);
+	if (!test->service)
+		return;
+	for (size_t i = 0; i < checker->policy->service_count; i++)
+		if (!strcmp(test->service, names[i]))
+			return;
+	error_at(checker, &test->at, "there is no service '%.80s'%s", test->service,
+		 hint(buffer, test->service, names, checker->policy->service_count));
+}
+
+static void check_tests(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+	const char **names = calloc(policy->service_count + 1, sizeof(*names));
+
+	if (!names) {
+		error_at(checker, NULL, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < policy->service_count; i++)
+		names[i] = policy->services[i].name;
+	for (size_t i = 0; i < policy->test_count; i++)
+		check_test(checker, &policy->tests[i], names);
+	free(names);
+}
+
+void policy_check(const struct policy *policy, struct report *report)
+{
+	struct checker checker = {.policy = policy, .report = report, .torn = report->errors};
+
+	check_lists(&checker);
+	check_trusted(&checker);
+	check_block(&checker);
+	check_allowed_but_blocked(&checker);
+	check_services(&checker);
+	check_whole(&checker);
+	check_tests(&checker);
+}

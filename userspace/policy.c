@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A policy's memory: its files with their texts, and giving all of it back. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "source.h"
+
+static void source_free(struct policy_source *source)
+{
+	if (!source)
+		return;
+	free(source->text);
+	free(source->lines);
+	free(source);
+}
+
+/* Takes text, also on failure. */
+static struct policy_source *source_new(char *text, size_t length)
+{
+	struct policy_source *source = calloc(1, sizeof(*source));
+	size_t lines = 1, line = 1;
+
+	if (!source) {
+		free(text);
+		return NULL;
+	}
+	source->text = text;
+	source->length = length;
+	for (size_t i = 0; i < length; i++)
+		lines += text[i] == '\n';
+	source->lines = calloc(lines, sizeof(*source->lines));
+	if (!source->lines) {
+		source_free(source);
+		return NULL;
+	}
+	for (size_t i = 0; i < length; i++)
+		if (text[i] == '\n')
+			source->lines[line++] = i + 1;
+	source->line_count = lines;
+	return source;
+}
+
+int policy_add_file(struct policy *policy, const char *name, char *text, size_t length)
+{
+	struct policy_source *source = source_new(text, length);
+	struct policy_source **sources;
+	char **files;
+
+	files = realloc(policy->files, (policy->file_count + 1) * sizeof(*files));
+	if (files)
+		policy->files = files;
+	sources = realloc(policy->sources, (policy->file_count + 1) * sizeof(*sources));
+	if (sources)
+		policy->sources = sources;
+	if (!source || !files || !sources)
+		goto no_memory;
+	files[policy->file_count] = strdup(name);
+	if (!files[policy->file_count])
+		goto no_memory;
+	sources[policy->file_count] = source;
+	return policy->file_count++;
+
+no_memory:
+	source_free(source);
+	return -ENOMEM;
+}
+
+#define LINE_KEPT 4096 /* a finding on a longer line goes without it: a thousand copies of 16 MiB are too many */
+
+/* A copy of the line, without its end; owned by the caller, NULL where there is none. */
+static char *source_line(const struct policy *policy, const struct place *at)
+{
+	for (size_t i = 0; at && at->file && i < policy->file_count; i++) {
+		const struct policy_source *source = policy->sources[i];
+		const char *begin;
+		size_t length;
+
+		if (policy->files[i] != at->file)
+			continue;
+		if (!at->line || at->line > source->line_count)
+			return NULL;
+		begin = source->text + source->lines[at->line - 1];
+		length = strcspn(begin, "\r\n");
+		return length <= LINE_KEPT ? strndup(begin, length) : NULL;
+	}
+	return NULL;
+}
+
+void policy_say(const struct policy *policy, struct report *report, enum severity severity, const struct place *at,
+		const char *format, ...)
+{
+	char *line = source_line(policy, at), *text;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	report_add(report, severity, at, line, "%s", text ? text : "out of memory");
+	free(text);
+	free(line);
+}
+
+static void uses_free(struct list_uses *uses)
+{
+	for (size_t i = 0; i < uses->count; i++) {
+		free(uses->items[i].until);
+		free(uses->items[i].owner);
+		free(uses->items[i].why);
+	}
+	free(uses->items);
+}
+
+static void list_free(struct list *list)
+{
+	free(list->name);
+	free(list->prefixes);
+	free(list->feed);
+	free(list->owner);
+	free(list->why);
+	free(list->until);
+}
+
+static void service_free(struct service *service)
+{
+	free(service->name);
+	free(service->ports);
+	uses_free(&service->allow);
+	uses_free(&service->to);
+	free(service->owner);
+	free(service->why);
+	free(service->until);
+}
+
+static void test_free(struct policy_test *test)
+{
+	free(test->packet);
+	free(test->reason);
+	free(test->service);
+}
+
+void policy_free(struct policy *policy)
+{
+	if (!policy)
+		return;
+	for (size_t i = 0; i < policy->file_count; i++) {
+		free(policy->files[i]);
+		source_free(policy->sources[i]);
+	}
+	for (size_t i = 0; i < policy->interface_count; i++)
+		free(policy->interfaces[i]);
+	for (size_t i = 0; i < policy->list_count; i++)
+		list_free(&policy->lists[i]);
+	for (size_t i = 0; i < policy->service_count; i++)
+		service_free(&policy->services[i]);
+	for (size_t i = 0; i < policy->test_count; i++)
+		test_free(&policy->tests[i]);
+	uses_free(&policy->trusted);
+	uses_free(&policy->block);
+	uses_free(&policy->never_ban);
+	uses_free(&policy->health_checks);
+	uses_free(&policy->proxies);
+	free(policy->files);
+	free(policy->sources);
+	free(policy->directory);
+	free(policy->interfaces);
+	free(policy->interface_at);
+	free(policy->lists);
+	free(policy->services);
+	free(policy->tests);
+	free(policy->metrics_listen);
+	free(policy);
+}

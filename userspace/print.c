@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The canonical text of a policy: everything said, in one order, includes joined, feed paths absolute, so that two
+ * policies that mean the same print the same, and what is printed can be compiled again. print -> parse -> print is a
+ * fixed point.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "parse.h"
+
+/* Always in double quotes: what needs none is not worth a rule. */
+static void print_text(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		if (*text == '\t')
+			fputs("\\t", out);
+		else
+			fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static void print_prefix(FILE *out, const struct prefix *prefix)
+{
+	char buffer[PREFIX_TEXT];
+
+	/* IPv6 is full of colons, which YAML reads in its own way */
+	fprintf(out, prefix_is_v4(prefix) ? "%s" : "\"%s\"", prefix_text(prefix, buffer));
+}
+
+static void print_notes(FILE *out, const char *before, const char *until, const char *owner, const char *why,
+			const char *after)
+{
+	const struct {
+		const char *name, *text;
+	} notes[] = {{"until", until}, {"owner", owner}, {"why", why}};
+
+	for (size_t i = 0; i < 3; i++) {
+		if (!notes[i].text)
+			continue;
+		fprintf(out, "%s%s: ", before, notes[i].name);
+		print_text(out, notes[i].text);
+		fputs(after, out);
+	}
+}
+
+static void print_feed(FILE *out, const struct list *list)
+{
+	char buffer[VALUE_TEXT];
+
+	fputs("    feed: ", out);
+	print_text(out, list->feed);
+	fprintf(out, "\n    format: %s\n", feed_formats[list->format]);
+	if (list->refresh_s)
+		fprintf(out, "    refresh: %s\n", period_text(list->refresh_s, buffer));
+	fprintf(out, "    max-shrink: %u%%\n", list->max_shrink);
+	if (list->max_age_s)
+		fprintf(out, "    max-age: %s\n", period_text(list->max_age_s, buffer));
+	if (list->keep_bogons)
+		fputs("    bogons: keep\n", out);
+}
+
+static void print_list(FILE *out, const struct list *list)
+{
+	fprintf(out, "  %s:\n", list->name);
+	if (list->feed) {
+		print_feed(out, list);
+	} else {
+		fputs(list->prefix_count ? "    addresses:\n" : "    addresses: []\n", out);
+		for (size_t i = 0; i < list->prefix_count; i++) {
+			fputs("      - ", out);
+			print_prefix(out, &list->prefixes[i]);
+			fputc('\n', out);
+		}
+	}
+	print_notes(out, "    ", list->until, list->owner, list->why, "\n");
+}
+
+static void print_lists(FILE *out, const struct policy *policy)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < policy->list_count; i++) {
+		if (is_anonymous(&policy->lists[i]))
+			continue;
+		if (!any)
+			fputs("lists:\n", out);
+		any = true;
+		print_list(out, &policy->lists[i]);
+	}
+}
+
+static void print_use(FILE *out, const struct policy *policy, const struct list_use *use)
+{
+	static const char *const directions[] = {"", "in", "out", "both"};
+	const struct list *list = &policy->lists[use->list];
+
+	if (use->direction == DIRECTION_IN && !use->monitor && !use->until && !use->owner && !use->why) {
+		fprintf(out, "%s\n", list->name);
+		return;
+	}
+	fprintf(out, "{ list: %s", list->name);
+	if (use->direction != DIRECTION_IN)
+		fprintf(out, ", direction: %s", directions[use->direction]);
+	if (use->monitor)
+		fputs(", monitor: true", out);
+	print_notes(out, ", ", use->until, use->owner, use->why, "");
+	fputs(" }\n", out);
+}
+
+static void print_uses(FILE *out, const struct policy *policy, const char *name, const struct list_uses *uses,
+		       const char *indent)
+{
+	fprintf(out, "%s%s:%s\n", indent, name, uses->count ? "" : " []");
+	for (size_t i = 0; i < uses->count; i++) {
+		const struct list *list = &policy->lists[uses->items[i].list];
+
+		if (!is_anonymous(list)) {
+			fprintf(out, "%s  - ", indent);
+			print_use(out, policy, &uses->items[i]);
+			continue;
+		}
+		for (size_t j = 0; j < list->prefix_count; j++) {
+			fprintf(out, "%s  - ", indent);
+			print_prefix(out, &list->prefixes[j]);
+			fputc('\n', out);
+		}
+	}
+}
+
+static void print_service(FILE *out, const struct policy *policy, const struct service *service)
+{
+	char buffer[VALUE_TEXT];
+
+	fprintf(out, "  %s:\n    ports: [", service->name);
+	for (size_t i = 0; i < service->port_count; i++)
+		fprintf(out, "%s%s", i ? ", " : "", port_text(&service->ports[i], buffer));
+	fputs("]\n", out);
+	if (service->has_allow)
+		print_uses(out, policy, "allow", &service->allow, "    ");
+	if (service->has_to)
+		print_uses(out, policy, "to", &service->to, "    ");
+	if (service->ttl)
+		fprintf(out, "    ttl: %u\n", service->ttl);
+	if (service->has_tag)
+		fprintf(out, "    tag: %u\n", service->tag);
+	if (service->monitor)
+		fputs("    monitor: true\n", out);
+	print_notes(out, "    ", service->until, service->owner, service->why, "\n");
+}
+
+static void print_rest(FILE *out, const struct policy *policy)
+{
+	char buffer[VALUE_TEXT];
+
+	if (policy->tag_mask)
+		fprintf(out, "tag-mask: 0x%08x\n", policy->tag_mask);
+	if (policy->icmp_echo.given)
+		fprintf(out, "icmp:\n  echo: %s\n", rate_text(&policy->icmp_echo, buffer));
+	if (policy->stray == STRAY_RESET && policy->stray_rate.given)
+		fprintf(out, "stray:\n  reset: %s\n", rate_text(&policy->stray_rate, buffer));
+	else if (policy->stray != STRAY_RESET)
+		fprintf(out, "stray: %s\n", stray_words[policy->stray]);
+	fprintf(out, "forward: %s\n", forward_words[policy->forward]);
+	fprintf(out, "unparsed: %s\n", unparsed_words[policy->unparsed_pass]);
+	fprintf(out, "on-failure: %s\n", on_failure_words[policy->on_failure]);
+	if (policy->event_sample.given)
+		fprintf(out, "events:\n  sample: %s per source and reason\n", rate_text(&policy->event_sample, buffer));
+	if (policy->metrics_listen) {
+		fputs("metrics:\n  listen: ", out);
+		print_text(out, policy->metrics_listen);
+		fputc('\n', out);
+	}
+}
+
+static void print_tests(FILE *out, const struct policy *policy)
+{
+	if (policy->test_count)
+		fputs("tests:\n", out);
+	for (size_t i = 0; i < policy->test_count; i++) {
+		const struct policy_test *test = &policy->tests[i];
+
+		fputs("  - packet: ", out);
+		print_text(out, test->packet);
+		fprintf(out, "\n    expect: %s\n", expect_words[test->expect]);
+		if (test->reason)
+			fprintf(out, "    reason: %s\n", test->reason);
+		if (test->service)
+			fprintf(out, "    service: %s\n", test->service);
+	}
+}
+
+static void print_head(FILE *out, const struct policy *policy)
+{
+	fputs("version: 1\n", out);
+	for (size_t i = 0; i < policy->interface_count; i++) {
+		fputs(i ? ", " : "interfaces: [", out);
+		print_text(out, policy->interfaces[i]);
+	}
+	fputs(policy->interface_count ? "]\n" : "interfaces: [\"auto\"]\n", out);
+	fprintf(out, "mode: %s\n", mode_words[policy->mode]);
+	fprintf(out, "default: %s\n", default_words[policy->default_pass]);
+	if (policy->monitor)
+		fputs("monitor: true\n", out);
+}
+
+char *policy_print(const struct policy *policy)
+{
+	const struct {
+		const char *name;
+		const struct list_uses *uses;
+	} uses[] = {
+		{"trusted", &policy->trusted},	   {"block", &policy->block},
+		{"never-ban", &policy->never_ban}, {"health-checks", &policy->health_checks},
+		{"proxies", &policy->proxies},
+	};
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+	bool failed;
+
+	if (!out)
+		return NULL;
+	print_head(out, policy);
+	print_lists(out, policy);
+	for (size_t i = 0; i < sizeof(uses) / sizeof(*uses); i++)
+		if (uses[i].uses->count)
+			print_uses(out, policy, uses[i].name, uses[i].uses, "");
+	if (policy->service_count)
+		fputs("services:\n", out);
+	for (size_t i = 0; i < policy->service_count; i++)
+		print_service(out, policy, &policy->services[i]);
+	print_rest(out, policy);
+	print_tests(out, policy);
+	failed = ferror(out);
+	if (fclose(out) || failed) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
