@@ -25,6 +25,9 @@ struct prefixes {
 	size_t v6_count, v6_capacity;
 };
 int prefixes_add(struct prefixes *prefixes, const struct prefix *prefix, unsigned list); /* 0 or -ENOMEM */
+/* The same in compact form, host bits zero. */
+int prefixes_add4(struct prefixes *prefixes, __u32 address, unsigned length, unsigned list);
+int prefixes_add6(struct prefixes *prefixes, __u64 high, __u64 low, unsigned length, unsigned list);
 void prefixes_free(struct prefixes *prefixes);
 
 #define FEED_BYTES_MAX (1ULL << 30)
@@ -33,15 +36,16 @@ void prefixes_free(struct prefixes *prefixes);
 /*
  * Reads list->feed (a regular file, at most FEED_BYTES_MAX) and appends its prefixes with the given list number.
  * Format detected unless given. Ranges (a-b) become prefixes. Host bits in a feed are cleared and counted (a note); a
- * line that is no address, an empty feed, a /0 are errors that name the feed's file and line (the first ten, then a count), and
- * nothing is appended. 0 or -errno; the words are in report.
+ * line that is no address, an empty feed, a /0 are errors that name the feed's file and line (the first ten, then a
+ * count), and nothing is appended. 0 or -errno; the words are in report.
  */
 int feed_read(const struct list *list, unsigned number, struct prefixes *prefixes, struct report *report);
 
 /* What an outsider's list must not touch. */
 struct protected_prefix {
 	struct prefix prefix;
-	const char *why; /* "special-purpose: private", "own address", "gateway", "resolver", "trusted list office", ... */
+	const char
+		*why; /* "special-purpose: private", "own address", "gateway", "resolver", "trusted list office", ... */
 };
 struct cut {
 	struct prefix feed_prefix; /* what the feed said */
@@ -55,13 +59,13 @@ struct cuts {
 #define CUTS_TOLD 64
 void cuts_free(struct cuts *cuts);
 
-/* The special-purpose registries (RFC 6890, 5735, 4193, 4291, ...): private, shared, link-local, documentation, multicast,
- * loopback, reserved. */
+/* The special-purpose registries (RFC 6890, 5735, 4193, 4291, ...): private, shared, link-local, documentation,
+ * multicast, loopback, reserved. */
 const struct protected_prefix *special_purpose(size_t *count);
 
 /*
- * Cuts holes around the protected prefixes into those prefixes of the list, in place: a /8 with a protected /32 inside becomes
- * the 24 prefixes around it; what lies wholly in a protected one goes. 0 or -ENOMEM.
+ * Cuts holes around the protected prefixes into those prefixes of the list, in place: a /8 with a protected /32 inside
+ * becomes the 24 prefixes around it; what lies wholly in a protected one goes. 0 or -ENOMEM.
  */
 int feed_cut(struct prefixes *prefixes, unsigned list, const struct protected_prefix *holes, size_t hole_count,
 	     struct cuts *cuts);
