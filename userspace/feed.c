@@ -265,7 +265,7 @@ static const char *mistaken(struct text text)
 		if ((size_t)(text.end - text.at) >= known[i].size && !memcmp(text.at, known[i].magic, known[i].size))
 			return known[i].what;
 	}
-	return NULL;
+	return memchr(text.at, 0, (size_t)(text.end - text.at)) ? "is a binary file, not a list" : NULL;
 }
 
 static void skip_mark(struct text *text)
@@ -404,7 +404,7 @@ static int read_open(struct feed *feed, int fd, char *buffer, const struct stat 
 		return cannot(feed, (int)-bytes);
 	start = (struct text){buffer, buffer + bytes};
 	skip_mark(&start);
-	mistake = mistaken(first_line(start));
+	mistake = mistaken((struct text){first_line(start).at, start.end});
 	if (mistake)
 		return refuse(feed, -EINVAL, mistake);
 	skip = (size_t)(start.at - buffer);
@@ -427,10 +427,10 @@ static bool changed_meanwhile(int fd, const struct stat *before)
 
 static int judge(struct feed *feed, size_t count)
 {
-	struct place place = {.file = feed->list->feed};
+	struct place place = {.file = feed->list->feed, .line = feed->line};
 
 	if (feed->bad > BAD_TOLD)
-		report_add(feed->report, SEVERITY_ERROR, &place, NULL, "%zu more lines of this feed are wrong",
+		report_add(feed->report, SEVERITY_ERROR, &place, NULL, "%zu more lines up to here are wrong",
 			   feed->bad - BAD_TOLD);
 	if (feed->bad)
 		return -EINVAL;
