@@ -12,13 +12,16 @@ static __always_inline int is_group(const union address *address, int ipv6)
 		    : (address->byte[12] & 0xf0) == 224 || address->word[3] == bpf_htonl(0xffffffff);
 }
 
-/* The route decides where the set of own addresses is silent (an address younger than what the controller knows). */
-static __always_inline int routed_elsewhere(struct xdp_md *ctx, const struct packet *pkt)
+/* The route decides where the set of own addresses is silent (an address younger than what the controller knows). A
+ * function of its own: its stack must not add to that of judge_icmp() (512 bytes for all callers). */
+__noinline int routed_elsewhere(struct xdp_md *ctx, const struct packet *pkt)
 {
 	const struct flow *flow = &pkt->flow;
 	struct bpf_fib_lookup fib = {};
 	long answer;
 
+	if (!pkt)
+		return 0;
 	fib.family = flow->ipv6 ? 10 : 2; /* AF_INET6, AF_INET */
 	fib.l4_protocol = flow->protocol;
 	fib.tot_len = 0;
@@ -37,11 +40,14 @@ static __always_inline int routed_elsewhere(struct xdp_md *ctx, const struct pac
 /* Whether the packet is for somebody behind this host. */
 static __always_inline int is_forwarded(struct xdp_md *ctx, const struct packet *pkt)
 {
-	const union address *destination = &pkt->flow.destination;
 	const struct interface_entry *interface;
+	union address destination;
 
-	if (!constants.forwarding || is_group(destination, pkt->flow.ipv6) ||
-	    bpf_map_lookup_elem(&own_addresses, destination))
+	if (!constants.forwarding || is_group(&pkt->flow.destination, pkt->flow.ipv6))
+		return 0;
+	/* On the stack: to the verifier of 6.1 memory behind a function's argument is no key. */
+	destination = pkt->flow.destination;
+	if (bpf_map_lookup_elem(&own_addresses, &destination))
 		return 0;
 	if (constants.offline)
 		return own_known;
