@@ -28,6 +28,14 @@ static const struct option_line allow_options[] = {
 	{},
 };
 
+static const struct option_line log_options[] = {
+	{"--follow", NULL, "go on as events come, over rotation too", 'f'},
+	{"--source", "ADDR", "only events about this address or prefix", 's'},
+	{"--reason", "R", "only events with this reason", 'r'},
+	{"--file", "FILE", "read this log instead of the daemon's", 'F'},
+	{},
+};
+
 /* Until its file is on main a verb waits here; move options and line out when you deliver it. */
 #if 0
 static const struct option_line explain_options[] = {
@@ -56,21 +64,12 @@ static const struct option_line pause_options[] = {
 	{},
 };
 
-static const struct option_line log_options[] = {
-	{"--follow", NULL, "go on as events come, over rotation too", 'f'},
-	{"--source", "ADDR", "only events about this address or prefix", 's'},
-	{"--reason", "R", "only events with this reason", 'r'},
-	{"--file", "FILE", "read this log instead of the daemon's", 'F'},
-	{},
-};
-
 	{"check", "FILE...", "parse, compile, verify and test policies; changes nothing", verb_check, NULL},
 	{"explain", "(--packet TEXT | --pcap FILE) [--policy FILE]", "run packets through the real program and say why",
 	 verb_explain, explain_options},
 	{"apply", "FILE", "make a policy live on every interface at once", verb_apply, apply_options},
 	{"confirm", "", "keep what was applied with --confirm", verb_confirm, NULL},
 	{"rollback", "[GENERATION]", "go back to the previous policy, or to a named generation", verb_rollback, NULL},
-	{"history", "", "what was live when, by whom", verb_history, NULL},
 	{"diff", "FILE", "what would change between the live policy and FILE; exit 1 when something would", verb_diff,
 	 NULL},
 	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
@@ -79,13 +78,13 @@ static const struct option_line log_options[] = {
 	{"resume", "", "end a pause early", verb_resume, NULL},
 	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
 	 NULL},
-	{"log", "", "events, for people", verb_log, log_options},
 	{"doctor", "[IFACE]", "what this host and its interfaces can do, and what attaching would cost", verb_doctor,
 	 NULL},
 	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 #endif
 
 const struct verb verbs[] = {
+	{"history", "", "what was live when, by whom", verb_history, NULL},
 	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
 	{"unban", "ADDR[/LEN] | --origin NAME", "lift a ban", verb_unban, unban_options},
 	{"bans", "", "the bans in force", verb_bans, bans_options},
@@ -93,6 +92,7 @@ const struct verb verbs[] = {
 	 verb_allow, allow_options},
 	{"disallow", "ADDR[/LEN]", "end an exception early", verb_disallow, NULL},
 	{"allows", "", "the exceptions in force", verb_allows, NULL},
+	{"log", "", "events, for people", verb_log, log_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
 	{"completion", "", "bash completion, for: source <(bulwark completion)", verb_completion, NULL},
 	{},

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What bulwarkd remembers over a restart, in STATE/bulwarkd.json. */
+#ifndef BULWARK_DAEMON_STATE_H
+#define BULWARK_DAEMON_STATE_H
+
+#include "saved.h"
+
+struct daemon_state {
+	char log[SAVED_PATH_MAX]; /* where it writes; for `bulwark log` */
+	__u64 sequence;		  /* of the last event */
+	__u64 history_offset;	  /* bytes of history.jsonl that are told */
+	__u64 actions_offset, actions_inode;
+};
+
+/* What is not there is left zero and empty. */
+void daemon_state_read(const struct places *places, struct daemon_state *state);
+int daemon_state_write(const struct places *places, const struct daemon_state *state); /* 0 or -errno */
+
+/* Where the events of this instance are: as the daemon last said, else where it would write unless told otherwise. */
+const char *daemon_log_path(const struct places *places, char *path, size_t size);
+const char *daemon_log_default(const struct places *places, char *path, size_t size);
+
+#endif

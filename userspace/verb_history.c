@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bulwark history: what was live when, by whom. */
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "history.h"
+#include "verb_common.h"
+
+static const char *text_hash(const json_t *value, char *buffer, size_t size)
+{
+	const char *hash = json_string_value(value);
+
+	if (!hash)
+		return "-";
+	snprintf(buffer, size, "%.12s", hash);
+	return buffer;
+}
+
+static const struct column columns[] = {
+	{"time", "WHEN", false, text_time},
+	{"action", "WHAT", false, NULL},
+	{"generation", "GENERATION", true, NULL},
+	{"live", "LIVE", false, NULL},
+	{"policy_path", "POLICY", false, NULL},
+	{"hash", "HASH", false, text_hash},
+	{"user", "BY", false, NULL},
+	{"note", "NOTE", false, NULL},
+	{},
+};
+
+/* What a person wants to know beside the columns, in one phrase. */
+static void put_note(json_t *entry)
+{
+	const char *words = json_string_value(json_object_get(entry, "why"));
+	char text[128], time[32];
+
+	if (!words)
+		words = json_string_value(json_object_get(entry, "changed"));
+	if (!words && json_is_true(json_object_get(entry, "monitor")))
+		words = "only monitors";
+	if (!words && json_is_true(json_object_get(entry, "pending")))
+		words = "to be confirmed";
+	if (!words && json_is_number(json_object_get(entry, "for_s"))) {
+		duration_text((__u64)(json_number_value(json_object_get(entry, "for_s")) * 1e9), time, sizeof(time));
+		snprintf(text, sizeof(text), "for %s", time);
+		words = text;
+	}
+	json_object_set_new(entry, "note", words ? json_string(words) : json_null());
+}
+
+/* Marks the newest entry that made the generation live which is live now; nothing when nothing is applied. */
+static void mark_live(const struct context *context, json_t *entries)
+{
+	struct instance *instance;
+	unsigned generation = 0;
+
+	if (instance_open(&context->places, OPEN_READ, &instance))
+		return;
+	live_generation(instance, &generation);
+	instance_close(instance);
+	for (size_t i = json_array_size(entries); generation && i-- > 0;) {
+		json_t *entry = json_array_get(entries, i);
+		const char *action = json_string_value(json_object_get(entry, "action"));
+
+		if (json_integer_value(json_object_get(entry, "generation")) != generation || !action ||
+		    !strcmp(action, "paused") || !strcmp(action, "resumed"))
+			continue;
+		json_object_set_new(entry, "live", json_true());
+		return;
+	}
+}
+
+int verb_history(struct context *context, int argc, char **argv)
+{
+	char path[SAVED_PATH_MAX];
+	const char *operand;
+	json_t *entries;
+	int status = only_operand(context, argc, argv, &operand);
+
+	if (!status && operand)
+		status = fail_usage(context, "'%s' is one argument too many", operand);
+	if (status)
+		return status;
+	history_settle(&context->places); /* without privileges, or with nothing applied, there is nothing to settle */
+	entries = lines_read(saved_path(&context->places, 0, "history.jsonl", path));
+	if (!entries)
+		return fail(EXIT_SYSTEM, "history: %s", strerror(ENOMEM));
+	mark_live(context, entries);
+	if (context->json)
+		return print_json(entries);
+	if (!json_array_size(entries))
+		printf("nothing was ever applied (%s)\n", path);
+	for (size_t i = 0; i < json_array_size(entries); i++)
+		put_note(json_array_get(entries, i));
+	status = print_table(entries, columns);
+	json_decref(entries);
+	return status;
+}
