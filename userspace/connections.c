@@ -141,6 +141,19 @@ int connections_seed(struct connections *connections, struct generation *generat
 	return err;
 }
 
+int connections_open(struct connections *connections, struct generation *generation, const struct packet_flow *flow)
+{
+	struct connection_key key;
+	struct connection *connection;
+	bool added;
+
+	if (!is_segment(flow))
+		return 0;
+	packet_connection(flow, &key);
+	connection = find_or_add(connections, &key, &added);
+	return connection ? set_state(generation, connection, CONNECTION_OPEN) : -ENOMEM;
+}
+
 int connections_before(struct connections *connections, struct generation *generation, const struct packet_flow *flow,
 		       __u64 now_ns)
 {

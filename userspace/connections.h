@@ -19,6 +19,9 @@ int connections_foresee(struct connections *connections, const struct packet_flo
 /* Then: those that were open before go into the generation's table. *count: how many. 0 or -errno. */
 int connections_seed(struct connections *connections, struct generation *generation, size_t *count);
 
+/* A connection that is said to be open. 0 or -errno. */
+int connections_open(struct connections *connections, struct generation *generation, const struct packet_flow *flow);
+
 /* Before a packet is judged or sent: what has ended by now is forgotten. 0 or -errno. */
 int connections_before(struct connections *connections, struct generation *generation, const struct packet_flow *flow,
 		       __u64 now_ns);

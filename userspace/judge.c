@@ -15,6 +15,16 @@ struct verdict_seen { /* what a test is compared with */
 	const char *service; /* or NULL */
 };
 
+const char *rule_kind_name(enum rule_kind kind)
+{
+	static const char *const names[] = {
+		[RULE_KIND_NONE] = "none",   [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
+		[RULE_KIND_BLOCK] = "block", [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
+	};
+
+	return names[kind];
+}
+
 const char *rule_text(const struct image *image, unsigned rule, char *buffer, size_t size)
 {
 	static const char *const kinds[] = {

@@ -44,6 +44,8 @@ struct guard_finding {
 int guard_try(const struct host *host, const struct image *image, struct generation *offline,
 	      struct guard_finding **findings, size_t *count);
 
+/* "service", "block", "trusted", "default", "word"; as description.json has it */
+const char *rule_kind_name(enum rule_kind kind);
 /* "api.yaml:31 (service ssh)" */
 const char *rule_text(const struct image *image, unsigned rule, char *buffer, size_t size);
 const char *reason_name(unsigned reason);	/* stable name */

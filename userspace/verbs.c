@@ -36,8 +36,11 @@ static const struct option_line log_options[] = {
 	{},
 };
 
-/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
-#if 0
+static const struct option_line check_options[] = {
+	{"--verbose", NULL, "also lists, tables, programs, and what was cut out of feeds", 'v'},
+	{},
+};
+
 static const struct option_line explain_options[] = {
 	{"--packet", "TEXT", "one packet: 'tcp 45.33.1.5:4000 > 192.0.2.10:443 syn'", 'p'},
 	{"--pcap", "FILE", "the packets of a capture, in order, at their own times", 'f'},
@@ -47,6 +50,8 @@ static const struct option_line explain_options[] = {
 	{},
 };
 
+/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
+#if 0
 static const struct option_line apply_options[] = {
 	{"--confirm", "[60s]", "the kernel goes back at the deadline unless 'bulwark confirm' comes", 'c'},
 	{"--monitor", NULL, "decide and count, but drop nothing", 'm'},
@@ -64,9 +69,6 @@ static const struct option_line pause_options[] = {
 	{},
 };
 
-	{"check", "FILE...", "parse, compile, verify and test policies; changes nothing", verb_check, NULL},
-	{"explain", "(--packet TEXT | --pcap FILE) [--policy FILE]", "run packets through the real program and say why",
-	 verb_explain, explain_options},
 	{"apply", "FILE", "make a policy live on every interface at once", verb_apply, apply_options},
 	{"confirm", "", "keep what was applied with --confirm", verb_confirm, NULL},
 	{"rollback", "[GENERATION]", "go back to the previous policy, or to a named generation", verb_rollback, NULL},
@@ -84,6 +86,9 @@ static const struct option_line pause_options[] = {
 #endif
 
 const struct verb verbs[] = {
+	{"check", "FILE...", "parse, compile, verify and test policies; changes nothing", verb_check, check_options},
+	{"explain", "(--packet TEXT | --pcap FILE) [--policy FILE]", "run packets through the real program and say why",
+	 verb_explain, explain_options},
 	{"history", "", "what was live when, by whom", verb_history, NULL},
 	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
 	{"unban", "ADDR[/LEN] | --origin NAME", "lift a ban", verb_unban, unban_options},
