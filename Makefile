@@ -95,7 +95,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 # ---- the rest
 
 # The lists of verbs and of reasons come from the tables that make them.
-$(BUILD)/man/%: userspace/%.scd scripts/manual include/reasons.def $(BUILD)/bulwark
+$(BUILD)/man/%: userspace/%.scd scripts/manual include/reasons.def $(PROGRAMS:%=$(BUILD)/%)
 	@mkdir -p $(@D)
 	scripts/manual $< $(BUILD)/bulwark > $@.scd && scdoc < $@.scd > $@.tmp && mv $@.tmp $@ && rm $@.scd
 
@@ -119,7 +119,8 @@ uninstall:
 	rm -rf $(D)/share/bulwark
 
 tidy: dependencies-lint $(SKELS)
-	printf '%s\n' $(wildcard userspace/*.c) | xargs -P 2 -I{} clang-tidy --quiet {} -- $(filter-out -MMD -MP,$(USER_CFLAGS))
+	printf '%s\n' $(wildcard userspace/*.c) | xargs -P 2 -I{} clang-tidy --quiet {} -- \
+		$(subst -I$(BUILD),-isystem $(BUILD),$(filter-out -MMD -MP,$(USER_CFLAGS)))
 
 format-check: dependencies-lint
 	clang-format --dry-run --Werror $(wildcard include/*.h bpf/*.[ch] userspace/*.[ch] tests/*/*.[ch])
