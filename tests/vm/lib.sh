@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=sh
+# What the tests in the virtual machines share: TAP, and a node (this network namespace) with a peer behind a veth pair.
+
+# shellcheck disable=SC2034 # for those who read this file in
+BULWARK=${BUILD:-build}/bulwark
+count=0
+
+# it NAME COMMAND...: one test; what the command said is shown when it fails
+it() {
+	name=$1
+	shift
+	count=$((count + 1))
+	"$@" >/tmp/it.log 2>&1
+	status=$?
+	if [ $status = 0 ]; then
+		echo "ok $count - $name"
+	else
+		echo "not ok $count - $name"
+		echo "# $* ended with $status"
+		sed 's/^/#   /' /tmp/it.log
+	fi
+}
+
+done_testing() {
+	echo "1..$count"
+}
+
+not() {
+	! "$@"
+}
+
+# says WORDS COMMAND...: the command's output holds the words
+says() {
+	words=$1
+	shift
+	"$@" >/tmp/says.log 2>&1
+	cat /tmp/says.log
+	grep -q -- "$words" /tmp/says.log
+}
+
+# ends_with STATUS COMMAND...
+ends_with() {
+	wanted=$1
+	shift
+	"$@"
+	set -- $?
+	echo "status $1"
+	[ "$1" = "$wanted" ]
+}
+
+# within SECONDS COMMAND...: tries until it works
+within() {
+	tries=$(($1 * 5))
+	shift
+	while [ $tries -gt 0 ]; do
+		"$@" && return 0
+		tries=$((tries - 1))
+		sleep 0.2
+	done
+	return 1
+}
+
+# The node is 192.0.2.1 and 2001:db8:2::1 on n0; the peer has the addresses .2 (a client) and .66 (a bad one) on p0.
+build_network() {
+	sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv4.ping_group_range="0 1000" || :
+	ip netns add peer
+	ip link add n0 numtxqueues 2 numrxqueues 2 type veth peer name p0 netns peer numtxqueues 2 numrxqueues 2
+	ip addr add 192.0.2.1/24 dev n0
+	ip addr add 2001:db8:2::1/64 dev n0 nodad
+	ip link set n0 up
+	for host in 2 66; do
+		peer ip addr add 192.0.2.$host/24 dev p0
+		peer ip addr add 2001:db8:2::$host/64 dev p0 nodad
+	done
+	peer ip link set lo up
+	peer ip link set p0 up
+	mkdir -p /tmp/www && echo served >/tmp/www/index.html
+	busybox httpd -h /tmp/www -p 8080
+	busybox httpd -h /tmp/www -p 8081
+	peer busybox httpd -h /tmp/www -p 9090
+	within 10 reaches 2 && within 10 reaches6 2 && within 10 fetches
+}
+
+drop_network() {
+	killall httpd nc 2>/dev/null
+	ip link del n0
+	ip netns del peer
+}
+
+peer() {
+	nsenter --net=/run/netns/peer "$@"
+}
+
+# reaches HOST: does a ping from the peer's address get an answer?
+reaches() {
+	peer busybox ping -q -c 1 -W 1 -I "192.0.2.$1" 192.0.2.1
+}
+
+reaches6() {
+	peer busybox ping6 -q -c 1 -W 1 -I "2001:db8:2::$1" 2001:db8:2::1
+}
+
+# fetches [PORT [ADDRESS]]: a web page from the node, as the peer
+fetches() {
+	[ "$(peer timeout 3 busybox wget -q -O - "http://${2:-192.0.2.1}:${1:-8080}/")" = served ]
+}
+
+fetches6() {
+	fetches "${1:-8080}" "[2001:db8:2::1]"
+}
