@@ -5,26 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "settings.h"
 #include "usage.h"
-
-#define PIN_DIR "/sys/fs/bpf/bulwark"
-#define STATE_DIR "/var/lib/bulwark"
 
 struct command_line {
 	char **words; /* what is left for the verb: its name, options, operands */
 	int count;
 	bool help;
 };
-
-static int take_directory(char *place, size_t size, const char *option, const char *value)
-{
-	if (!value || !*value)
-		return fail(EXIT_USAGE, "%s needs a directory", option);
-	if (strlen(value) >= size)
-		return fail(EXIT_USAGE, "%s %s: the path is longer than %zu characters", option, value, size - 1);
-	strcpy(place, value);
-	return EXIT_DONE;
-}
 
 /* Whether this word of the verb's is an option that takes the next word as its value. */
 static bool takes_next(const struct command_line *line, const char *word)
@@ -65,11 +53,10 @@ static int split(struct context *context, int argc, char **argv, struct command_
 		else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			line->help = true;
 		else if (is_directory("--pin-dir", argc, argv, &i, &value))
-			error = take_directory(context->places.pin_dir, sizeof(context->places.pin_dir), "--pin-dir",
-					       value);
+			error = place_set(context->places.pin_dir, sizeof(context->places.pin_dir), "--pin-dir", value);
 		else if (is_directory("--state-dir", argc, argv, &i, &value))
-			error = take_directory(context->places.state_dir, sizeof(context->places.state_dir),
-					       "--state-dir", value);
+			error = place_set(context->places.state_dir, sizeof(context->places.state_dir), "--state-dir",
+					  value);
 		else if (!line->count && *argv[i] == '-')
 			error = fail(EXIT_USAGE, "'%s' is not an option; 'bulwark help' lists them", argv[i]);
 		else {
@@ -83,17 +70,6 @@ static int split(struct context *context, int argc, char **argv, struct command_
 	for (; i < argc && !error; i++)
 		line->words[line->count++] = argv[i];
 	return error;
-}
-
-static int from_environment(struct places *places)
-{
-	const char *pins = getenv("BULWARK_PIN_DIR"), *state = getenv("BULWARK_STATE_DIR");
-	int error = take_directory(places->pin_dir, sizeof(places->pin_dir), "BULWARK_PIN_DIR",
-				   pins && *pins ? pins : PIN_DIR);
-
-	return error ? error
-		     : take_directory(places->state_dir, sizeof(places->state_dir), "BULWARK_STATE_DIR",
-				      state && *state ? state : STATE_DIR);
 }
 
 static int run(struct context *context, struct command_line *line)
@@ -127,7 +103,7 @@ int main(int argc, char **argv)
 
 	if (!line.words)
 		return fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
-	status = from_environment(&context.places);
+	status = places_from_environment(&context.places);
 	if (!status)
 		status = split(&context, argc, argv, &line);
 	if (!status)

@@ -25,16 +25,18 @@ void daemon_state_read(const struct places *places, struct daemon_state *state)
 	state->history_offset = number(object, "history_offset");
 	state->actions_offset = number(object, "actions_offset");
 	state->actions_inode = number(object, "actions_inode");
+	state->lost = number(object, "lost");
 	json_decref(object);
 }
 
 int daemon_state_write(const struct places *places, const struct daemon_state *state)
 {
 	char path[SAVED_PATH_MAX], temporary[SAVED_PATH_MAX];
-	json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:i}", "log", state->log, "sequence",
-				   (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
-				   "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
-				   (json_int_t)state->actions_inode, "pid", (int)getpid());
+	json_t *object =
+		json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i}", "log", state->log, "sequence",
+			  (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
+			  "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
+			  (json_int_t)state->actions_inode, "lost", (json_int_t)state->lost, "pid", (int)getpid());
 	int error = 0;
 
 	saved_path(places, 0, "bulwarkd.json", path);

@@ -10,6 +10,7 @@ struct daemon_state {
 	__u64 sequence;		  /* of the last event */
 	__u64 history_offset;	  /* bytes of history.jsonl that are told */
 	__u64 actions_offset, actions_inode;
+	__u64 lost; /* events that found the ring full, as last told */
 };
 
 /* What is not there is left zero and empty. */

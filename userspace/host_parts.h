@@ -31,7 +31,6 @@ void host_prefix_from(struct prefix *prefix, int family, const void *address, un
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg);
 
-int host_read_links(struct host *host);		     /* links, addresses, routes, drivers (host_links.c) */
 int host_read_sockets(struct host_sockets *sockets); /* (host_sockets.c) */
 int host_peers(struct host *host, const struct host_sockets *sockets);
 bool host_operator(const struct host_sockets *sockets, struct host_peer *who); /* (host_operator.c) */

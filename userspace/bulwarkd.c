@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* bulwarkd: writes the log of events, looks after interfaces. The shield judges whether it runs or not. */
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/rtnetlink.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "settings.h"
+#include "verbs.h"
+
+#define DRAIN_BUSY_NS 5000000  /* while events come */
+#define DRAIN_IDLE_NS 50000000 /* the first event after a silence waits this long at most */
+#define TICK_NS 1000000000
+#define DEFAULT_FILE_BYTES (64ULL << 20)
+#define DEFAULT_KEEP 4
+#define DEFAULT_MINUTE_BYTES (4ULL << 20)
+
+enum source { SOURCE_SIGNAL, SOURCE_DRAIN, SOURCE_TICK, SOURCE_LINKS, SOURCE_COUNT };
+
+struct loop {
+	struct daemon daemon;
+	char log_path[SAVED_PATH_MAX];
+	int fds[SOURCE_COUNT], epoll, lock;
+	bool idle, stop, foreground;
+};
+
+static const struct option options[] = {
+	{"foreground", no_argument, NULL, 'f'},
+	{"log", required_argument, NULL, 'l'},
+	{"log-size", required_argument, NULL, 'z'},
+	{"log-keep", required_argument, NULL, 'k'},
+	{"budget", required_argument, NULL, 'b'},
+	{"pin-dir", required_argument, NULL, 'p'},
+	{"state-dir", required_argument, NULL, 's'},
+	{"help", no_argument, NULL, 'h'},
+	{},
+};
+
+static const char usage[] =
+	"usage: bulwarkd [OPTION...]\n"
+	"\n"
+	"Writes the events of the shield into a log, one JSON object a line, and attaches interfaces that return.\n"
+	"\n"
+	"  --log FILE           where to write (STATE/events.jsonl; - is standard output)\n"
+	"  --log-size BYTES     rotate beyond this size (64MiB; 0: never)\n"
+	"  --log-keep N         rotated files to keep (4)\n"
+	"  --budget BYTES       at most so much a minute; what is left out is counted (4MiB; 0: any amount)\n"
+	"  --foreground         do not leave the terminal\n"
+	"  --pin-dir DIR        where the kernel's side is pinned (BULWARK_PIN_DIR, /sys/fs/bpf/bulwark)\n"
+	"  --state-dir DIR      saved policies and history (BULWARK_STATE_DIR, /var/lib/bulwark)\n"
+	"\n"
+	"SIGHUP opens the log anew, SIGTERM ends. Exit status: 0 done; 2 usage; 3 the kernel or the system refused.\n";
+
+static int number_option(const char *option, const char *text, __u64 *value)
+{
+	if (bytes_parse(text, value))
+		return fail(EXIT_USAGE, "%s '%s' is not a size; write 64MiB, 512KiB or 1000", option, text);
+	return EXIT_DONE;
+}
+
+static int take_option(struct loop *loop, int option)
+{
+	struct daemon *daemon = &loop->daemon;
+	struct places *places = &daemon->places;
+	__u64 keep;
+
+	switch (option) {
+	case 'f':
+		loop->foreground = true;
+		return EXIT_DONE;
+	case 'l':
+		return place_set(loop->log_path, sizeof(loop->log_path), "--log", optarg);
+	case 'z':
+		return number_option("--log-size", optarg, &daemon->limits.file_bytes);
+	case 'b':
+		return number_option("--budget", optarg, &daemon->limits.minute_bytes);
+	case 'k':
+		if (bytes_parse(optarg, &keep) || keep > 1000)
+			return fail(EXIT_USAGE, "--log-keep '%s' is not a number from 0 to 1000", optarg);
+		daemon->limits.keep = (unsigned)keep;
+		return EXIT_DONE;
+	case 'p':
+		return place_set(places->pin_dir, sizeof(places->pin_dir), "--pin-dir", optarg);
+	case 's':
+		return place_set(places->state_dir, sizeof(places->state_dir), "--state-dir", optarg);
+	default:
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+}
+
+static int read_options(struct loop *loop, int argc, char **argv)
+{
+	int option, status = places_from_environment(&loop->daemon.places);
+
+	while (!status && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			exit(EXIT_DONE);
+		}
+		status = take_option(loop, option);
+	}
+	if (!status && optind < argc)
+		status = fail(EXIT_USAGE, "'%s' is one argument too many", argv[optind]);
+	return status;
+}
+
+/* One daemon for each state directory; the lock goes with the process. */
+static int take_lock(struct loop *loop)
+{
+	char path[SAVED_PATH_MAX], pid[16] = "";
+
+	saved_path(&loop->daemon.places, 0, "bulwarkd.lock", path);
+	if (mkdir(loop->daemon.places.state_dir, 0700) && errno != EEXIST)
+		return fail(EXIT_SYSTEM, "%s: %s", loop->daemon.places.state_dir, strerror(errno));
+	loop->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (loop->lock < 0)
+		return fail(EXIT_SYSTEM, "%s: %s", path, strerror(errno));
+	if (!flock(loop->lock, LOCK_EX | LOCK_NB))
+		return EXIT_DONE;
+	if (read(loop->lock, pid, sizeof(pid) - 1) < 0)
+		*pid = 0;
+	return fail(EXIT_SYSTEM, "%s: a bulwarkd already runs for this state directory (process %s)", path,
+		    *pid ? pid : "unknown");
+}
+
+static void say_pid(const struct loop *loop)
+{
+	if (ftruncate(loop->lock, 0) || dprintf(loop->lock, "%d", (int)getpid()) < 0)
+		return; /* only for the message of a second one */
+}
+
+/* What it needs from now on: pins, programs that count, links of interfaces. Files are root's own. */
+static int drop_privileges(void)
+{
+	if (geteuid())
+		return EXIT_DONE; /* an ordinary user has what it was given */
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_BPF, CAP_PERFMON,
+			  CAP_NET_ADMIN, -1) ||
+	    capng_apply(CAPNG_SELECT_BOTH))
+		return fail(EXIT_SYSTEM, "privileges could not be dropped: %s", strerror(errno));
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return EXIT_DONE;
+}
+
+/* systemd's readiness protocol is one datagram. */
+static void notify_manager(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = path ? strlen(path) : 0;
+	int fd;
+
+	if (!length || length >= sizeof(address.sun_path) || (*path != '/' && *path != '@'))
+		return;
+	memcpy(address.sun_path, path, length);
+	if (*path == '@')
+		address.sun_path[0] = 0; /* an abstract one */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address,
+		       offsetof(struct sockaddr_un, sun_path) + length);
+		close(fd);
+	}
+}
+
+/* ---- sources of the loop ---- */
+
+static int timer_open(long interval_ns)
+{
+	struct itimerspec every = {.it_interval.tv_sec = interval_ns / 1000000000,
+				   .it_interval.tv_nsec = interval_ns % 1000000000};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	every.it_value = every.it_interval;
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &every, NULL);
+	return fd;
+}
+
+static int signals_open(void)
+{
+	sigset_t signals;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int links_open(void)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK,
+				      .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int open_sources(struct loop *loop)
+{
+	loop->fds[SOURCE_SIGNAL] = signals_open();
+	loop->fds[SOURCE_DRAIN] = timer_open(DRAIN_IDLE_NS);
+	loop->fds[SOURCE_TICK] = timer_open(TICK_NS);
+	loop->fds[SOURCE_LINKS] = links_open();
+	loop->idle = true;
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	for (enum source source = 0; source < SOURCE_COUNT; source++) {
+		struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+		if (loop->epoll < 0 || loop->fds[source] < 0 ||
+		    epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->fds[source], &event))
+			return fail(EXIT_SYSTEM, "the event loop could not be made: %s", strerror(errno));
+	}
+	return EXIT_DONE;
+}
+
+static void on_signal(struct loop *loop)
+{
+	struct signalfd_siginfo signal;
+
+	while (read(loop->fds[SOURCE_SIGNAL], &signal, sizeof(signal)) == sizeof(signal)) {
+		if (signal.ssi_signo != SIGHUP)
+			loop->stop = true;
+		else if (event_log_reopen(&loop->daemon.log))
+			fail(EXIT_SYSTEM, "%s: %s", loop->daemon.log.path, strerror(errno));
+	}
+}
+
+static void on_drain(struct loop *loop)
+{
+	bool idle = !loop->daemon.ring || event_ring_drain(loop->daemon.ring) <= 0;
+	struct itimerspec every = {.it_interval.tv_nsec = idle ? DRAIN_IDLE_NS : DRAIN_BUSY_NS};
+
+	if (idle == loop->idle)
+		return;
+	loop->idle = idle;
+	every.it_value = every.it_interval;
+	timerfd_settime(loop->fds[SOURCE_DRAIN], 0, &every, NULL);
+}
+
+/* What the messages say does not matter: everything is looked at again. An overrun (ENOBUFS) is a change too. */
+static void on_links(struct loop *loop)
+{
+	char buffer[16384];
+
+	while (recv(loop->fds[SOURCE_LINKS], buffer, sizeof(buffer), 0) > 0 || errno == ENOBUFS || errno == EINTR)
+		continue;
+	loop->daemon.links_changed = true;
+}
+
+static void save_state(struct daemon *daemon)
+{
+	if (!memcmp(&daemon->state, &daemon->saved, sizeof(daemon->state)))
+		return;
+	if (!daemon_state_write(&daemon->places, &daemon->state))
+		daemon->saved = daemon->state;
+}
+
+static void on_tick(struct daemon *daemon)
+{
+	watch_instance(daemon);
+	tell_histories(daemon);
+	tell_losses(daemon, false);
+	save_state(daemon);
+}
+
+static void take(struct loop *loop, enum source source)
+{
+	__u64 expirations;
+
+	switch (source) {
+	case SOURCE_SIGNAL:
+		on_signal(loop);
+		break;
+	case SOURCE_LINKS:
+		on_links(loop);
+		break;
+	default:
+		if (read(loop->fds[source], &expirations, sizeof(expirations)) != sizeof(expirations))
+			break;
+		if (source == SOURCE_DRAIN)
+			on_drain(loop);
+		else
+			on_tick(&loop->daemon);
+	}
+}
+
+static void run(struct loop *loop)
+{
+	struct epoll_event events[SOURCE_COUNT];
+
+	while (!loop->stop) {
+		int count = epoll_wait(loop->epoll, events, SOURCE_COUNT, -1);
+
+		for (int i = 0; i < count; i++)
+			take(loop, events[i].data.u32);
+		if (loop->daemon.links_changed)
+			watch_links(&loop->daemon);
+	}
+}
+
+/* ---- beginning and end ---- */
+
+static int begin(struct loop *loop)
+{
+	struct daemon *daemon = &loop->daemon;
+	__u64 written;
+	int error;
+
+	daemon_state_read(&daemon->places, &daemon->state);
+	if (!*loop->log_path)
+		daemon_log_default(&daemon->places, loop->log_path, sizeof(loop->log_path));
+	snprintf(daemon->state.log, sizeof(daemon->state.log), "%s", loop->log_path);
+	written = event_log_last_sequence(loop->log_path, daemon->limits.keep);
+	if (written > daemon->state.sequence)
+		daemon->state.sequence = written;
+	error = event_log_open(&daemon->log, loop->log_path, &daemon->limits);
+	if (error)
+		return fail(EXIT_SYSTEM, "%s: %s", loop->log_path, strerror(-error));
+	daemon->names = names_open(&daemon->places);
+	daemon->minute_told_ns = monotonic_ns();
+	if (!daemon->names)
+		return fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
+	return open_sources(loop);
+}
+
+static void end(struct loop *loop)
+{
+	struct daemon *daemon = &loop->daemon;
+
+	if (daemon->ring)
+		event_ring_drain(daemon->ring);
+	tell_histories(daemon);
+	tell_losses(daemon, true);
+	save_state(daemon);
+	watch_close(daemon);
+	event_log_close(&daemon->log);
+	names_free(daemon->names);
+}
+
+int main(int argc, char **argv)
+{
+	static struct loop loop = {
+		.daemon.limits = {DEFAULT_FILE_BYTES, DEFAULT_KEEP, DEFAULT_MINUTE_BYTES},
+		.fds = {-1, -1, -1, -1},
+		.lock = -1,
+	};
+	int status = read_options(&loop, argc, argv);
+
+	if (!status)
+		status = take_lock(&loop);
+	if (!status)
+		status = begin(&loop);
+	if (!status)
+		status = drop_privileges();
+	if (!status && !loop.foreground && daemon(0, !strcmp(loop.log_path, "-")))
+		status = fail(EXIT_SYSTEM, "it could not leave the terminal: %s", strerror(errno));
+	if (status)
+		return status;
+	say_pid(&loop);
+	watch_instance(&loop.daemon);
+	notify_manager("READY=1");
+	run(&loop);
+	notify_manager("STOPPING=1");
+	end(&loop);
+	return EXIT_DONE;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The parts of bulwarkd. One thread, one epoll loop (bulwarkd.c); what it tells (daemon_tell.c) goes into the log, what
+ * it looks after (daemon_watch.c) are the pins, the interfaces and the history. Nothing of the shield waits for it.
+ */
+#ifndef BULWARK_DAEMON_H
+#define BULWARK_DAEMON_H
+
+#include "daemon_state.h"
+#include "event_log.h"
+#include "events.h"
+
+struct left_out { /* what the log does not hold, until an event says so */
+	__u64 events, packets;
+	__u64 by_reason[REASON_SLOTS]; /* packets */
+};
+
+struct daemon {
+	struct places places;
+	struct event_log_limits limits;
+	struct daemon_state state, saved; /* saved: as it is in the file */
+	struct event_log log;
+	struct names *names;
+
+	struct instance *instance; /* NULL: nothing is applied, looked for again */
+	struct event_ring *ring;
+	__u64 pins;	    /* identity of the pinned ring: another one means that `down` and `apply` came */
+	bool pending;	    /* a confirm was awaited when last looked */
+	bool links_changed; /* rtnetlink said so */
+	bool attach_failed; /* told once, until it succeeds */
+
+	struct left_out over_budget, unwritten;
+	__u64 minute_told_ns;
+};
+
+__u64 monotonic_ns(void);
+
+/* ---- daemon_tell.c ---- */
+
+/* For event_ring_open(): arg is the daemon. */
+void tell_event(void *daemon, const struct event *event);
+/* An event of the daemon itself; members of more go into `bulwark`, the reference is taken. Also on standard error. */
+void tell_notice(struct daemon *daemon, const char *action, json_t *more, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* New lines of history.jsonl and actions.jsonl. */
+void tell_histories(struct daemon *daemon);
+/* Once a minute, or when flush is set: what was left out, what could not be written, what the ring lost. */
+void tell_losses(struct daemon *daemon, bool flush);
+
+/* ---- daemon_watch.c ---- */
+
+/* Opens or closes the instance as pins come and go; notes what the kernel did by itself. */
+void watch_instance(struct daemon *daemon);
+void watch_close(struct daemon *daemon);
+/* After links or addresses changed: own addresses into the kernel, returned interfaces attached again. */
+void watch_links(struct daemon *daemon);
+
+#endif
