@@ -274,6 +274,8 @@ static int split_all(struct cutter *cutter)
 	u128 behind = 0;
 	int err = 0;
 
+	if (!cutter->split_count)
+		return 0;
 	qsort(cutter->split, cutter->split_count, sizeof(*cutter->split), widest_first);
 	for (size_t i = 0; !err && i < cutter->split_count; i++) {
 		struct piece *piece = &cutter->split[i];

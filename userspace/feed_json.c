@@ -36,10 +36,16 @@ static char peek(struct json *json)
 	return json->problem || json->rest.at == json->rest.end ? 0 : *json->rest.at;
 }
 
+static bool unexpected(struct json *json)
+{
+	return fail(json, json->rest.at == json->rest.end ? "the text ends here, within an object"
+							  : "not JSON as expected here");
+}
+
 static bool expect(struct json *json, char c)
 {
 	if (peek(json) != c)
-		return fail(json, "not JSON as expected here");
+		return unexpected(json);
 	json->rest.at++;
 	return true;
 }
@@ -77,7 +83,7 @@ static bool read_bare(struct json *json, struct text *bare)
 	while (json->rest.at < json->rest.end && is_bare(*json->rest.at))
 		json->rest.at++;
 	bare->end = json->rest.at;
-	return bare->at < bare->end || fail(json, "not JSON as expected here");
+	return bare->at < bare->end || unexpected(json);
 }
 
 static bool read_unsigned(struct json *json, __u64 *number)
