@@ -55,7 +55,7 @@ sanitize:
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
 
-tests: $(UNITS) man
+tests: $(UNITS) $(BUILD)/tests/policy_print_tool man
 
 man: $(MANUALS)
 
@@ -91,6 +91,10 @@ $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libbulwark.a
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
+
+$(BUILD)/tests/%: tests/policies/%.c $(BUILD)/libbulwark.a
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 # ---- the rest
 

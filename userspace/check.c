@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "judge.h"
 #include "parse.h"
 #include "../include/generation.h"
 #include "../include/reasons.h"
@@ -450,10 +451,16 @@ static const struct {
 };
 #define REASONS (sizeof(reasons) / sizeof(*reasons))
 
+/* What a reason usually does need not be what it does here (stray: pass), but what passes or replies never drops. */
+static bool can_be(enum verdict usual, enum expectation expect)
+{
+	if (usual == VERDICT_DROP)
+		return expect != EXPECT_REPLY;
+	return usual == VERDICT_PASS ? expect == EXPECT_PASS : expect == EXPECT_REPLY;
+}
+
 static void check_reason(struct checker *checker, const struct policy_test *test)
 {
-	static const enum verdict expected[] = {VERDICT_PASS, VERDICT_DROP, VERDICT_REPLY};
-	static const char *const words[] = {"pass", "drop", "reply"};
 	const char *names[REASONS];
 	char buffer[HINT_TEXT];
 
@@ -461,9 +468,9 @@ static void check_reason(struct checker *checker, const struct policy_test *test
 		names[i] = reasons[i].name;
 		if (strcmp(test->reason, names[i]))
 			continue;
-		if (reasons[i].verdict != expected[test->expect])
-			error_at(checker, &test->at, "the test expects %s, but '%s' is a reason to %s",
-				 words[test->expect], names[i], words[reasons[i].verdict]);
+		if (!can_be(reasons[i].verdict, test->expect))
+			error_at(checker, &test->at, "the test expects %s, which '%s' never is the reason of",
+				 expect_words[test->expect], names[i]);
 		return;
 	}
 	error_at(checker, &test->at, "there is no reason '%.80s'%s", test->reason,
@@ -472,8 +479,11 @@ static void check_reason(struct checker *checker, const struct policy_test *test
 
 static void check_test(struct checker *checker, const struct policy_test *test, const char *const *names)
 {
-	char buffer[HINT_TEXT];
+	char buffer[HINT_TEXT], words[256];
+	struct frame frame;
 
+	if (packet_text(test->packet, &frame, words, sizeof(words)))
+		error_at(checker, &test->at, "'%.80s': %s", test->packet, words);
 	if (test->reason)
 		check_reason(checker, test);
 	if (!test->service)
