@@ -74,7 +74,17 @@ static __always_inline enum reason note_fragment(struct packet *pkt, __u32 offse
 	return REASON_NONE;
 }
 
-static __always_inline enum reason parse_ipv4(struct cursor *at, struct packet *pkt)
+/* Whether the frame holds what the header promises. data_end ends the linear part only: a jumbo frame goes on in
+ * fragments, which is asked only where it matters. */
+static __always_inline int frame_holds(struct xdp_md *ctx, struct packet *pkt, __u32 total)
+{
+	if (total <= pkt->length - pkt->l3)
+		return 1;
+	pkt->length = bpf_xdp_get_buff_len(ctx);
+	return total <= pkt->length - pkt->l3;
+}
+
+static __always_inline enum reason parse_ipv4(struct xdp_md *ctx, struct cursor *at, struct packet *pkt)
 {
 	struct iphdr *ip = at->pos;
 	__u32 header, total, offset;
@@ -83,7 +93,7 @@ static __always_inline enum reason parse_ipv4(struct cursor *at, struct packet *
 		return REASON_MALFORMED_IPV4;
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
-	if (ip->version != 4 || header < sizeof(*ip) || total < header || total > pkt->length - pkt->l3)
+	if (ip->version != 4 || header < sizeof(*ip) || total < header || !frame_holds(ctx, pkt, total))
 		return REASON_MALFORMED_IPV4;
 	address_from_v4(&pkt->flow.source, ip->saddr);
 	address_from_v4(&pkt->flow.destination, ip->daddr);
@@ -180,7 +190,7 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct cursor 
 	if ((void *)(ip + 1) > at->end)
 		return REASON_MALFORMED_IPV6;
 	left = bpf_ntohs(ip->payload_len);
-	if (ip->version != 6 || left + sizeof(*ip) > pkt->length - pkt->l3)
+	if (ip->version != 6 || !frame_holds(ctx, pkt, left + sizeof(*ip)))
 		return REASON_MALFORMED_IPV6;
 	__builtin_memcpy(&pkt->flow.source, &ip->saddr, sizeof(pkt->flow.source));
 	__builtin_memcpy(&pkt->flow.destination, &ip->daddr, sizeof(pkt->flow.destination));
@@ -297,7 +307,7 @@ __noinline int parse_packet(struct xdp_md *ctx, struct packet *pkt)
 		return why;
 	pkt->l3 = at.pos - at.start;
 	if (type == ETHERTYPE_IPV4)
-		why = parse_ipv4(&at, pkt);
+		why = parse_ipv4(ctx, &at, pkt);
 	else if (type == ETHERTYPE_IPV6)
 		why = parse_ipv6(ctx, &at, pkt);
 	else

@@ -106,7 +106,7 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 SEC("xdp.frags")
 int shield(struct xdp_md *ctx)
 {
-	struct packet pkt = {.length = bpf_xdp_get_buff_len(ctx), .list = 255};
+	struct packet pkt = {.length = ctx->data_end - ctx->data, .list = 255};
 	__u64 lists = 0;
 	enum reason why;
 

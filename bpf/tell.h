@@ -93,12 +93,12 @@ static __always_inline void fill_event(struct event *event, const struct outcome
 	__builtin_memset(event->unused, 0, sizeof(event->unused));
 }
 
-__noinline int tell(const struct outcome *outcome, const struct packet *pkt)
+/* The budget of this tick allows an event or a look: the slow path, rare by that budget. */
+__noinline int tell_within_budget(const struct outcome *outcome, const struct packet *pkt)
 {
 	struct telling *mine;
 	struct event *event;
 	__u32 reason;
-	__u64 tick;
 
 	if (!outcome || !pkt)
 		return 0;
@@ -106,18 +106,11 @@ __noinline int tell(const struct outcome *outcome, const struct packet *pkt)
 	mine = bpf_map_lookup_elem(&telling, &reason);
 	if (!mine)
 		return 0;
-	mine->untold += outcome->packets;
-	tick = bpf_jiffies64();
-	if (mine->tick != tick) {
-		mine->tick = tick;
-		mine->told = 0;
-		mine->probes = 0;
-	}
-	if (mine->told >= constants.events_per_tick || mine->probes >= PROBES_A_TICK)
-		goto sampled_out;
 	mine->probes++;
-	if (told_lately(pkt, reason))
-		goto sampled_out;
+	if (told_lately(pkt, reason)) {
+		mine->sampled_out += outcome->packets;
+		return 0;
+	}
 	mine->told++;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
@@ -130,9 +123,26 @@ __noinline int tell(const struct outcome *outcome, const struct packet *pkt)
 	mine->made++;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
-sampled_out:
-	mine->sampled_out += outcome->packets;
-	return 0;
+}
+
+static __always_inline void tell(const struct outcome *outcome, const struct packet *pkt)
+{
+	__u64 tick = bpf_jiffies64();
+	__u32 reason = outcome->reason;
+	struct telling *mine = bpf_map_lookup_elem(&telling, &reason);
+
+	if (!mine)
+		return;
+	mine->untold += outcome->packets;
+	if (mine->tick != tick) {
+		mine->tick = tick;
+		mine->told = 0;
+		mine->probes = 0;
+	}
+	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK)
+		tell_within_budget(outcome, pkt);
+	else
+		mine->sampled_out += outcome->packets;
 }
 
 #endif
