@@ -3,26 +3,31 @@
 #ifndef BULWARK_LOOKUP_H
 #define BULWARK_LOOKUP_H
 
-static __always_inline __u16 class_in_mask(__u32 index, __u32 octet)
+/* The kinds of entry that are rare. */
+static __always_inline __u16 class_elsewhere(__u32 entry, __u32 octet)
 {
-	const struct v4_mask *mask = bpf_map_lookup_elem(&v4_masks, &index);
+	__u32 index = V4_ENTRY_INDEX(entry);
+	const struct v4_mask *mask;
+	const struct v4_full *full;
 
+	if (V4_ENTRY_KIND(entry) == V4_CLASS)
+		return index;
+	if (V4_ENTRY_KIND(entry) == V4_FULL) {
+		full = bpf_map_lookup_elem(&v4_full, &index);
+		return full ? full->class[octet & 0xff] : CLASS_NONE;
+	}
+	mask = bpf_map_lookup_elem(&v4_masks, &index);
 	if (!mask)
 		return CLASS_NONE;
 	return mask->on[(octet >> 6) & 3] >> (octet & 63) & 1 ? mask->pair.on : mask->pair.off;
 }
 
-static __always_inline __u16 class_in_full(__u32 index, __u32 octet)
-{
-	const struct v4_full *full = bpf_map_lookup_elem(&v4_full, &index);
-
-	return full ? full->class[octet & 0xff] : CLASS_NONE;
-}
-
-/* address in host order */
+/* address in host order. Two cache lines for a hit; nothing on the way to a HOSTS entry depends on a branch that the
+ * CPU could mispredict while the line is still on its way: a wrong guess there costs the whole latency again. */
 static __always_inline __u16 class_of_v4(__u32 address)
 {
 	__u32 within, index = 0, number = v4_line_of(address >> 8, &within), octet = address & 0xff;
+	const volatile struct class_pair *pair;
 	const struct v4_line *line;
 	const __u32 *entry;
 
@@ -32,36 +37,34 @@ static __always_inline __u16 class_of_v4(__u32 address)
 	entry = bpf_map_lookup_elem(&v4_entries, &index);
 	if (!entry)
 		return constants.v4_default;
-	switch (V4_ENTRY_KIND(*entry)) {
-	case V4_CLASS:
-		return *entry;
-	case V4_HOSTS: {
-		const volatile struct class_pair *pair = &constants.v4_pairs[(*entry >> 24) & (V4_PAIRS - 1)];
-
-		return v4_hosts_hit(*entry, octet) ? pair->on : pair->off;
-	}
-	case V4_MASK:
-		return class_in_mask(V4_ENTRY_INDEX(*entry), octet);
-	default:
-		return class_in_full(V4_ENTRY_INDEX(*entry), octet);
-	}
+	if (V4_ENTRY_KIND(*entry) != V4_HOSTS)
+		return class_elsewhere(*entry, octet);
+	pair = &constants.v4_pairs[(*entry >> 24) & (V4_PAIRS - 1)];
+	return *(const volatile __u32 *)pair >> (v4_hosts_hit(*entry, octet) * 16);
 }
 
-/* The class of a prefix of 1 to 64 bits, or -1. high is masked to length. */
+/* 1 for 0, else 0, without a branch. */
+static __always_inline __u64 is_zero(__u64 word)
+{
+	return (~word & (word - 1)) >> 63;
+}
+
+/* The class of a prefix of 1 to 64 bits, or -1. high is masked to length. At most one slot matches. */
 __noinline int v6_probe64(__u64 high, __u32 length)
 {
 	__u32 at = v6_hash(high, 0, length, constants.v6_seed) & (constants.v6_lines64_size - 1);
 
+#pragma unroll
 	for (int probe = 0; probe < V6_PROBES; probe++, at++) {
 		const struct v6_line64 *line = bpf_map_lookup_elem(&v6_lines64, &at);
+		__u64 found = 0;
 
 		if (!line)
 			return -1;
 		for (int i = 0; i < 5; i++)
-			if (line->key[i] == high && line->length[i] == length)
-				return line->class[i];
-		if (!line->more)
-			return -1;
+			found |= is_zero((line->key[i] ^ high) | (line->length[i] ^ length)) * (line->class[i] + 1);
+		if (found || !line->more)
+			return found - 1;
 	}
 	return -1;
 }
@@ -71,16 +74,18 @@ __noinline int v6_probe128(__u64 high, __u64 low, __u32 length)
 {
 	__u32 at = v6_hash(high, low, length, constants.v6_seed) & (constants.v6_lines128_size - 1);
 
+#pragma unroll
 	for (int probe = 0; probe < V6_PROBES; probe++, at++) {
 		const struct v6_line128 *line = bpf_map_lookup_elem(&v6_lines128, &at);
+		__u64 found = 0;
 
 		if (!line)
 			return -1;
 		for (int i = 0; i < 3; i++)
-			if (line->high[i] == high && line->low[i] == low && line->length[i] == length)
-				return line->class[i];
-		if (!line->more)
-			return -1;
+			found |= is_zero((line->high[i] ^ high) | (line->low[i] ^ low) | (line->length[i] ^ length)) *
+				 (line->class[i] + 1);
+		if (found || !line->more)
+			return found - 1;
 	}
 	return -1;
 }

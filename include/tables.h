@@ -8,8 +8,9 @@
  *
  *   /24 number -> v4_line.present bit -> rank -> entry (u32):
  *
- *     kind 0  CLASS   the whole /24 has one class
- *     kind 1  HOSTS   up to three host octets have class pair.on, the rest pair.off
+ *     kind 1  HOSTS   up to three host octets have class pair.on, the rest pair.off; a /24 of one class is a pair of
+ *                     twice that class, so that nearly all entries are of this kind and nothing is mispredicted
+ *     kind 0  CLASS   the whole /24 has one class, where no pair was left
  *     kind 2  MASK    a 256-bit mask: set octets have class on, the rest off
  *     kind 3  FULL    256 classes
  *
@@ -57,6 +58,7 @@ struct v4_mask {
 	struct class_pair pair;
 	__u32 unused;
 };
+_Static_assert(sizeof(struct class_pair) == 4, "off in the low half, on in the high half (bpf/lookup.h)");
 _Static_assert(sizeof(struct v4_mask) == 40, "v4_mask is shared with the kernel side");
 
 struct v4_full {

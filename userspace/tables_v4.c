@@ -249,6 +249,15 @@ static int full_entry(struct builder *builder, __u32 *entry)
 	return 0;
 }
 
+/* A /24 of one class: a pair of twice that class, so that the packet path meets one kind of entry and has nothing to
+ * predict; where no pair is left, the kind of its own. */
+static __u32 class_entry(struct builder *builder, __u16 class)
+{
+	int pair = pair_number(builder->pairs, class, class);
+
+	return pair < 0 ? V4_ENTRY(V4_CLASS, class) : V4_HOSTS_ENTRY(pair, 0, 0, 0);
+}
+
 /* Up to three octets of class on, and a pair that an entry can name; else negative. */
 static int hosts_entry(struct builder *builder, __u16 off, __u16 on, __u32 *entry)
 {
@@ -306,7 +315,7 @@ static int net_close(struct builder *builder, __u32 net)
 	runs_weigh(builder, class, octets, &classes);
 	on = octets[1] <= octets[0];
 	if (classes == 1)
-		entry = V4_ENTRY(V4_CLASS, class[0]);
+		entry = class_entry(builder, class[0]);
 	else if (classes > 2)
 		err = full_entry(builder, &entry);
 	else if (octets[on] > 3 || hosts_entry(builder, class[!on], class[on], &entry))
@@ -329,6 +338,7 @@ static void run_add(struct builder *builder, unsigned octet, __u16 class)
 /* The addresses from start up to before end are of one class. Stretches come in order, without gaps. */
 static int stretch(struct builder *builder, __u64 start, __u64 end, __u16 class)
 {
+	__u32 entry;
 	int err;
 
 	if (start % 256) {
@@ -346,8 +356,9 @@ static int stretch(struct builder *builder, __u64 start, __u64 end, __u16 class)
 		err = entries_reserve(builder, (end >> 8) - (start >> 8));
 		if (err)
 			return err;
+		entry = class_entry(builder, class);
 		for (__u32 net = (__u32)(start >> 8); net < (__u32)(end >> 8); net++)
-			entry_add(builder, net, V4_ENTRY(V4_CLASS, class));
+			entry_add(builder, net, entry);
 	}
 	if (end % 256 && start < end)
 		run_add(builder, 0, class);
