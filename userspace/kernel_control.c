@@ -29,8 +29,8 @@ void wait_for_packets(void)
 
 int steer(struct instance *instance, struct steer_request *request)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = request, .ctx_size_in = sizeof(*request), .ctx_out = request,
-		    .ctx_size_out = sizeof(*request));
+	/* a syscall program's context is copied back to where it came from */
+	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = request, .ctx_size_in = sizeof(*request));
 
 	if (bpf_prog_test_run_opts(instance->programs[PROGRAM_STEER], &options)) {
 		int error = -errno;

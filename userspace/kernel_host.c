@@ -12,10 +12,15 @@
 #define KEPT_FLAGS (INTERFACE_GENERIC | INTERFACE_CLSACT | INTERFACE_QDISC)
 
 /* All entries of `interfaces`; the caller's. */
-static struct interface_entry *entries_read(const struct instance *instance)
+struct interface_entry *entries_read(const struct instance *instance)
 {
 	struct interface_entry *entries = calloc(INTERFACES, sizeof(*entries));
+	__u32 keys[INTERFACES], next, count = INTERFACES;
 
+	if (entries && !bpf_map_lookup_batch(instance->maps[MAP_interfaces], NULL, &next, keys, entries, &count, NULL))
+		return entries;
+	if (entries && errno == ENOENT && count == INTERFACES)
+		return entries; /* that was the last batch */
 	for (__u32 i = 0; entries && i < INTERFACES; i++)
 		if (bpf_map_lookup_elem(instance->maps[MAP_interfaces], &i, &entries[i])) {
 			free(entries);

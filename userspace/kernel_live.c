@@ -92,7 +92,7 @@ static int name_row(struct instance *instance, struct service_name *names, const
 
 /* A service keeps its row as long as its name is known; only when all are taken, the row of a name that no live or
  * pending generation uses is cleared and given away, the oldest first. */
-int service_rows_take(struct instance *instance, const struct image *image, __u32 number, struct service_entry *services)
+int service_rows_take(struct instance *instance, struct image *image, __u32 number)
 {
 	struct service_name *names = calloc(SERVICE_ROWS, sizeof(*names));
 	bool used[SERVICE_ROWS] = {};
@@ -104,7 +104,7 @@ int service_rows_take(struct instance *instance, const struct image *image, __u3
 	for (__u32 slot = 0; !error && slot < GENERATION_SLOTS; slot++)
 		rows_in_slot(instance, slot, used);
 	for (size_t i = 1; !error && i < image->service_count; i++)
-		error = name_row(instance, names, used, image->service_names[i], number, &services[i].row);
+		error = name_row(instance, names, used, image->service_names[i], number, &image->services[i].row);
 	free(names);
 	return error;
 }

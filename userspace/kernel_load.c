@@ -33,7 +33,7 @@ struct table {
 
 #define TABLE_COUNT 12
 
-static void tables_of(const struct image *image, const struct service_entry *services, struct table list[TABLE_COUNT])
+static void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 {
 	const struct tables *t = &image->tables;
 	struct table all[TABLE_COUNT] = {
@@ -49,7 +49,7 @@ static void tables_of(const struct image *image, const struct service_entry *ser
 		{"v6_lines128", t->v6_lines128, sizeof(*t->v6_lines128),
 		 t->v6_lines128 ? t->v6_lines128_size + V6_PROBES : 0, false},
 		{"classes", image->classes, sizeof(*image->classes), image->class_count, false},
-		{"services", services, sizeof(*services), image->service_count, true},
+		{"services", image->services, sizeof(*image->services), image->service_count, true},
 		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
 	};
 
@@ -197,16 +197,14 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 		    struct generation *twin, struct generation **result)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
-	struct service_entry *services = calloc(image->service_count ?: 1, sizeof(*services));
 	struct table list[TABLE_COUNT];
-	int error = generation && services ? 0 : -ENOMEM;
+	int error = generation ? 0 : -ENOMEM;
 
 	libbpf_quiet();
 	if (!error) {
 		generation->number = number;
 		generation->offline = offline;
-		memcpy(services, image->services, image->service_count * sizeof(*services));
-		error = offline ? 0 : service_rows_take(instance, image, number, services);
+		error = offline ? 0 : service_rows_take(instance, image, number);
 	}
 	if (!error) {
 		generation->shield = shield_bpf__open();
@@ -215,10 +213,9 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 			kernel_say("cannot open the programs: %s", strerror(-error));
 	}
 	if (!error) {
-		tables_of(image, services, list);
+		tables_of(image, list);
 		error = shield_load(generation, offline ? NULL : instance, image, list, twin);
 	}
-	free(services);
 	if (error) {
 		generation_free(generation);
 		return error;

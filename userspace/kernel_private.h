@@ -72,9 +72,9 @@ __u32 slot_program(const struct instance *instance, enum hook hook, __u32 slot);
 extern const char constants_map[];
 extern const size_t constants_offset;
 /* Gives every service its row in the counters (kernel_live.c). */
-int service_rows_take(struct instance *instance, const struct image *image, __u32 number,
-		      struct service_entry *services);
+int service_rows_take(struct instance *instance, struct image *image, __u32 number);
 int path_remove(const char *path); /* a tree; what is not there is fine */
+struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */
 /* Enters an interface into the map of interfaces; flags are added to those it has. */
 int interface_enter(struct instance *instance, const struct host_link *link, __u32 flags);
 /* Removes our clsact filter, and the qdisc that we made for it; of one interface, of all. */

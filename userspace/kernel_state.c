@@ -47,13 +47,13 @@ static struct counter sum(const struct counter *counters, int cpus)
 
 static void row_names(const struct instance *instance, char names[INTERFACE_ROWS][16])
 {
-	struct interface_entry entry;
+	struct interface_entry *entries = entries_read(instance);
 
 	snprintf(names[0], sizeof(names[0]), "other");
-	for (__u32 i = 0; i < INTERFACES; i++)
-		if (!bpf_map_lookup_elem(instance->maps[MAP_interfaces], &i, &entry) && entry.row &&
-		    entry.row < INTERFACE_ROWS)
-			snprintf(names[entry.row], sizeof(names[0]), "%.15s", entry.name);
+	for (__u32 i = 0; entries && i < INTERFACES; i++)
+		if (entries[i].row && entries[i].row < INTERFACE_ROWS)
+			snprintf(names[entries[i].row], sizeof(names[0]), "%.15s", entries[i].name);
+	free(entries);
 }
 
 int counters_read(struct instance *instance, struct counter_row **rows, size_t *count)

@@ -50,14 +50,11 @@ static const struct option_line explain_options[] = {
 	{},
 };
 
-/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
-#if 0
 static const struct option_line apply_options[] = {
 	{"--confirm", "[60s]", "the kernel goes back at the deadline unless 'bulwark confirm' comes", 'c'},
 	{"--monitor", NULL, "decide and count, but drop nothing", 'm'},
 	{"--dry-run", NULL, "do everything except the switch", 'n'},
 	{"--iface", "IF", "on this interface instead of the policy's; may be repeated", 'i'},
-	{"--cut", NULL, "also end open connections that the policy no longer allows", 'x'},
 	{"--ephemeral", NULL, "accept that protection ends with this mount namespace", 'e'},
 	{"--force", NULL, "apply even if it cuts off the operator", 'F'},
 	{"--saved", NULL, "the newest confirmed policy of the state directory (at boot)", 'S'},
@@ -69,26 +66,31 @@ static const struct option_line pause_options[] = {
 	{},
 };
 
-	{"apply", "FILE", "make a policy live on every interface at once", verb_apply, apply_options},
-	{"confirm", "", "keep what was applied with --confirm", verb_confirm, NULL},
-	{"rollback", "[GENERATION]", "go back to the previous policy, or to a named generation", verb_rollback, NULL},
+static const struct option_line rollback_options[] = {
+	{"--force", NULL, "even if it cuts off the operator", 'F'},
+	{},
+};
+
+/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
+#if 0
 	{"diff", "FILE", "what would change between the live policy and FILE; exit 1 when something would", verb_diff,
 	 NULL},
 	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
-	{"status", "", "whether this host is protected, and what is wrong", verb_status, NULL},
-	{"pause", "--for 10m", "let everything pass for a time; the kernel re-arms itself", verb_pause, pause_options},
-	{"resume", "", "end a pause early", verb_resume, NULL},
 	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
 	 NULL},
 	{"doctor", "[IFACE]", "what this host and its interfaces can do, and what attaching would cost", verb_doctor,
 	 NULL},
-	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 #endif
 
 const struct verb verbs[] = {
 	{"check", "FILE...", "parse, compile, verify and test policies; changes nothing", verb_check, check_options},
 	{"explain", "(--packet TEXT | --pcap FILE) [--policy FILE]", "run packets through the real program and say why",
 	 verb_explain, explain_options},
+	{"apply", "FILE", "make a policy live on every interface at once", verb_apply, apply_options},
+	{"confirm", "", "keep what was applied with --confirm", verb_confirm, NULL},
+	{"rollback", "[GENERATION]", "go back to the previous policy, or to a named generation", verb_rollback,
+	 rollback_options},
+	{"status", "", "whether this host is protected, and what is wrong", verb_status, NULL},
 	{"history", "", "what was live when, by whom", verb_history, NULL},
 	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
 	{"unban", "ADDR[/LEN] | --origin NAME", "lift a ban", verb_unban, unban_options},
@@ -97,6 +99,9 @@ const struct verb verbs[] = {
 	 verb_allow, allow_options},
 	{"disallow", "ADDR[/LEN]", "end an exception early", verb_disallow, NULL},
 	{"allows", "", "the exceptions in force", verb_allows, NULL},
+	{"pause", "--for 10m", "let everything pass for a time; the kernel re-arms itself", verb_pause, pause_options},
+	{"resume", "", "end a pause early", verb_resume, NULL},
+	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 	{"log", "", "events, for people", verb_log, log_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
 	{"completion", "", "bash completion, for: source <(bulwark completion)", verb_completion, NULL},

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The way of a policy to the interfaces, one step after the other. */
+#include "apply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "saved.h"
+
+/* ---- from the policy to an image ---- */
+
+static int report_status(struct apply *apply)
+{
+	report_print(&apply->report, stderr);
+	if (!apply->report.errors)
+		return EXIT_DONE;
+	return fail(EXIT_USAGE, "%s: %s is refused: %zu error%s; the live policy is untouched", apply->context->verb,
+		    apply->request->source, apply->report.errors, apply->report.errors == 1 ? "" : "s");
+}
+
+static int compile(struct apply *apply)
+{
+	struct policy *policy = apply->request->policy;
+	int error = host_read(&apply->host, &apply->report);
+
+	if (!error)
+		error = host_interfaces(&apply->host, policy->interfaces, policy->interface_at, policy->interface_count,
+					&apply->links, &apply->link_count, &apply->report);
+	if (!error)
+		error = image_compile(policy, &apply->host, &apply->image, &apply->report);
+	if (error && !apply->report.errors)
+		return fail(EXIT_SYSTEM, "%s: cannot compile %s: %s", apply->context->verb, apply->request->source,
+			    strerror(-error));
+	return report_status(apply);
+}
+
+/* ---- what is there now ---- */
+
+static unsigned in_slot(const struct control_state *state, __u32 slot)
+{
+	return slot < GENERATION_SLOTS ? state->slots[slot].generation : 0;
+}
+
+static int open_instance(struct apply *apply)
+{
+	const struct apply_request *request = apply->request;
+	unsigned how = request->dry_run ? OPEN_READ : OPEN_WRITE | OPEN_CREATE;
+	int error = kernel_supported();
+
+	if (!error)
+		error = instance_open(&apply->context->places, how | (request->ephemeral ? OPEN_EPHEMERAL : 0),
+				      &apply->instance);
+	if (error == -ENOENT && request->dry_run)
+		return EXIT_DONE;
+	if (!error)
+		error = control_read(apply->instance, &apply->before);
+	if (error)
+		return fail_kernel(error, apply->context->verb);
+	apply->live = in_slot(&apply->before, apply->before.active == SLOT_PAUSED ? apply->before.fallback
+										  : apply->before.active);
+	apply->live_description = apply->live ? saved_description(&apply->context->places, apply->live) : NULL;
+	if (!apply->before.remaining_ms || apply->before.active == SLOT_PAUSED || request->dry_run)
+		return EXIT_DONE;
+	return fail(EXIT_SYSTEM, "%s: generation %u waits to be confirmed for another %llu s: `bulwark confirm` or "
+				 "`bulwark rollback` first",
+		    apply->context->verb, in_slot(&apply->before, apply->before.active),
+		    (unsigned long long)apply->before.remaining_ms / 1000);
+}
+
+static bool asked_for(const struct apply *apply, const char *name)
+{
+	for (size_t i = 0; i < apply->link_count; i++)
+		if (!strcmp(apply->links[i]->name, name))
+			return true;
+	return false;
+}
+
+/* The policy in force is the same; what is attached may still need repair. */
+static bool same_policy(const struct apply *apply)
+{
+	__u32 slot = apply->before.active == SLOT_PAUSED ? apply->before.fallback : apply->before.active;
+	const struct slot_info *info = slot < GENERATION_SLOTS ? &apply->before.slots[slot] : NULL;
+
+	return info && info->generation && apply->before.slot_holds[HOOK_XDP][slot] &&
+	       apply->before.slot_holds[HOOK_EGRESS][slot] &&
+	       !memcmp(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
+}
+
+/* ---- interfaces ---- */
+
+/* Refuses before anything is attached, so that an interface that cannot be had changes nothing on the others. */
+static int look_at_interfaces(struct apply *apply)
+{
+	struct attachment attachment;
+
+	for (size_t i = 0; apply->instance && i < apply->link_count; i++) {
+		int error = interface_look(apply->instance, apply->links[i]->name, &attachment);
+
+		if (error)
+			return fail_kernel(error, apply->context->verb);
+	}
+	return EXIT_DONE;
+}
+
+/* All or none: what this run attached is taken off again when a later interface refuses. */
+static int attach(struct apply *apply)
+{
+	bool *had = calloc(apply->link_count + 1, sizeof(*had));
+	int error = had ? instance_know_host(apply->instance, &apply->host) : -ENOMEM;
+	size_t done = 0;
+
+	apply->attached = calloc(apply->link_count + 1, sizeof(*apply->attached));
+	if (!apply->attached)
+		error = -ENOMEM;
+	for (; !error && done < apply->link_count; done += !error) {
+		struct attachment before;
+
+		interface_look(apply->instance, apply->links[done]->name, &before);
+		had[done] = before.xdp;
+		error = interface_attach(apply->instance, apply->links[done], apply->request->policy->mode,
+					 &apply->attached[done]);
+		if (!error && apply->unchanged && (!before.xdp || !before.egress))
+			apply_note(apply, "%s was attached again: %s", before.name,
+				   before.trouble[0] ? before.trouble : "it had no protection");
+	}
+	while (error && done--)
+		if (!had[done])
+			interface_detach(apply->instance, apply->links[done]->name);
+	free(had);
+	return error ? fail_kernel(error, apply->context->verb) : EXIT_DONE;
+}
+
+/* Interfaces that the policy no longer names are left, after the switch. */
+static void leave_others(struct apply *apply)
+{
+	struct attachment *attachments;
+	size_t count;
+
+	if (interfaces_attached(apply->instance, &attachments, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (asked_for(apply, attachments[i].name))
+			continue;
+		if (!interface_detach(apply->instance, attachments[i].name))
+			apply_note(apply, "%s is not in the policy's interfaces: detached", attachments[i].name);
+	}
+	free(attachments);
+}
+
+/* ---- going live ---- */
+
+static void describe_slot(const struct apply *apply, struct slot_info *info)
+{
+	*info = (struct slot_info){
+		.generation = apply->number,
+		.flags = apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0,
+		.loaded_at = time(NULL),
+	};
+	memcpy(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
+	snprintf(info->policy_path, sizeof(info->policy_path), "%s", apply->request->source);
+}
+
+static unsigned next_number(const struct apply *apply)
+{
+	unsigned number = saved_newest(&apply->context->places);
+
+	for (__u32 slot = 0; slot < GENERATION_SLOTS; slot++)
+		if (apply->before.slots[slot].generation > number)
+			number = apply->before.slots[slot].generation;
+	return number + 1;
+}
+
+static void write_history(struct apply *apply)
+{
+	const struct apply_request *request = apply->request;
+	char hash[65];
+	json_t *more;
+
+	hash_text(apply->image.policy_hash, hash);
+	more = json_pack("{s:i, s:i, s:s, s:s, s:b}", "generation", (int)apply->number, "from", (int)apply->live,
+			 "policy_path", request->source, "hash", hash, "monitor", request->policy->monitor);
+	if (more && request->confirm_ns) {
+		json_object_set_new(more, "pending", json_true());
+		json_object_set_new(more, "confirm_s", json_integer(request->confirm_ns / 1000000000));
+	}
+	if (more && request->from_saved)
+		json_object_set_new(more, "policy_of", json_integer(request->from_saved));
+	if (history_note(&apply->context->places, request->action, more))
+		apply_note(apply, "the history could not be written to %s", apply->context->places.state_dir);
+}
+
+static int go_live(struct apply *apply)
+{
+	const struct apply_request *request = apply->request;
+	struct slot_info info;
+	int error, status;
+
+	apply->number = next_number(apply);
+	error = generation_load(apply->instance, &apply->image, apply->number, false, apply->offline,
+				&apply->candidate);
+	if (!error)
+		error = apply_save(apply);
+	if (error)
+		return fail_kernel(error, apply->context->verb);
+	status = attach(apply);
+	if (status)
+		return status;
+	describe_slot(apply, &info);
+	error = generation_switch(apply->instance, apply->candidate, &info, request->confirm_ns / 1000000);
+	if (error)
+		return fail_kernel(error, apply->context->verb);
+	if (!apply->live)
+		fallthrough_forget(apply->instance); /* nothing was in force before */
+	write_history(apply);
+	leave_others(apply);
+	if (!control_read(apply->instance, &apply->before))
+		saved_prune(&apply->context->places, &apply->before);
+	return EXIT_DONE;
+}
+
+static int stay(struct apply *apply)
+{
+	int status = attach(apply);
+
+	apply->number = apply->live;
+	if (status)
+		return status;
+	leave_others(apply);
+	if (apply->before.active == SLOT_PAUSED && !control_resume(apply->instance)) {
+		apply_note(apply, "the pause has ended");
+		history_note(&apply->context->places, "resumed", json_pack("{s:i}", "generation", (int)apply->live));
+	}
+	return EXIT_DONE;
+}
+
+static int try_offline(struct apply *apply)
+{
+	int error = generation_load(NULL, &apply->image, 0, true, NULL, &apply->offline);
+	int status = error ? fail_kernel(error, apply->context->verb) : apply_tests(apply);
+
+	return status ?: apply_guard(apply);
+}
+
+static int run(struct apply *apply)
+{
+	int status = compile(apply);
+
+	if (!status)
+		status = open_instance(apply);
+	if (!status)
+		status = look_at_interfaces(apply);
+	if (status)
+		return status;
+	apply->unchanged = same_policy(apply);
+	if (!apply->unchanged) {
+		status = apply_feeds(apply);
+		if (!status)
+			status = try_offline(apply);
+	}
+	if (!status && !apply->request->dry_run)
+		status = apply->unchanged ? stay(apply) : go_live(apply);
+	return status ?: apply_say(apply);
+}
+
+int apply_policy(struct context *context, const struct apply_request *request)
+{
+	struct apply apply = {.context = context, .request = request, .notes = json_array()};
+	int status = apply.notes ? run(&apply) : fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
+
+	generation_free(apply.candidate);
+	generation_free(apply.offline);
+	instance_close(apply.instance);
+	image_free(&apply.image);
+	host_free(&apply.host);
+	report_free(&apply.report);
+	json_decref(apply.live_description);
+	json_decref(apply.notes);
+	free(apply.links);
+	free(apply.attached);
+	free(apply.findings);
+	return status;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Making a policy live: compile, test, load, save, attach, switch. `apply` and `rollback` are this with different
+ * policies. Every step before the switch can fail or be killed and leaves the old policy as it was.
+ */
+#ifndef BULWARK_APPLY_H
+#define BULWARK_APPLY_H
+
+#include <jansson.h>
+
+#include "judge.h"
+#include "verbs.h"
+
+struct apply_request {
+	struct policy *policy; /* parsed and checked without errors; borrowed, `monitor` and `interfaces` may change it */
+	const char *source;    /* where the policy was read, as it is told to people */
+	const char *action;    /* for the history: "applied", "rolled-back" */
+	__u64 confirm_ns;      /* 0: for good */
+	unsigned from_saved;   /* the generation whose saved policy this is, 0: none */
+	bool dry_run, ephemeral, force;
+};
+
+struct apply {
+	struct context *context;
+	const struct apply_request *request;
+	struct report report; /* of the policy: printed on standard error */
+	struct host host;
+	struct image image;
+	const struct host_link **links; /* to protect */
+	size_t link_count;
+	struct instance *instance;
+	struct control_state before;
+	unsigned live; /* generation in force before, 0: none */
+	json_t *live_description;
+	struct generation *offline, *candidate;
+	unsigned number;
+	size_t tests;
+	struct guard_finding *findings;
+	size_t finding_count;
+	struct attachment *attached; /* parallel to links */
+	json_t *notes;		     /* what else is worth saying, strings */
+	bool unchanged;
+};
+
+/* Runs it all and says what happened. Returns enum exit_status. */
+int apply_policy(struct context *context, const struct apply_request *request);
+
+/* apply_checks.c: questions before anything is touched. Exit status; the words are out when it is not EXIT_DONE. */
+int apply_feeds(struct apply *apply);
+int apply_tests(struct apply *apply);
+int apply_guard(struct apply *apply);
+/* Connections open now that could not be opened anew; how many. */
+size_t apply_refused_peers(const struct apply *apply);
+
+/* apply_save.c: the state directory. 0 or -errno with kernel_words(). */
+unsigned saved_newest(const struct places *places); /* highest generation number, 0: none */
+int apply_save(struct apply *apply);
+void saved_prune(const struct places *places, const struct control_state *state);
+
+/* apply_say.c */
+void apply_note(struct apply *apply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+json_t *apply_lists(const struct image *image);
+void hash_text(const __u8 hash[32], char text[65]);
+int apply_say(struct apply *apply);
+const char *mode_text(const struct attachment *attachment, char *buffer, size_t size);
+
+#endif

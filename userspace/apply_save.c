@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Saving a generation: everything is written and synced under another name, then renamed. saved.h has the layout. */
+#include "apply.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "saved.h"
+
+#define KEPT_GENERATIONS 64
+#define MAKING "making"
+
+static const char *const saved_files[] = {"policy.yaml", "source", "description.json"};
+
+static void generations_path(const struct places *places, char path[SAVED_PATH_MAX])
+{
+	snprintf(path, SAVED_PATH_MAX, "%s/generations", places->state_dir);
+}
+
+static unsigned generation_number(const char *name)
+{
+	char *end;
+	unsigned long number = strtoul(name, &end, 10);
+
+	return *end || *name < '1' || *name > '9' || number > 0x7fffffff ? 0 : number;
+}
+
+unsigned saved_newest(const struct places *places)
+{
+	char path[SAVED_PATH_MAX];
+	struct dirent *entry;
+	unsigned newest = 0;
+	DIR *directory;
+
+	generations_path(places, path);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		unsigned number = generation_number(entry->d_name);
+
+		newest = number > newest ? number : newest;
+	}
+	if (directory)
+		closedir(directory);
+	return newest;
+}
+
+static void remove_saved(const char *directory)
+{
+	char path[SAVED_PATH_MAX + 64];
+
+	for (size_t i = 0; i < sizeof(saved_files) / sizeof(*saved_files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, saved_files[i]);
+		unlink(path);
+	}
+	rmdir(directory);
+}
+
+static int write_file(const char *directory, const char *name, const char *text)
+{
+	char path[SAVED_PATH_MAX + 64];
+	size_t length = strlen(text), done = 0;
+	int fd, error = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return -errno;
+	while (!error && done < length) {
+		ssize_t written = write(fd, text + done, length - done);
+
+		if (written < 0 && errno != EINTR)
+			error = -errno;
+		done += written > 0 ? written : 0;
+	}
+	if (!error && fsync(fd))
+		error = -errno;
+	if (close(fd) && !error)
+		error = -errno;
+	return error;
+}
+
+static int sync_directory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+/* ---- the description ---- */
+
+static json_t *describe_rules(const struct image *image)
+{
+	static const char *const kinds[] = {
+		[RULE_KIND_NONE] = "none",	 [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
+		[RULE_KIND_BLOCK] = "block",	 [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
+	};
+	json_t *rules = json_array();
+
+	for (size_t i = 1; i < image->rule_count; i++) {
+		const struct rule *rule = &image->rules[i];
+
+		if (rule->kind != RULE_KIND_NONE)
+			json_array_append_new(rules, json_pack("{s:i, s:s, s:s?, s:s?}", "number", (int)i, "kind",
+							       kinds[rule->kind], "name", rule->name, "place",
+							       rule->place));
+	}
+	return rules;
+}
+
+static json_t *describe_services(const struct image *image)
+{
+	json_t *services = json_array();
+
+	for (size_t i = 1; i < image->service_count; i++)
+		json_array_append_new(services, json_pack("{s:i, s:s}", "row", (int)image->services[i].row, "name",
+							  image->service_names[i]));
+	return services;
+}
+
+static json_t *describe(const struct apply *apply)
+{
+	const struct apply_request *request = apply->request;
+	json_t *interfaces = json_array(), *description;
+	char hash[65], user[64];
+
+	hash_text(apply->image.policy_hash, hash);
+	for (size_t i = 0; i < apply->link_count; i++)
+		json_array_append_new(interfaces, json_string(apply->links[i]->name));
+	description = json_pack("{s:i, s:I, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "generation",
+				(int)apply->number, "created", (json_int_t)time(NULL), "uid", (int)getuid(), "login_uid",
+				(json_int_t)login_uid(), "user", login_name(user, sizeof(user)), "policy_path",
+				request->source, "hash", hash, "monitor", request->policy->monitor, "rules",
+				describe_rules(&apply->image), "lists", apply_lists(&apply->image), "services",
+				describe_services(&apply->image), "interfaces", interfaces);
+	if (description && request->from_saved)
+		json_object_set_new(description, "policy_of", json_integer(request->from_saved));
+	return description;
+}
+
+/* ---- saving ---- */
+
+static int write_all(const struct apply *apply, const char *directory)
+{
+	json_t *description = describe(apply);
+	char *json = description ? json_dumps(description, JSON_INDENT(1)) : NULL;
+	char *policy = policy_print(apply->request->policy);
+	int error = json && policy ? 0 : -ENOMEM;
+
+	if (!error)
+		error = write_file(directory, "policy.yaml", policy);
+	if (!error)
+		error = write_file(directory, "source", apply->request->source);
+	if (!error)
+		error = write_file(directory, "description.json", json);
+	if (!error)
+		error = sync_directory(directory);
+	json_decref(description);
+	free(json);
+	free(policy);
+	return error;
+}
+
+int apply_save(struct apply *apply)
+{
+	char parent[SAVED_PATH_MAX], making[SAVED_PATH_MAX + 16], final[SAVED_PATH_MAX + 16];
+	int error = 0;
+
+	generations_path(&apply->context->places, parent);
+	snprintf(making, sizeof(making), "%s/" MAKING, parent);
+	snprintf(final, sizeof(final), "%s/%u", parent, apply->number);
+	remove_saved(making); /* of an apply that was killed */
+	if ((mkdir(parent, 0750) && errno != EEXIST) || mkdir(making, 0750))
+		error = -errno;
+	if (!error)
+		error = write_all(apply, making);
+	if (!error && rename(making, final))
+		error = -errno;
+	if (!error)
+		error = sync_directory(parent);
+	if (error) {
+		remove_saved(making);
+		kernel_say("cannot save generation %u in %s: %s; the live policy is untouched", apply->number, parent,
+			   strerror(-error));
+	}
+	return error;
+}
+
+/* ---- keeping the directory small ---- */
+
+static int descending(const void *a, const void *b)
+{
+	unsigned one = *(const unsigned *)a, two = *(const unsigned *)b;
+
+	return one < two ? 1 : one > two ? -1 : 0;
+}
+
+static bool in_a_slot(const struct control_state *state, unsigned number)
+{
+	for (__u32 slot = 0; slot < GENERATION_SLOTS; slot++)
+		if (state->slots[slot].generation == number)
+			return true;
+	return false;
+}
+
+void saved_prune(const struct places *places, const struct control_state *state)
+{
+	char parent[SAVED_PATH_MAX], path[SAVED_PATH_MAX + 16];
+	unsigned numbers[4 * KEPT_GENERATIONS];
+	struct dirent *entry;
+	size_t count = 0;
+	DIR *directory;
+
+	generations_path(places, parent);
+	directory = opendir(parent);
+	while (directory && count < sizeof(numbers) / sizeof(*numbers) && (entry = readdir(directory))) {
+		unsigned number = generation_number(entry->d_name);
+
+		if (number)
+			numbers[count++] = number;
+	}
+	if (directory)
+		closedir(directory);
+	qsort(numbers, count, sizeof(*numbers), descending);
+	for (size_t i = KEPT_GENERATIONS; i < count; i++) {
+		if (in_a_slot(state, numbers[i]))
+			continue;
+		snprintf(path, sizeof(path), "%s/%u", parent, numbers[i]);
+		remove_saved(path);
+	}
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "past.h"
+
+#include <string.h>
+
+static json_t *history(const struct places *places)
+{
+	char path[SAVED_PATH_MAX];
+
+	return lines_read(saved_path(places, 0, "history.jsonl", path));
+}
+
+static unsigned number(const json_t *entry, const char *key)
+{
+	return json_integer_value(json_object_get(entry, key));
+}
+
+static bool is_action(const json_t *entry, const char *action)
+{
+	const char *there = json_string_value(json_object_get(entry, "action"));
+
+	return there && !strcmp(there, action);
+}
+
+static bool made_live(const json_t *entry)
+{
+	return is_action(entry, "applied") || is_action(entry, "rolled-back");
+}
+
+unsigned past_before(const struct places *places, unsigned generation)
+{
+	json_t *entries = history(places), *entry;
+	unsigned before = 0;
+	size_t i;
+
+	json_array_foreach(entries, i, entry) if (made_live(entry) && number(entry, "generation") == generation) before =
+		number(entry, "from");
+	json_decref(entries);
+	return before;
+}
+
+unsigned past_confirmed(const struct places *places)
+{
+	json_t *entries = history(places), *entry;
+	unsigned kept = 0;
+	size_t i;
+
+	json_array_foreach(entries, i, entry)
+	{
+		if (made_live(entry) && !json_is_true(json_object_get(entry, "pending")))
+			kept = number(entry, "generation");
+		else if (is_action(entry, "confirmed") || is_action(entry, "reverted"))
+			kept = number(entry, "generation");
+		else if (is_action(entry, "down"))
+			kept = 0;
+	}
+	json_decref(entries);
+	return kept;
+}
