@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,7 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <time.h>
 
@@ -191,6 +190,23 @@ static int bpffs_mount(const char *pin_dir, char *mounted, size_t size)
 	return 0;
 }
 
+/* Whether a file system is among the mounts of PID 1; true also when that cannot be told. */
+static bool mounted_by_init(dev_t device)
+{
+	FILE *mounts = fopen("/proc/1/mountinfo", "re");
+	unsigned high, low;
+	char *line = NULL;
+	bool found = !mounts;
+	size_t size = 0;
+
+	while (!found && getline(&line, &size, mounts) > 0)
+		found = sscanf(line, "%*u %*u %u:%u", &high, &low) == 2 && makedev(high, low) == device;
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	return found;
+}
+
 /* Whether PID 1 sees the same file system there. A bpffs of a private mount namespace dies with it, and with the
  * bpffs the pins, and with the pins the protection. */
 static bool seen_by_init(const char *path)
@@ -201,9 +217,9 @@ static bool seen_by_init(const char *path)
 	snprintf(other, sizeof(other), "/proc/1/root%s", path);
 	if (stat(path, &ours))
 		return true;
-	if (stat(other, &theirs))
-		return errno != ENOENT;
-	return ours.st_dev == theirs.st_dev;
+	if (!stat(other, &theirs))
+		return ours.st_dev == theirs.st_dev;
+	return errno != ENOENT && mounted_by_init(ours.st_dev); /* PID 1 may be out of reach, its mounts are not */
 }
 
 static int bpffs_prepare(const struct places *places, unsigned how, __u32 *flags)

@@ -248,32 +248,22 @@ static void check_duplicates(struct reader *reader, struct node *map)
 	}
 }
 
-/* The marks of anchors and aliases stand behind their sign. */
-static struct place place_of_token(const struct reader *reader, struct fy_token *token, int behind)
-{
-	const struct fy_mark *start = fy_token_start_mark(token);
-	struct place at = {.file = reader->policy->files[reader->file]};
-
-	if (start) {
-		at.line = start->line + 1;
-		at.column = start->column + 1 > behind ? start->column + 1 - behind : 1;
-	}
-	return at;
-}
-
-static const char no_anchors[] = "anchors (&name) and aliases (*name) are not used in policies: write it out";
-
 static void refuse_decorations(struct reader *reader, struct fy_event *event)
 {
 	struct fy_token *anchor = fy_event_get_anchor_token(event), *tag = fy_event_get_tag_token(event);
-	struct place at;
+	struct place at = place_of(reader, event, false);
+	const struct fy_mark *mark;
 
 	if (anchor) {
-		at = place_of_token(reader, anchor, 1);
-		refuse(reader, &at, no_anchors);
+		mark = fy_token_start_mark(anchor);
+		if (mark)
+			at.line = mark->line + 1, at.column = mark->column + 1, at.width = 0;
+		refuse(reader, &at, "anchors (&name) and aliases (*name) are not used in policies: write it out");
 	}
 	if (tag) {
-		at = place_of_token(reader, tag, 0);
+		mark = fy_token_start_mark(tag);
+		if (mark)
+			at.line = mark->line + 1, at.column = mark->column + 1, at.width = 0;
 		refuse(reader, &at, "YAML tags (!name) are not used in policies");
 	}
 }
@@ -284,9 +274,7 @@ static void take_alias(struct reader *reader, struct fy_event *event)
 
 	if (!node)
 		return;
-	if (node->at.column > 1)
-		node->at.column--;
-	refuse(reader, &node->at, no_anchors);
+	refuse(reader, &node->at, "anchors (&name) and aliases (*name) are not used in policies: write it out");
 	node->broken = true;
 	node->text = "";
 	attach(reader, node);
@@ -335,7 +323,6 @@ static void take_event(struct reader *reader, struct fy_event *event)
 static void tell_syntax(struct reader *reader)
 {
 	struct place at = {.file = reader->policy->files[reader->file]};
-	const struct policy_source *source = reader->policy->sources[reader->file];
 	const struct fy_diag_error *error;
 	void *iterator = NULL;
 	bool told = false;
@@ -345,9 +332,6 @@ static void tell_syntax(struct reader *reader)
 			continue;
 		at.line = error->line > 0 ? error->line : 1;
 		at.column = error->column > 0 ? error->column : 1;
-		if (at.line >= source->line_count &&
-		    reader->depth) /* something stays open to the end: where it begins */
-			at = reader->stack[reader->depth - 1]->at;
 		refuse(reader, &at, "YAML: %s", error->msg ? error->msg : "not understood");
 		told = true;
 	}
@@ -458,6 +442,6 @@ const char *node_kind_name(const struct node *node)
 	if (node_is_null(node))
 		return "nothing";
 	if (node_is_bool(node, &value))
-		return "a boolean";
+		return "true or false";
 	return node_is_number(node) ? "a number" : "text";
 }
