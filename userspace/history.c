@@ -8,7 +8,7 @@
 /* The generation that the history believes to wait for its confirmation; 0: none. */
 static unsigned believed_pending(const json_t *entries)
 {
-	static const char *const ends[] = {"confirmed", "reverted", "rolled-back", "down"};
+	static const char *const ends[] = {"applied", "rolled-back", "confirmed", "reverted", "down"};
 	unsigned pending = 0;
 	json_t *entry;
 	size_t i;
@@ -17,13 +17,11 @@ static unsigned believed_pending(const json_t *entries)
 	{
 		const char *action = json_string_value(json_object_get(entry, "action"));
 
-		if (action && !strcmp(action, "applied"))
-			pending = json_is_true(json_object_get(entry, "pending"))
-					  ? json_integer_value(json_object_get(entry, "generation"))
-					  : 0;
 		for (size_t n = 0; action && n < sizeof(ends) / sizeof(*ends); n++)
 			if (!strcmp(action, ends[n]))
 				pending = 0;
+		if (json_is_true(json_object_get(entry, "pending")))
+			pending = json_integer_value(json_object_get(entry, "generation"));
 	}
 	return pending;
 }
