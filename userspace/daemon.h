@@ -25,7 +25,6 @@ struct daemon {
 	struct instance *instance; /* NULL: nothing is applied, looked for again */
 	struct event_ring *ring;
 	__u64 pins;	    /* identity of the pinned ring: another one means that `down` and `apply` came */
-	bool pending;	    /* a confirm was awaited when last looked */
 	bool links_changed; /* rtnetlink said so */
 	bool attach_failed; /* told once, until it succeeds */
 

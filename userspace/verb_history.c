@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "history.h"
 #include "verb_common.h"
 
 static const char *text_hash(const json_t *value, char *buffer, size_t size)
@@ -49,16 +48,22 @@ static void put_note(json_t *entry)
 	json_object_set_new(entry, "note", words ? json_string(words) : json_null());
 }
 
-/* Marks the newest entry that made the generation live which is live now; nothing when nothing is applied. */
-static void mark_live(const struct context *context, json_t *entries)
+/* The generation that is live; 0 when nothing is. Reading also notes a deadline that passed with nobody there. */
+static unsigned live_now(const struct context *context)
 {
 	struct instance *instance;
 	unsigned generation = 0;
 
 	if (instance_open(&context->places, OPEN_READ, &instance))
-		return;
+		return 0;
 	live_generation(instance, &generation);
 	instance_close(instance);
+	return generation;
+}
+
+/* Marks the newest entry that made it live. */
+static void mark_live(json_t *entries, unsigned generation)
+{
 	for (size_t i = json_array_size(entries); generation && i-- > 0;) {
 		json_t *entry = json_array_get(entries, i);
 		const char *action = json_string_value(json_object_get(entry, "action"));
@@ -75,6 +80,7 @@ int verb_history(struct context *context, int argc, char **argv)
 {
 	char path[SAVED_PATH_MAX];
 	const char *operand;
+	unsigned live;
 	json_t *entries;
 	int status = only_operand(context, argc, argv, &operand);
 
@@ -82,11 +88,11 @@ int verb_history(struct context *context, int argc, char **argv)
 		status = fail_usage(context, "'%s' is one argument too many", operand);
 	if (status)
 		return status;
-	history_settle(&context->places); /* without privileges, or with nothing applied, there is nothing to settle */
+	live = live_now(context);
 	entries = lines_read(saved_path(&context->places, 0, "history.jsonl", path));
 	if (!entries)
 		return fail(EXIT_SYSTEM, "history: %s", strerror(ENOMEM));
-	mark_live(context, entries);
+	mark_live(entries, live);
 	if (context->json)
 		return print_json(entries);
 	if (!json_array_size(entries))

@@ -128,8 +128,9 @@ static int judge(struct lookup *lookup, const struct frame *frame, struct decisi
 	struct image image = {};
 	int error;
 
-	if (lookup->allowed)
-		lookup->live.policy->block.count = 0;
+	/* Outbound only, not gone: the rules behind keep their numbers. */
+	for (size_t i = 0; lookup->allowed && i < lookup->live.policy->block.count; i++)
+		lookup->live.policy->block.items[i].direction = DIRECTION_OUT;
 	error = image_compile(lookup->live.policy, &lookup->host, &image, &report);
 	report_print(&report, stderr);
 	report_free(&report);

@@ -71,17 +71,6 @@ static const struct option_line rollback_options[] = {
 	{},
 };
 
-/* Until its file is on main a verb waits here; move options and line out when you deliver it. */
-#if 0
-	{"diff", "FILE", "what would change between the live policy and FILE; exit 1 when something would", verb_diff,
-	 NULL},
-	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
-	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
-	 NULL},
-	{"doctor", "[IFACE]", "what this host and its interfaces can do, and what attaching would cost", verb_doctor,
-	 NULL},
-#endif
-
 const struct verb verbs[] = {
 	{"check", "FILE...", "parse, compile, verify and test policies; changes nothing", verb_check, check_options},
 	{"explain", "(--packet TEXT | --pcap FILE) [--policy FILE]", "run packets through the real program and say why",
@@ -90,6 +79,9 @@ const struct verb verbs[] = {
 	{"confirm", "", "keep what was applied with --confirm", verb_confirm, NULL},
 	{"rollback", "[GENERATION]", "go back to the previous policy, or to a named generation", verb_rollback,
 	 rollback_options},
+	{"diff", "FILE", "what would change between the live policy and FILE; exit 1 when something would", verb_diff,
+	 NULL},
+	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
 	{"status", "", "whether this host is protected, and what is wrong", verb_status, NULL},
 	{"history", "", "what was live when, by whom", verb_history, NULL},
 	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
@@ -101,6 +93,8 @@ const struct verb verbs[] = {
 	{"allows", "", "the exceptions in force", verb_allows, NULL},
 	{"pause", "--for 10m", "let everything pass for a time; the kernel re-arms itself", verb_pause, pause_options},
 	{"resume", "", "end a pause early", verb_resume, NULL},
+	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
+	 NULL},
 	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 	{"log", "", "events, for people", verb_log, log_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
