@@ -32,6 +32,7 @@ LIBRARY  := $(patsubst userspace/%.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(wildca
 SKELS    := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 MANUALS  := $(patsubst userspace/%.scd,$(BUILD)/man/%,$(wildcard userspace/*.scd))
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+RUNNERS  := $(patsubst tests/packets/%.c,$(BUILD)/tests/%,$(wildcard tests/packets/run_*.c))
 # Everything run-tests runs, in this order: the quick ones first.
 TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/evaluator/run tests/cli/run) \
 	    $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
@@ -55,7 +56,7 @@ sanitize:
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
 
-tests: $(UNITS) $(BUILD)/tests/policy_print_tool man
+tests: $(UNITS) $(RUNNERS) $(BUILD)/tests/policy_print_tool man
 
 man: $(MANUALS)
 
@@ -90,11 +91,15 @@ $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libbulwark.a
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
 
 $(BUILD)/tests/%: tests/policies/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) -o $@
+
+$(BUILD)/tests/%: tests/packets/%.c $(BUILD)/libbulwark.a
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) -o $@
 
 # ---- the rest
 

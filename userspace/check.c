@@ -424,13 +424,13 @@ static void check_services(struct checker *checker)
 static void check_whole(struct checker *checker)
 {
 	const struct policy *policy = checker->policy;
+	struct place whole = {.file = policy->file_count ? policy->files[0] : NULL};
 
 	if (policy->default_pass && !policy->monitor)
 		warn_at(checker, &policy->default_at, "'default: pass' leaves every port open that no service names");
 	if (!policy->default_pass && !policy->service_count)
-		warn_at(checker, NULL,
-			"%s: no service is declared: only trusted sources can open connections to this host",
-			policy->file_count ? policy->files[0] : "policy");
+		warn_at(checker, &whole,
+			"no service is declared: only trusted sources can open connections to this host");
 	for (size_t i = 1; i < policy->interface_count; i++)
 		if (!strcmp(policy->interfaces[i], "auto") || !strcmp(policy->interfaces[0], "auto")) {
 			warn_at(checker, &policy->interface_at[i],
@@ -469,11 +469,11 @@ static void check_reason(struct checker *checker, const struct policy_test *test
 		if (strcmp(test->reason, names[i]))
 			continue;
 		if (!can_be(reasons[i].verdict, test->expect))
-			error_at(checker, &test->at, "the test expects %s, which '%s' never is the reason of",
+			error_at(checker, &test->reason_at, "the test expects %s, which '%s' never is the reason of",
 				 expect_words[test->expect], names[i]);
 		return;
 	}
-	error_at(checker, &test->at, "there is no reason '%.80s'%s", test->reason,
+	error_at(checker, &test->reason_at, "there is no reason '%.80s'%s", test->reason,
 		 hint(buffer, test->reason, names, REASONS));
 }
 
@@ -483,7 +483,7 @@ static void check_test(struct checker *checker, const struct policy_test *test, 
 	struct frame frame;
 
 	if (packet_text(test->packet, &frame, words, sizeof(words)))
-		error_at(checker, &test->at, "'%.80s': %s", test->packet, words);
+		error_at(checker, &test->packet_at, "'%.80s': %s", test->packet, words);
 	if (test->reason)
 		check_reason(checker, test);
 	if (!test->service)
@@ -491,7 +491,7 @@ static void check_test(struct checker *checker, const struct policy_test *test, 
 	for (size_t i = 0; i < checker->policy->service_count; i++)
 		if (!strcmp(test->service, names[i]))
 			return;
-	error_at(checker, &test->at, "there is no service '%.80s'%s", test->service,
+	error_at(checker, &test->service_at, "there is no service '%.80s'%s", test->service,
 		 hint(buffer, test->service, names, checker->policy->service_count));
 }
 

@@ -154,6 +154,17 @@ int connections_open(struct connections *connections, struct generation *generat
 	return connection ? set_state(generation, connection, CONNECTION_OPEN) : -ENOMEM;
 }
 
+int connections_forget(struct connections *connections, struct generation *generation)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < connections->capacity; i++) {
+		if (connections->slots[i].used && connections->slots[i].state)
+			err = set_state(generation, &connections->slots[i], CONNECTION_CLOSED);
+	}
+	return err;
+}
+
 int connections_before(struct connections *connections, struct generation *generation, const struct packet_flow *flow,
 		       __u64 now_ns)
 {

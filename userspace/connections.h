@@ -22,6 +22,9 @@ int connections_seed(struct connections *connections, struct generation *generat
 /* A connection that is said to be open. 0 or -errno. */
 int connections_open(struct connections *connections, struct generation *generation, const struct packet_flow *flow);
 
+/* Closes every connection in the generation's table. 0 or -errno. */
+int connections_forget(struct connections *connections, struct generation *generation);
+
 /* Before a packet is judged or sent: what has ended by now is forgotten. 0 or -errno. */
 int connections_before(struct connections *connections, struct generation *generation, const struct packet_flow *flow,
 		       __u64 now_ns);

@@ -10,7 +10,7 @@ enum packet_kind { PACKET_IP, PACKET_ARP, PACKET_ETHER, PACKET_HEX };
 enum {
 	SPEC_VLANS = 4,
 	SPEC_EXTENSIONS = 24,
-	SPEC_PAYLOAD_MAX = 1400,
+	SPEC_PAYLOAD_MAX = 1900,
 	SPEC_NOT_GIVEN = -1,
 };
 
@@ -26,6 +26,7 @@ struct packet_spec {
 	bool ipv6;
 	bool has_ports;
 	bool open;
+	bool icmp; /* named icmp or icmp6, not ip/N */
 	__u8 source[16], destination[16]; /* IPv4 in the first four bytes */
 	__u16 source_port, destination_port;
 

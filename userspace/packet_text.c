@@ -452,7 +452,7 @@ static int parse_packet(struct words *words, struct packet_spec *spec, unsigned 
 
 static int quoting_word(struct words *words, struct packet_spec *spec, unsigned depth)
 {
-	if (spec->protocol != IPPROTO_ICMP && spec->protocol != IPPROTO_ICMPV6)
+	if (!spec->icmp)
 		return wrong(words, "only ICMP errors quote a packet");
 	if (depth)
 		return wrong(words, "a quoted packet quotes nothing");
@@ -464,7 +464,7 @@ static int quoting_word(struct words *words, struct packet_spec *spec, unsigned 
 
 static int parse_word(struct words *words, const char *word, struct packet_spec *spec, unsigned depth)
 {
-	bool icmp = spec->protocol == IPPROTO_ICMP || spec->protocol == IPPROTO_ICMPV6;
+	bool icmp = spec->icmp;
 	const struct message *message = message_of(word);
 
 	if (!strcmp(word, "quoting"))
@@ -565,8 +565,7 @@ static int settle(struct words *words, struct packet_spec *spec)
 		return wrong(words, "the quoted packet is of the other family");
 	if (spec->protocol == IPPROTO_TCP && spec->has_ports && !spec->has_tcp_flags)
 		spec->tcp_flags = 0x10;
-	if ((spec->protocol == IPPROTO_ICMP || spec->protocol == IPPROTO_ICMPV6) && first &&
-	    spec->icmp_type == SPEC_NOT_GIVEN)
+	if (spec->icmp && first && spec->icmp_type == SPEC_NOT_GIVEN)
 		return wrong(words, "which ICMP message? For instance echo-request, or type 3 code 4");
 	spec->ttl = spec->ttl == SPEC_NOT_GIVEN ? usual_ttl(spec) : spec->ttl;
 	return 0;
@@ -595,7 +594,8 @@ static int parse_packet(struct words *words, struct packet_spec *spec, unsigned 
 		return err;
 	if (spec->protocol == IPPROTO_ICMPV6 && !spec->ipv6 && !strcmp(word, "icmp6"))
 		return wrong(words, "icmp6 wants IPv6 addresses");
-	if (!strcmp(word, "icmp") && spec->ipv6)
+	spec->icmp = !strncmp(word, "icmp", 4);
+	if (spec->icmp && spec->ipv6)
 		spec->protocol = IPPROTO_ICMPV6;
 	err = parse_words(words, spec, depth);
 	return err ? err : settle(words, spec);

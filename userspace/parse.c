@@ -65,6 +65,10 @@ static bool is_kind(struct parser *parser, const struct node *node, enum node_ki
 {
 	if (node->broken)
 		return false;
+	if (node_is_null(node)) {
+		wrong(parser, node, "%s has no value", of);
+		return false;
+	}
 	if (node->kind != kind) {
 		wrong(parser, node, "%s is %s, this is %s", of,
 		      kind == NODE_MAP ? "a map (key: value)" : "a sequence [one, two]", node_kind_name(node));
@@ -93,7 +97,11 @@ const char *take_scalar(struct parser *parser, const struct node *node)
 		return NULL;
 	if (node->kind == NODE_SCALAR && !node_is_null(node))
 		return node->text;
-	if (node->key)
+	if (node_is_null(node) && node->key)
+		wrong(parser, node, "'%.80s' has no value", node->key->text);
+	else if (node_is_null(node))
+		wrong(parser, node, "there is no value here");
+	else if (node->key)
 		wrong(parser, node, "'%.80s' needs a single value, this is %s", node->key->text, node_kind_name(node));
 	else
 		wrong(parser, node, "a single value is needed here, this is %s", node_kind_name(node));
@@ -187,13 +195,9 @@ int take_word(struct parser *parser, const struct node *node, const char *const 
 	for (; words[count]; count++) {
 		if (!strcmp(text, words[count]))
 			return count;
-		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
-			 !count		    ? ""
-			 : words[count + 1] ? ", "
-					    : " or ",
-			 words[count]);
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", count ? ", " : "", words[count]);
 	}
-	wrong(parser, node, "'%.80s' is not one of %s%s", text, list, hint(buffer, text, words, count));
+	wrong(parser, node, "'%.80s' is none of %s%s", text, list, hint(buffer, text, words, count));
 	return -1;
 }
 

@@ -73,13 +73,13 @@ char *read_policy_text(const char *path, size_t *length, char *words, size_t siz
 		return read_all(STDIN_FILENO, length, words, size);
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &status)) {
-		snprintf(words, size, "cannot read the policy: %s", strerror(errno));
+		snprintf(words, size, "cannot be read: %s", strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return NULL;
 	}
 	if (!S_ISREG(status.st_mode)) {
-		snprintf(words, size, "cannot read the policy: not a regular file");
+		snprintf(words, size, "cannot be read: not a regular file");
 		close(fd);
 		return NULL;
 	}

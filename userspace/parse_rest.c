@@ -121,6 +121,7 @@ static void test_packet(struct parser *parser, void *object, const struct node *
 	struct test_parts *parts = object;
 
 	parts->has_packet = true;
+	parts->test.packet_at = value->at;
 	take_copy(parser, value, &parts->test.packet);
 }
 
@@ -135,12 +136,18 @@ static void test_expect(struct parser *parser, void *object, const struct node *
 
 static void test_reason(struct parser *parser, void *object, const struct node *value)
 {
-	take_copy(parser, value, &((struct test_parts *)object)->test.reason);
+	struct policy_test *test = &((struct test_parts *)object)->test;
+
+	test->reason_at = value->at;
+	take_copy(parser, value, &test->reason);
 }
 
 static void test_service(struct parser *parser, void *object, const struct node *value)
 {
-	take_copy(parser, value, &((struct test_parts *)object)->test.service);
+	struct policy_test *test = &((struct test_parts *)object)->test;
+
+	test->service_at = value->at;
+	take_copy(parser, value, &test->service);
 }
 
 static const struct key test_keys[] = {
@@ -439,7 +446,7 @@ void check_version(struct parser *parser, const struct node *root)
 			      version);
 		return;
 	}
-	wrong(parser, root, "the language's version is missing: begin with 'version: 1'");
+	wrong(parser, root, "'version' is missing: begin with version: 1");
 }
 
 /* Lists first, wherever they stand: everything else names them. */

@@ -98,8 +98,8 @@ enum stray { STRAY_RESET, STRAY_DROP, STRAY_PASS };
 enum expectation { EXPECT_PASS, EXPECT_DROP, EXPECT_REPLY };
 
 struct policy_test {
-	char *packet; /* packet text, see packet_text.h */
-	struct place at;
+	char *packet; /* packet text, see judge.h */
+	struct place at, packet_at, reason_at, service_at;
 	enum expectation expect;
 	char *reason;  /* stable name, or NULL */
 	char *service; /* name, or NULL */

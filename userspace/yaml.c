@@ -248,22 +248,32 @@ static void check_duplicates(struct reader *reader, struct node *map)
 	}
 }
 
+/* The marks of anchors and aliases stand behind their sign. */
+static struct place place_of_token(const struct reader *reader, struct fy_token *token, int behind)
+{
+	const struct fy_mark *start = fy_token_start_mark(token);
+	struct place at = {.file = reader->policy->files[reader->file]};
+
+	if (start) {
+		at.line = start->line + 1;
+		at.column = start->column + 1 > behind ? start->column + 1 - behind : 1;
+	}
+	return at;
+}
+
+static const char no_anchors[] = "anchors (&name) and aliases (*name) are not used in policies: write it out";
+
 static void refuse_decorations(struct reader *reader, struct fy_event *event)
 {
 	struct fy_token *anchor = fy_event_get_anchor_token(event), *tag = fy_event_get_tag_token(event);
-	struct place at = place_of(reader, event, false);
-	const struct fy_mark *mark;
+	struct place at;
 
 	if (anchor) {
-		mark = fy_token_start_mark(anchor);
-		if (mark)
-			at.line = mark->line + 1, at.column = mark->column + 1, at.width = 0;
-		refuse(reader, &at, "anchors (&name) and aliases (*name) are not used in policies: write it out");
+		at = place_of_token(reader, anchor, 1);
+		refuse(reader, &at, no_anchors);
 	}
 	if (tag) {
-		mark = fy_token_start_mark(tag);
-		if (mark)
-			at.line = mark->line + 1, at.column = mark->column + 1, at.width = 0;
+		at = place_of_token(reader, tag, 0);
 		refuse(reader, &at, "YAML tags (!name) are not used in policies");
 	}
 }
@@ -274,7 +284,9 @@ static void take_alias(struct reader *reader, struct fy_event *event)
 
 	if (!node)
 		return;
-	refuse(reader, &node->at, "anchors (&name) and aliases (*name) are not used in policies: write it out");
+	if (node->at.column > 1)
+		node->at.column--;
+	refuse(reader, &node->at, no_anchors);
 	node->broken = true;
 	node->text = "";
 	attach(reader, node);
@@ -323,6 +335,7 @@ static void take_event(struct reader *reader, struct fy_event *event)
 static void tell_syntax(struct reader *reader)
 {
 	struct place at = {.file = reader->policy->files[reader->file]};
+	const struct policy_source *source = reader->policy->sources[reader->file];
 	const struct fy_diag_error *error;
 	void *iterator = NULL;
 	bool told = false;
@@ -332,6 +345,9 @@ static void tell_syntax(struct reader *reader)
 			continue;
 		at.line = error->line > 0 ? error->line : 1;
 		at.column = error->column > 0 ? error->column : 1;
+		if (at.line >= source->line_count &&
+		    reader->depth) /* something stays open to the end: where it begins */
+			at = reader->stack[reader->depth - 1]->at;
 		refuse(reader, &at, "YAML: %s", error->msg ? error->msg : "not understood");
 		told = true;
 	}
@@ -442,6 +458,6 @@ const char *node_kind_name(const struct node *node)
 	if (node_is_null(node))
 		return "nothing";
 	if (node_is_bool(node, &value))
-		return "true or false";
+		return "a boolean";
 	return node_is_number(node) ? "a number" : "text";
 }

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* usage: run_rows FILE DIRECTORY: the rows of FILE through the real program, with the policies of DIRECTORY. TAP. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connections.h"
+#include "judge.h"
+#include "verbs.h"
+
+#define BETWEEN_ROWS_NS (3ULL * 3600 * 1000000000)
+#define POLICIES_MAX 32
+
+struct row {
+	char *families, *policy, *name, *steps, *expected;
+};
+
+struct loaded { /* a policy in the verifier's hands */
+	char name[64];
+	struct policy *policy;
+	struct image image;
+	struct generation *offline;
+};
+
+static struct loaded policies[POLICIES_MAX];
+static size_t policy_count, tests, failures;
+static __u64 now = BETWEEN_ROWS_NS;
+static bool expected_reasons[REASON_COUNT];
+
+/* What no row can show: it needs a clock of its own, an instance with holds, or egress. The netns tests have those. */
+static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_BANNED, REASON_PAUSED, REASON_BLOCKED_OUT};
+
+static const struct {
+	char letter;
+	const char *v4, *v6;
+} addresses[] = {
+	{'H', "192.0.2.10", "2001:db8::10"},	 {'I', "192.0.2.11", "2001:db8::11"},
+	{'C', "45.33.1.5", "2a01:4f8::5"},	 {'D', "45.33.1.6", "2a01:4f8::6"},
+	{'P', "45.10.20.9", "2a01:77::9"},	 {'T', "46.30.40.3", "2a02:30:40::3"},
+	{'X', "203.0.113.5", "2001:db8:bad::5"}, {'Y', "198.51.100.7", "2001:db8:1::7"},
+	{'W', "47.1.2.3", "2a03:1::3"},		 {'O', "8.8.4.4", "2a00:1450::44"},
+	{'R', "80.81.192.1", "2001:7f8::1"},	 {'L', "192.0.2.1", "fe80::1"},
+};
+
+static void expand(const char *steps, bool ipv6, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (; *steps && used + 64 < size; steps++) {
+		const char *address = NULL;
+
+		for (size_t i = 0; *steps == '%' && i < sizeof(addresses) / sizeof(*addresses); i++) {
+			if (addresses[i].letter == steps[1])
+				address = ipv6 ? addresses[i].v6 : addresses[i].v4;
+		}
+		if (address) {
+			used += snprintf(out + used, size - used, "%s", address);
+			steps++;
+		} else {
+			out[used++] = *steps;
+		}
+	}
+	out[used] = '\0';
+}
+
+static struct loaded *policy_load(const char *directory, const char *name)
+{
+	struct loaded *loaded = &policies[policy_count];
+	struct report report = {0};
+	char path[512];
+	int err;
+
+	for (size_t i = 0; i < policy_count; i++) {
+		if (!strcmp(policies[i].name, name))
+			return &policies[i];
+	}
+	if (policy_count == POLICIES_MAX)
+		return NULL;
+	snprintf(loaded->name, sizeof(loaded->name), "%s", name);
+	snprintf(path, sizeof(path), "%s/%s.yaml", directory, name);
+	loaded->policy = policy_read(path, &report);
+	if (loaded->policy && !report.errors)
+		policy_check(loaded->policy, &report);
+	err = loaded->policy && !report.errors ? image_compile(loaded->policy, NULL, &loaded->image, &report) : -EINVAL;
+	err = err ? err : generation_load(NULL, &loaded->image, 0, true, NULL, &loaded->offline);
+	if (err) {
+		report_print(&report, stdout);
+		printf("# %s: %s\n", path, kernel_words());
+		report_free(&report);
+		return NULL;
+	}
+	report_free(&report);
+	policy_count++;
+	return loaded;
+}
+
+/* ---- steps ---- */
+
+struct run { /* one row with one family */
+	struct generation *offline;
+	struct connections *connections;
+	struct decision decision;
+	char words[512]; /* what went wrong */
+};
+
+static int run_packet(struct run *run, const char *text, bool sent)
+{
+	struct packet_flow flow;
+	struct frame frame;
+	int err = packet_text(text, &frame, run->words, sizeof(run->words));
+
+	if (err)
+		return err;
+	packet_flow(frame.bytes, frame.length, frame.length, &flow);
+	if (frame.open)
+		err = connections_open(run->connections, run->offline, &flow);
+	err = err ? err : connections_before(run->connections, run->offline, &flow, now);
+	if (err)
+		return err;
+	if (sent)
+		err = generation_sent(run->offline, frame.bytes, frame.length, now);
+	else
+		err = generation_judge(run->offline, frame.bytes, frame.length, now, &run->decision);
+	if (err)
+		snprintf(run->words, sizeof(run->words), "%s", kernel_words());
+	if (err || (!sent && run->decision.verdict != VERDICT_PASS))
+		return err;
+	return connections_after(run->connections, run->offline, &flow, now);
+}
+
+static int run_step(struct run *run, char *step)
+{
+	char *space = strchr(step, ' '), *rest = space ? space + 1 : step;
+	struct prefix own;
+	__u64 wait;
+	int err = 0;
+
+	if (!strncmp(step, "sent ", 5))
+		return run_packet(run, rest, true);
+	if (!strncmp(step, "own ", 4)) {
+		err = prefix_parse(rest, &own);
+		return err ? err : generation_own(run->offline, &own, 1);
+	}
+	if (!strncmp(step, "wait ", 5)) {
+		err = duration_parse(rest, &wait);
+		now += wait;
+		return err;
+	}
+	if (!strncmp(step, "repeat ", 7)) {
+		for (long i = strtol(rest, &rest, 10); !err && i > 0; i--)
+			err = run_packet(run, rest, false);
+		return err;
+	}
+	return run_packet(run, step, false);
+}
+
+static char *trim(char *text)
+{
+	size_t length;
+
+	text += strspn(text, " \t");
+	length = strlen(text);
+	while (length && strchr(" \t\n", text[length - 1]))
+		text[--length] = '\0';
+	return text;
+}
+
+static int run_steps(struct run *run, char *steps)
+{
+	char *save = NULL;
+	int err = 0;
+
+	for (char *step = strtok_r(steps, ";", &save); step && !err; step = strtok_r(NULL, ";", &save))
+		err = run_step(run, trim(step));
+	return err;
+}
+
+/* ---- rows ---- */
+
+/* In the words of the last column. */
+static void decision_text(const struct loaded *loaded, const struct decision *decision, char *out, size_t size)
+{
+	size_t used = snprintf(out, size, "%s %s", verdict_name(decision->verdict), reason_name(decision->reason));
+
+	if (decision->service)
+		used += snprintf(out + used, size - used, " %s", loaded->image.service_names[decision->service]);
+	if (decision->would)
+		snprintf(out + used, size - used, " would=%s", reason_name(decision->would));
+}
+
+static void verdict_tap(bool ok, const struct row *row, const char *family, const char *text)
+{
+	tests++;
+	failures += !ok;
+	printf("%sok %zu - %s: %s (%s)\n", ok ? "" : "not ", tests, row->policy, row->name, family);
+	if (!ok)
+		printf("#   steps: %s\n#   expected: %s\n#   got: %s\n", row->steps, row->expected, text);
+}
+
+static void run_row(const char *directory, const struct row *row, bool ipv6)
+{
+	struct loaded *loaded = policy_load(directory, row->policy);
+	struct run run = {.offline = loaded ? loaded->offline : NULL, .connections = connections_new()};
+	char steps[4096], text[512] = "the policy cannot be loaded";
+	int err;
+
+	expand(row->steps, ipv6, steps, sizeof(steps));
+	now += BETWEEN_ROWS_NS;
+	if (loaded && run.connections) {
+		err = run_steps(&run, steps);
+		if (err)
+			snprintf(text, sizeof(text), "%s: %.400s", strerror(-err), run.words);
+		else
+			decision_text(loaded, &run.decision, text, sizeof(text));
+		connections_forget(run.connections, run.offline);
+		generation_own(run.offline, NULL, 0);
+	}
+	connections_free(run.connections);
+	verdict_tap(!strcmp(text, row->expected), row, ipv6 ? "IPv6" : "IPv4", text);
+}
+
+static void note_expected(const char *expected)
+{
+	const char *reason = strchr(expected, ' '), *would = strstr(expected, "would=");
+	char name[64];
+	int number;
+
+	snprintf(name, sizeof(name), "%.*s", reason ? (int)strcspn(reason + 1, " ") : 0, reason ? reason + 1 : "");
+	number = reason_by_name(name);
+	if (number > 0)
+		expected_reasons[number] = true;
+	number = would ? reason_by_name(would + 6) : 0;
+	if (number > 0)
+		expected_reasons[number] = true;
+}
+
+static bool read_row(char *line, struct row *row)
+{
+	char **columns[] = {&row->families, &row->policy, &row->name, &row->steps, &row->expected};
+	char *save = NULL, *column = strtok_r(line, "|", &save);
+
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
+		if (!column)
+			return false;
+		*columns[i] = trim(column);
+		column = strtok_r(NULL, "|", &save);
+	}
+	return !column;
+}
+
+static int run_file(const char *path, const char *directory)
+{
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!file) {
+		printf("Bail out! %s: %s\n", path, strerror(errno));
+		return -errno;
+	}
+	for (unsigned number = 1; getline(&line, &size, file) >= 0; number++) {
+		struct row row;
+
+		if (*trim(line) == '#' || !*trim(line))
+			continue;
+		if (!read_row(line, &row)) {
+			printf("Bail out! %s:%u: five columns were expected\n", path, number);
+			failures++;
+			break;
+		}
+		note_expected(row.expected);
+		if (strchr(row.families, '4'))
+			run_row(directory, &row, false);
+		if (strchr(row.families, '6'))
+			run_row(directory, &row, true);
+	}
+	free(line);
+	fclose(file);
+	return 0;
+}
+
+/* Every reason there is has a row, so that a new one cannot be forgotten. */
+static void every_reason(void)
+{
+	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(*elsewhere); i++)
+		expected_reasons[elsewhere[i]] = true;
+	for (unsigned reason = REASON_NONE + 1; reason < REASON_COUNT; reason++) {
+		tests++;
+		failures += !expected_reasons[reason];
+		printf("%sok %zu - the rows show reason %s\n", expected_reasons[reason] ? "" : "not ", tests,
+		       reason_name(reason));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int err;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: run_rows FILE DIRECTORY\n");
+		return 2;
+	}
+	err = run_file(argv[1], argv[2]);
+	every_reason();
+	printf("1..%zu\n", tests);
+	for (size_t i = 0; i < policy_count; i++) {
+		generation_free(policies[i].offline);
+		image_free(&policies[i].image);
+		policy_free(policies[i].policy);
+	}
+	return err || failures ? 1 : 0;
+}
