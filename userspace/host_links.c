@@ -56,6 +56,8 @@ static int on_link(const struct nlmsghdr *message, void *arg)
 	nla_strlcpy(link->name, attributes[IFLA_IFNAME], sizeof(link->name));
 	if (attributes[IFLA_MTU])
 		link->mtu = nla_get_u32(attributes[IFLA_MTU]);
+	if (attributes[IFLA_NUM_RX_QUEUES])
+		link->rx_queues = nla_get_u32(attributes[IFLA_NUM_RX_QUEUES]);
 	if (attributes[IFLA_MASTER])
 		link->master = nla_get_u32(attributes[IFLA_MASTER]);
 	if (attributes[IFLA_LINKINFO]) {

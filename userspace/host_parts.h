@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the files of host.c share: how the parts of struct host are read. Nobody else includes this. */
+/* What the files behind host.h share, and those that ask the kernel by netlink dumps too. */
 #ifndef BULWARK_HOST_PARTS_H
 #define BULWARK_HOST_PARTS_H
 

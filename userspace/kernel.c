@@ -222,6 +222,16 @@ static bool seen_by_init(const char *path)
 	return errno != ENOENT && mounted_by_init(ours.st_dev); /* PID 1 may be out of reach, its mounts are not */
 }
 
+enum bpffs bpffs_look(const struct places *places)
+{
+	char near[PATH_MAX];
+
+	nearest_directory(places->pin_dir, near, sizeof(near));
+	if (!is_bpffs(near))
+		return BPFFS_NONE;
+	return seen_by_init(near) ? BPFFS_OF_HOST : BPFFS_PRIVATE;
+}
+
 static int bpffs_prepare(const struct places *places, unsigned how, __u32 *flags)
 {
 	char near[PATH_MAX], mounted[PATH_MAX] = "";

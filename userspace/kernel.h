@@ -36,8 +36,19 @@ bool instance_ephemeral(const struct instance *instance);
 const char *kernel_words(void);
 void kernel_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* sets the words */
 
+/* Where the pins would be: no bpffs yet (apply mounts one), one that PID 1 sees, or one that ends with this mount namespace. */
+enum bpffs { BPFFS_NONE, BPFFS_OF_HOST, BPFFS_PRIVATE };
+enum bpffs bpffs_look(const struct places *places);
 /* Refuses kernels that lack what is needed, naming it. */
 int kernel_supported(void);
+/* What is used where it is there. */
+struct kernel_features {
+	bool tcx;		/* else a clsact filter at egress */
+	bool conntrack_lookup;	/* else forwarded connections are followed by our own table */
+	bool syncookie_helpers; /* else the kernel's own SYN cookies are not recognised */
+	bool jit;
+};
+void kernel_features(struct kernel_features *features);
 
 /* ---- generations (kernel_load.c) ---- */
 
@@ -74,6 +85,9 @@ int control_resume(struct instance *instance);
 /* Offline judgement of one frame by the real program at a virtual time. */
 int generation_judge(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
 		     struct decision *decision);
+/* Offline: what one frame costs, in ns, as the kernel itself measures it over many runs. A NULL generation: a program that
+ * passes everything, to compare with. */
+int generation_measure(struct generation *generation, const void *frame, size_t length, unsigned repeat, __u32 *ns);
 /* Offline: the frame leaves this host (runs the egress program, so that answers are known). */
 int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns);
 /* Offline: puts a connection into the table. state: CONNECTION_*. */
@@ -98,6 +112,15 @@ int interface_attach(struct instance *instance, const struct host_link *link, in
 int interface_detach(struct instance *instance, const char *name);
 /* What the interface has now; -EBUSY with words when another XDP program sits there. Changes nothing. */
 int interface_look(struct instance *instance, const char *name, struct attachment *attachment);
+/* Programs of whomever on the packets' way at this host, ours among them. Owned by the caller (free). ifindex 0: those of the
+ * cgroup that everything is in (sockops). instance (may be NULL) knows which are ours. */
+struct packet_program {
+	const char *hook; /* "xdp", "tcx ingress", "tc egress filter", "sockops", ... */
+	__u32 id;
+	char name[64];
+	bool ours;
+};
+int packet_programs(struct instance *instance, unsigned ifindex, struct packet_program **programs, size_t *count);
 /* What is attached by us now: every pin, and whether it is live. Owned by the caller (free). */
 int interfaces_attached(struct instance *instance, struct attachment **attachments, size_t *count);
 /* Writes rows, mtu and own addresses of this host into the state. */

@@ -326,6 +326,31 @@ int generation_judge(struct generation *generation, const void *frame, size_t le
 	return error;
 }
 
+static int bare_program(void)
+{
+	static const struct bpf_insn pass[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "bare_pass", "GPL", pass, sizeof(pass) / sizeof(*pass), NULL);
+}
+
+int generation_measure(struct generation *generation, const void *frame, size_t length, unsigned repeat, __u32 *ns)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length, .repeat = repeat);
+	cleanup_fd int bare = generation ? -1 : bare_program();
+	int error = bpf_prog_test_run_opts(generation ? bpf_program__fd(generation->shield->progs.shield) : bare, &run);
+
+	if (error) {
+		error = -errno;
+		kernel_say("cannot measure the program: %s", strerror(-error));
+		return error;
+	}
+	*ns = run.duration;
+	return 0;
+}
+
 int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns)
 {
 	if (length < 14)

@@ -130,6 +130,27 @@ bool kernel_has_ct_lookup(void)
 	return found;
 }
 
+static bool jit_enabled(void)
+{
+	FILE *file = fopen("/proc/sys/net/core/bpf_jit_enable", "re");
+	int answer = file ? fgetc(file) : '1'; /* where it is always on, there is no switch to read */
+
+	if (file)
+		fclose(file);
+	return answer != '0';
+}
+
+void kernel_features(struct kernel_features *features)
+{
+	libbpf_quiet();
+	*features = (struct kernel_features){
+		.tcx = kernel_has_tcx(),
+		.conntrack_lookup = kernel_has_ct_lookup(),
+		.syncookie_helpers = kernel_has_syncookie_helpers(),
+		.jit = jit_enabled(),
+	};
+}
+
 static bool helper_there(enum bpf_prog_type type, enum bpf_func_id helper)
 {
 	return libbpf_probe_bpf_helper(type, helper, NULL) != 0;

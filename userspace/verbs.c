@@ -95,6 +95,8 @@ const struct verb verbs[] = {
 	{"resume", "", "end a pause early", verb_resume, NULL},
 	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
 	 NULL},
+	{"doctor", "[IFACE]", "what this host and its interfaces can do, and what attaching would cost", verb_doctor,
+	 NULL},
 	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 	{"log", "", "events, for people", verb_log, log_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
