@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""A node behind Bulwark, a client and an attacker, each in a network namespace of its own, and TAP.
+
+    lab.main("name of the test", tests)       runs tests(lab) in a fresh lab and ends the process
+
+The namespaces have no names: they are held by descriptors of this process, so they vanish with it, however it ends.
+Pins are below /sys/fs/bpf, the state in a temporary directory; both carry this process in their names, so any number
+of labs can run at once.
+
+OFF=1 pauses the shield after every apply: every test of protection must fail then.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+BUILD = os.environ.get("BUILD") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build")
+BULWARK, BULWARKD = (os.path.join(os.path.abspath(BUILD), name) for name in ("bulwark", "bulwarkd"))
+BPFFS = "/sys/fs/bpf"
+CLONE_NEWNET = 0x40000000
+ETH_P_ALL = 3
+PACKET_IGNORE_OUTGOING, SOL_PACKET = 23, 263
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def must(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+# ---- TAP
+
+count = 0
+failures = 0
+
+
+@contextlib.contextmanager
+def it(behaviour):
+    """One test: whatever is raised inside is its failure, and the next one goes on."""
+    global count, failures
+    count += 1
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - told, not swallowed
+        failures += 1
+        print(f"not ok {count} - {behaviour}")
+        words = str(error) if isinstance(error, AssertionError) and str(error) else traceback.format_exc()
+        print("\n".join("#   " + line for line in words.strip().splitlines()), flush=True)
+    else:
+        print(f"ok {count} - {behaviour}", flush=True)
+
+
+def skip(behaviour, reason):
+    global count
+    count += 1
+    print(f"ok {count} - {behaviour} # SKIP {reason}", flush=True)
+
+
+def same(found, wanted, what=""):
+    assert found == wanted, f"{what + ': ' if what else ''}found {found!r}, wanted {wanted!r}"
+
+
+def holds(text, *words):
+    for word in words:
+        assert word in text, f"'{word}' is not in: {text}"
+
+
+def wait(condition, what, seconds=10):
+    """Until condition() is true; its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+# ---- namespaces
+
+class Namespace:
+    """A network namespace. `with namespace:` puts the calling thread, and what it starts, into it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.homes = threading.local()
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        must(libc.unshare(CLONE_NEWNET))
+        self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        must(libc.setns(home, CLONE_NEWNET))
+        os.close(home)
+        self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
+        self.sysctl("net.ipv6.conf.default.accept_dad", 0)
+        self.sysctl("net.ipv6.conf.all.accept_dad", 0)
+        self.sysctl("net.ipv4.ping_group_range", "0 2147483647")
+        self.run("ip", "link", "set", "lo", "up")
+
+    def __enter__(self):
+        stack = self.homes.__dict__.setdefault("stack", [])
+        stack.append(os.open("/proc/thread-self/ns/net", os.O_RDONLY))
+        must(libc.setns(self.fd, CLONE_NEWNET))
+        return self
+
+    def __exit__(self, *_):
+        home = self.homes.stack.pop()
+        must(libc.setns(home, CLONE_NEWNET))
+        os.close(home)
+
+    def run(self, *command, status=0, timeout=30, **more):
+        """Output of a command that must end with status (None: any)."""
+        with self:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=timeout, **more)
+        text = done.stdout.decode(errors="replace")
+        assert status is None or done.returncode == status, f"{' '.join(command)}: status {done.returncode}: {text}"
+        return text
+
+    def works(self, *command, timeout=30):
+        """Whether a command ends with status 0."""
+        with self:
+            return not subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL, timeout=timeout).returncode
+
+    def sysctl(self, name, value):
+        with self, open("/proc/sys/" + name.replace(".", "/"), "w", encoding="ascii") as file:
+            file.write(str(value))
+
+    def socket(self, *arguments):
+        with self:
+            return socket.socket(*arguments)
+
+    def raw(self, device):
+        """A packet socket that sends frames through device as they are."""
+        with self:
+            sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            sender.bind((device, 0))
+            return sender
+
+    def close(self):
+        os.close(self.fd)
+
+
+def veth(one, one_device, other, other_device, mtu=1500):
+    one.run("ip", "link", "add", one_device, "mtu", str(mtu), "numtxqueues", "2", "numrxqueues", "2", "type", "veth",
+            "peer", "name", other_device, "mtu", str(mtu), "netns", other.path, "numtxqueues", "2", "numrxqueues", "2")
+    one.run("ip", "link", "set", one_device, "up")
+    other.run("ip", "link", "set", other_device, "up")
+
+
+class End:
+    """A device with its addresses."""
+
+    def __init__(self, namespace, device, v4, v6):
+        self.namespace, self.device = namespace, device
+        for address, bits in ((v4, 24), (v6, 64)):
+            namespace.run("ip", "addr", "add", f"{address}/{bits}", "dev", device, *(["nodad"] if bits == 64 else []))
+        self.v4, self.v6 = v4, v6
+        with namespace:
+            self.mac = mac_of(device)
+
+    def __getitem__(self, family):
+        return self.v4 if family == 4 else self.v6
+
+
+def mac_of(device):
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as probe:
+        probe.bind((device, 0))
+        return probe.getsockname()[4]
+
+
+class Capture:
+    """Frames that come in through a device: those that got past XDP."""
+
+    def __init__(self, namespace, device):
+        with namespace:
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            self.socket.bind((device, ETH_P_ALL))
+        self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.drain()
+
+    def drain(self, seconds=0.0):
+        """All frames so far; those of the next seconds too."""
+        frames, end = [], time.monotonic() + seconds
+        while select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
+            frames.append(self.socket.recv(65536))
+        return frames
+
+    def close(self):
+        self.socket.close()
+
+
+# ---- the lab
+
+class Lab:
+    """client == c0 ------ eth0 == node == eth1 ------ a0 == attacker"""
+
+    def __init__(self, name, mtu=1500):
+        self.undo = contextlib.ExitStack()
+        self.directory = tempfile.mkdtemp(prefix=f"bulwark-{name}-")
+        self.undo.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self.pins = f"{BPFFS}/netns-{name}-{os.getpid()}"
+        self.state = self.directory + "/state"
+        self.environment = dict(os.environ, BULWARK_PIN_DIR=self.pins, BULWARK_STATE_DIR=self.state, LC_ALL="C.UTF-8")
+        self.environment.pop("SSH_CONNECTION", None)
+        if not os.path.ismount(BPFFS):
+            subprocess.run(["mount", "-t", "bpf", "bpf", BPFFS], check=True)
+        self.undo.callback(remove_pins, self.pins)
+        self.client, self.attacker, self.node = (self.namespace(n) for n in ("client", "attacker", "node"))
+        veth(self.node, "eth0", self.client, "c0", mtu)
+        veth(self.node, "eth1", self.attacker, "a0", mtu)
+        self.eth0 = End(self.node, "eth0", "45.33.1.1", "2a01:7e00:1::1")
+        self.eth1 = End(self.node, "eth1", "46.30.2.1", "2a01:7e00:2::1")
+        self.c0 = End(self.client, "c0", "45.33.1.2", "2a01:7e00:1::2")
+        self.a0 = End(self.attacker, "a0", "46.30.2.2", "2a01:7e00:2::2")
+        for peer, end in ((self.client, self.eth0), (self.attacker, self.eth1)):
+            peer.run("ip", "route", "add", "default", "via", end.v4)
+            peer.run("ip", "-6", "route", "add", "default", "via", end.v6)
+
+    def namespace(self, name):
+        namespace = Namespace(name)
+        self.undo.callback(namespace.close)
+        return namespace
+
+    def close(self):
+        with contextlib.suppress(Exception):
+            self.bulwark("down", status=None)
+        self.undo.close()
+
+    # -- programs
+
+    def start(self, namespace, *command, **more):
+        """A program that runs until the lab ends. Its output: self.directory/NAME.log"""
+        log = open(f"{self.directory}/{os.path.basename(command[0])}.log", "ab")
+        with namespace:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **more)
+        log.close()
+        self.undo.callback(stop, process)
+        return process
+
+    def file(self, name, text):
+        path = f"{self.directory}/{name}"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def bulwark(self, *arguments, status=0, namespace=None, environment=None, before=()):
+        """Output (both streams) of a verb that must end with status (None: any)."""
+        return (namespace or self.node).run(*before, BULWARK, *arguments, status=status,
+                                            env=dict(self.environment, **(environment or {})))
+
+    def json(self, *arguments, status=0):
+        with self.node:
+            done = subprocess.run([BULWARK, "--json", *arguments], stdin=subprocess.DEVNULL, env=self.environment,
+                                  capture_output=True, timeout=30, check=False)
+        assert status is None or done.returncode == status, f"{arguments}: status {done.returncode}: {done.stderr}"
+        return json.loads(done.stdout)
+
+    def apply(self, text, *options, status=0, name="policy.yaml", **more):
+        if "interfaces:" not in text:
+            text += "\ninterfaces: [eth0, eth1]\n"
+        output = self.bulwark("apply", self.file(name, "version: 1\n" + text), *options, status=status, **more)
+        if os.environ.get("OFF") and status == 0:
+            self.bulwark("pause", "--for", "1h", status=None)
+        return output
+
+    def status(self):
+        return self.json("status", status=None)
+
+    def headline(self):
+        return self.status()["status"]
+
+    def counts(self):
+        """{(verdict, reason): packets}"""
+        return {(row["verdict"], row["reason"]): row["packets"] for row in self.status()["packets"]}
+
+    def fallthrough(self):
+        status = self.status()["fallthrough"]
+        return status["xdp"] + status["egress"]
+
+    # -- servers on a namespace, in threads of this process
+
+    def serve(self, namespace, family, kind, address, port, answer):
+        """A socket of its own thread: answer(socket) is called until the lab ends. Returns the socket."""
+        server = namespace.socket(socket.AF_INET if family == 4 else socket.AF_INET6, kind)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            server.listen(4096)
+
+        def loop():
+            with contextlib.suppress(OSError):
+                while True:
+                    answer(server)
+
+        threading.Thread(target=loop, daemon=True).start()
+        self.undo.callback(server.close)
+        return server
+
+    def udp_echo(self, namespace, family, address, port):
+        def answer(server):
+            data, peer = server.recvfrom(65536)
+            server.sendto(data, peer)
+        return self.serve(namespace, family, socket.SOCK_DGRAM, address, port, answer)
+
+    def tcp_sink(self, namespace, family, address, port, greeting=b"welcome\n"):
+        """Accepts, greets, and keeps every connection. The list of connections grows as they come."""
+        connections = []
+
+        def answer(server):
+            connection, _ = server.accept()
+            connection.sendall(greeting)
+            connections.append(connection)
+
+        self.serve(namespace, family, socket.SOCK_STREAM, address, port, answer)
+        self.undo.callback(lambda: [c.close() for c in connections])
+        return connections
+
+    def https(self, namespace, port=443, size=0):
+        """A real nginx with TLS that says `served`; /big holds size random bytes."""
+        root = tempfile.mkdtemp(prefix="web-", dir=self.directory)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", f"{root}/key.pem", "-out", f"{root}/cert.pem", "-days", "2", "-subj", "/CN=node"],
+                       check=True, capture_output=True)
+        with open(root + "/index.html", "w", encoding="ascii") as file:
+            file.write("served\n")
+        with open(root + "/big", "wb") as file:
+            file.write(os.urandom(1 << 20) * (size >> 20))
+        with open(root + "/nginx.conf", "w", encoding="ascii") as file:
+            file.write(NGINX.format(root=root, port=port))
+        self.start(namespace, "nginx", "-p", root, "-c", root + "/nginx.conf", "-g", "daemon off;")
+        wait(lambda: namespace.works("curl", "-skf", "-m", "2", "-o", "/dev/null", f"https://127.0.0.1:{port}/"), "nginx")
+        return root
+
+
+NGINX = """
+user root; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+	access_log off; client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root};
+	uwsgi_temp_path {root}; scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
+	server {{
+		listen {port} ssl backlog=4096; listen [::]:{port} ssl backlog=4096; root {root};
+		ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;
+	}}
+}}
+"""
+
+
+def url(address, port=443, path=""):
+    return f"https://[{address}]:{port}/{path}" if ":" in address else f"https://{address}:{port}/{path}"
+
+
+def fetch(namespace, address, port=443, path="", seconds=5):
+    """What curl gets, "" when it does not."""
+    return namespace.run("curl", "-skf", "-m", str(seconds), url(address, port, path), status=None)
+
+
+def pings(namespace, address, *options, seconds=1):
+    return namespace.works("ping", "-q", "-c", "1", "-W", str(seconds), *options, address)
+
+
+def connects(namespace, address, port, seconds=1.0):
+    """Whether a TCP connection comes about."""
+    with namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.settimeout(seconds)
+        try:
+            client.connect((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def connect(namespace, address, port, seconds=5.0):
+    client = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    client.settimeout(seconds)
+    client.connect((address, port))
+    return client
+
+
+def asks(namespace, address, port, seconds=1.0):
+    """Whether a UDP question gets its answer."""
+    with namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(seconds)
+        try:
+            client.sendto(b"who?", (address, port))
+            return client.recv(100) == b"who?"
+        except OSError:
+            return False
+
+
+def pins_below(path):
+    return sorted(os.path.relpath(os.path.join(top, name), path)
+                  for top, _, names in os.walk(path) for name in names)
+
+
+def remove_pins(path):
+    for top, directories, names in os.walk(path, topdown=False):
+        for name in names:
+            os.unlink(os.path.join(top, name))
+        for name in directories:
+            os.rmdir(os.path.join(top, name))
+    if os.path.isdir(path):
+        os.rmdir(path)
+
+
+def stop(process):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def children(function, *arguments):
+    """function(*arguments) in a child process; kill and wait for it with stop_child()."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        function(*arguments)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def stop_child(pid):
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def main(name, tests, **more):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    if os.geteuid():
+        print("1..0 # SKIP needs root")
+        sys.exit(0)
+    lab = Lab(name, **more)
+    try:
+        tests(lab)
+        print(f"1..{count}")
+    except Exception:  # noqa: BLE001
+        print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
+        print("Bail out! " + name)
+        sys.exit(1)
+    finally:
+        lab.close()
+    sys.exit(1 if failures else 0)
