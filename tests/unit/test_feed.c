@@ -245,7 +245,7 @@ static const struct refusal refusals[] = {
 	 "{\"nftables\": [{\"set\": {\"elem\": [{\"prefix\": {\"addr\": \"192.0.2.0/24\", \"len\": 24}}]}}]}", 1, 54,
 	 "not an address"},
 	{FEED_AUTO, "{\"nftables\": [{\"set\": {\"elem\": [{\"prefix\": {\"addr\": \"0.0.0.0\", \"len\": 0}}]}}]}", 1,
-	 55, "the whole address space"},
+	 54, "the whole address space"},
 	{FEED_AUTO, "{\"nftables\": [{\"set\": {\"elem\": [{\"concat\": [\"192.0.2.0\", 80]}]}}]}", 1, 35,
 	 "not an element"},
 	{FEED_AUTO, "{\"nftables\": [{\"set\": {\"elem\": [\"192.0.2.0\" \"192.0.2.1\"]}}]}", 1, 45, "not JSON"},
