@@ -19,13 +19,16 @@ const volatile struct generation_config constants = {};
 		__type(value, entry);                                                                                  \
 	} table SEC(".maps")
 
-TABLE(v4_lines, struct v4_line);
-TABLE(v4_entries, __u32);
+TABLE(v4_bits, __u64);
+TABLE(v4_ranks, struct u32_line);
+TABLE(v4_entries, struct u32_line);
 TABLE(v4_masks, struct v4_mask);
-TABLE(v4_full, struct v4_full);
+TABLE(v4_run_classes, struct u16_line);
 TABLE(v6_short, __u64);
-TABLE(v6_mask32, __u64);
-TABLE(v6_mask48, __u64);
+TABLE(v6_bits, __u64);
+TABLE(v6_mask32, struct u16_line);
+TABLE(v6_mask48, struct u16_line);
+TABLE(v6_masks, __u64);
 TABLE(v6_lines64, struct v6_line64);
 TABLE(v6_lines128, struct v6_line128);
 TABLE(classes, struct class_entry);

@@ -5,8 +5,8 @@
  * userspace/compile.c, loaded by userspace/kernel.c, read by bpf/shield.bpf.c. Immutable once live.
  *
  * Maps of a generation (all arrays, filled through mmap, none pinned: the program in the slot holds them):
- *   v4_lines, v4_entries, v4_masks, v4_full            IPv4 lookup          (tables.h)
- *   v6_short, v6_mask32, v6_mask48, v6_lines64, v6_lines128  IPv6 lookup    (tables.h)
+ *   v4_bits, v4_ranks, v4_entries, v4_masks, v4_run_classes        IPv4 lookup    (tables.h)
+ *   v6_short, v6_bits, v6_mask32, v6_mask48, v6_masks, v6_lines64, v6_lines128  IPv6 lookup    (tables.h)
  *   classes                                            class -> struct class_entry
  *   services                                           service index -> struct service_entry
  *   port_services                                      protocol, port -> service index
@@ -126,9 +126,10 @@ struct generation_config {
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
 	__u16 v4_default; /* class of 0.0.0.0/0 */
 	__u16 v6_default; /* class of ::/0 */
-	__u32 v6_mask32_size; /* slots in v6_mask32, a power of two */
+	__u32 v6_bits_size;   /* bits in v6_bits */
+	__u32 v6_mask32_size; /* items in v6_mask32 */
 	__u32 v6_mask48_size;
-	__u32 v6_lines64_size; /* lines, a power of two; V6_PROBES spare lines follow */
+	__u32 v6_lines64_size; /* lines; V6_PROBES spare lines follow */
 	__u32 v6_lines128_size;
 	__u64 v6_seed;
 	__u64 v6_wide_lengths; /* length numbers of prefixes longer than /64 */

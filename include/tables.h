@@ -3,21 +3,23 @@
  * The lookup tables: address -> class (the set of lists that cover it), one lookup however many lists
  * there are. Built by userspace/tables.c, immutable once live, read by bpf/lookup.h and userspace alike.
  *
- * IPv4: a bitmap of the 2^24 /24 networks with ranks (a succinct bitmap), so that a miss is one cache line
- * of a 2.7 MiB table, and the entries are dense: memory follows the list, not the address space.
+ * IPv4: a bitmap of the 2^24 /24 networks, small enough for a second-level cache, so that a miss is one look at
+ * 2 MiB; with ranks (a succinct bitmap) the entries are dense: memory follows the list, not the address space.
  *
- *   /24 number -> v4_line.present bit -> rank -> entry (u32):
+ *   /24 number -> bit of v4_bits -> rank -> entry (u32):
  *
  *     kind 1  HOSTS   up to three host octets have class pair.on, the rest pair.off; a /24 of one class is a pair of
  *                     twice that class, so that nearly all entries are of this kind and nothing is mispredicted
  *     kind 0  CLASS   the whole /24 has one class, where no pair was left
- *     kind 2  MASK    a 256-bit mask: set octets have class on, the rest off
- *     kind 3  FULL    256 classes
+ *     kind 2  MASK    a 256-bit mask: set octets have class pair.on, the rest pair.off
+ *     kind 3  RUNS    stretches of octets, each with a class of its own
  *
- * IPv6: longest match by hashing, over the prefix lengths that occur. Masks hashed by the first 16, 32 and 48
- * bits say which lengths can match at all (false positives possible, false negatives not), then lines of
- * full keys decide: exact, no fingerprints. A prefix carries the class of all lists that cover it, so only
- * the longest match matters.
+ * IPv6: longest match by hashing, over the prefix lengths that occur. A bitmap hashed by the first 32 bits answers
+ * most misses; masks hashed by the first 32 and 48 bits (the first 16 for the widest prefixes) say which lengths
+ * can match at all (false positives possible, false negatives not), then lines of full keys decide: exact, no
+ * fingerprints. A prefix carries the class of all lists that cover it, so only the longest match matters.
+ *
+ * Small items stand in lines of 64 bytes, because an array map pads each of its values to 8 bytes.
  *
  * Classes are u16 indices into the classes of the generation; class 0 is "in no list".
  */
@@ -27,23 +29,25 @@
 #define CLASS_NONE 0
 #define CLASS_LIMIT 65536
 
+#define U32_ITEMS 16u
+#define U16_ITEMS 32u
+struct u32_line {
+	__u32 item[U32_ITEMS];
+};
+struct u16_line {
+	__u16 item[U16_ITEMS];
+};
+
 /* ---- IPv4 ---- */
 
 #define V4_NETS (1u << 24)
-#define V4_LINE_NETS 384u
-#define V4_LINES ((V4_NETS + V4_LINE_NETS - 1) / V4_LINE_NETS) /* 43691 */
-
-struct v4_line {
-	__u64 present[6]; /* bit n % 64 of word n / 64: the n-th /24 of this line has an entry */
-	__u32 first;	  /* index of the entry of this line's first present /24 */
-	__u16 rank[6];	  /* present bits of this line before word i */
-};
-_Static_assert(sizeof(struct v4_line) == 64, "one cache line");
+#define V4_WORDS (V4_NETS / 64) /* of v4_bits; bit n % 64 of word n / 64: the n-th /24 has an entry */
+/* v4_ranks has as many items: the bits set before each word, that is the index of its first entry. */
 
 #define V4_ENTRY_KIND(entry) ((entry) >> 30)
 #define V4_ENTRY_INDEX(entry) ((entry)&0x3fffffffu)
 #define V4_ENTRY(kind, index) (((__u32)(kind) << 30) | (__u32)(index))
-enum { V4_CLASS = 0, V4_HOSTS = 1, V4_MASK = 2, V4_FULL = 3 };
+enum { V4_CLASS = 0, V4_HOSTS = 1, V4_MASK = 2, V4_RUNS = 3 };
 /* V4_HOSTS: [kind:2][pair:6][octet:8][octet:8][octet:8]; an octet may stand twice when there are fewer than three */
 #define V4_HOSTS_ENTRY(pair, a, b, c)                                                                                  \
 	V4_ENTRY(V4_HOSTS, ((__u32)(pair) << 24) | ((__u32)(a) << 16) | ((__u32)(b) << 8) | (__u32)(c))
@@ -52,18 +56,18 @@ enum { V4_CLASS = 0, V4_HOSTS = 1, V4_MASK = 2, V4_FULL = 3 };
 struct class_pair {
 	__u16 off, on;
 };
-
-struct v4_mask {
-	__u64 on[4]; /* bit o % 64 of word o / 64: host octet o has class pair.on */
-	struct class_pair pair;
-	__u32 unused;
-};
 _Static_assert(sizeof(struct class_pair) == 4, "off in the low half, on in the high half (bpf/lookup.h)");
-_Static_assert(sizeof(struct v4_mask) == 40, "v4_mask is shared with the kernel side");
 
-struct v4_full {
-	__u16 class[256];
+/* Of V4_MASK and V4_RUNS alike. */
+struct v4_mask {
+	__u64 bits[4]; /* MASK: octets of class pair.on; RUNS: octets where a run starts, 0 always */
+	union {
+		struct class_pair pair; /* MASK */
+		__u32 first;		/* RUNS: index in v4_run_classes of the class of the first run */
+	};
+	__u8 rank[4]; /* RUNS: bits set before each word */
 };
+_Static_assert(sizeof(struct v4_mask) == 40, "v4_mask is shared with the kernel side");
 
 /* No instruction of BPF counts bits (Knuth 4A, 7.1.3: the sideways addition). */
 static inline __attribute__((always_inline)) __u32 bits_set(__u64 word)
@@ -74,28 +78,12 @@ static inline __attribute__((always_inline)) __u32 bits_set(__u64 word)
 	return (word * 0x0101010101010101ULL) >> 56;
 }
 
-/* net: address >> 8 in host order. The line it is in; within says which net of the line. */
-static inline __attribute__((always_inline)) __u32 v4_line_of(__u32 net, __u32 *within)
+/* The index in v4_run_classes of an octet's class. */
+static inline __attribute__((always_inline)) __u32 v4_run_of(const struct v4_mask *mask, __u32 octet)
 {
-	__u32 line = net / V4_LINE_NETS;
+	__u32 word = (octet >> 6) & 3;
 
-	*within = net - line * V4_LINE_NETS;
-	return line;
-}
-
-/* Whether the net has an entry, and its index. */
-static inline __attribute__((always_inline)) int v4_entry_of(const struct v4_line *line, __u32 within, __u32 *index)
-{
-	__u32 word = within / 64;
-	__u64 present, bit = 1ULL << (within % 64);
-
-	if (word > 5)
-		return 0;
-	present = line->present[word];
-	if (!(present & bit))
-		return 0;
-	*index = line->first + line->rank[word] + bits_set(present & (bit - 1));
-	return 1;
+	return mask->first + bits_set(mask->bits[word] & ((2ULL << (octet & 63)) - 1)) + mask->rank[word] - 1;
 }
 
 /* 1 when octet is one of the three, without a branch to predict: x - 1 has its sign bit set only for x = 0. */
@@ -113,7 +101,9 @@ static inline __attribute__((always_inline)) __u32 v4_hosts_hit(__u32 entry, __u
  * ones by a bit. A ::/0 is not in the tables, it is the class generation_config.v6_default. */
 #define V6_LENGTHS 64
 
-#define V6_SHORT_MASKS 65536u /* index: first 16 bits; lengths up to 31 */
+#define V6_SHORT_MASKS 65536u /* index: first 16 bits; the lengths below 32 that v6_mask32 does not have */
+/* v6_mask32, v6_mask48: u16 indices into v6_masks, the different masks that occur ([0] is 0). v6_mask32 has all lengths
+ * from 32 on, and the shorter ones when it is not too long with them; v6_mask48 has those above 48. */
 
 struct v6_line64 { /* prefixes of length 1..64 */
 	__u64 key[5];
@@ -133,7 +123,7 @@ struct v6_line128 { /* prefixes of length 65..128 */
 };
 _Static_assert(sizeof(struct v6_line128) == 64, "one cache line");
 
-#define V6_PROBES 4 /* lines looked at for one key at most; the builder enlarges the table otherwise */
+#define V6_PROBES 8 /* lines looked at for one key at most; the builder enlarges the table otherwise */
 
 /* Mixes a masked key with its length under the generation's seed (the finalizer of MurmurHash3, public domain).
  * The tables are immutable and probing is bounded, so a flood gains nothing from collisions; the seed keeps a
@@ -146,6 +136,18 @@ static inline __attribute__((always_inline)) __u32 v6_hash(__u64 high, __u64 low
 	h ^= low + length;
 	h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
 	return h ^ (h >> 32);
+}
+
+/* A place in a table of any size for a hash (Lemire 2016): no power of two, so tables grow by little. */
+static inline __attribute__((always_inline)) __u32 hash_slot(__u32 hash, __u32 size)
+{
+	return ((__u64)hash * size) >> 32;
+}
+
+/* The place in v6_bits, by other bits of the hash than the place in v6_mask32. */
+static inline __attribute__((always_inline)) __u32 v6_bit_of(__u32 hash, __u32 size)
+{
+	return hash_slot(hash << 16 | hash >> 16, size);
 }
 
 /* The mask of the first length bits of a 64-bit word; length 0 gives 0, 64 and above give all ones. */

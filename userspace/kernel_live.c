@@ -139,10 +139,10 @@ static int live_constants(const struct instance *instance, __u32 slot, struct ge
 	cleanup_fd int fd = live_map(instance, slot, constants_map, &about);
 	char *data = fd < 0 ? NULL : calloc(1, about.value_size);
 	__u32 zero = 0;
-	int error = data && about.value_size >= constants_offset + sizeof(*config) &&
-				    !bpf_map_lookup_elem(fd, &zero, data)
-			    ? 0
-			    : -EIO;
+	int error =
+		data && about.value_size >= constants_offset + sizeof(*config) && !bpf_map_lookup_elem(fd, &zero, data)
+			? 0
+			: -EIO;
 
 	if (!error)
 		memcpy(config, data + constants_offset, sizeof(*config));
@@ -152,11 +152,14 @@ static int live_constants(const struct instance *instance, __u32 slot, struct ge
 
 static void live_tables_free(struct tables *tables)
 {
-	free(tables->v4_lines);
+	free(tables->v4_bits);
+	free(tables->v4_ranks);
 	free(tables->v4_entries);
 	free(tables->v4_masks);
-	free(tables->v4_full);
+	free(tables->v4_run_classes);
 	free(tables->v6_short);
+	free(tables->v6_bits);
+	free(tables->v6_masks);
 	free(tables->v6_mask32);
 	free(tables->v6_mask48);
 	free(tables->v6_lines64);
@@ -170,6 +173,7 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	*t = (struct tables){
 		.v4_default = config->v4_default,
 		.v6_default = config->v6_default,
+		.v6_bits_size = config->v6_bits_size,
 		.v6_mask32_size = config->v6_mask32_size,
 		.v6_mask48_size = config->v6_mask48_size,
 		.v6_lines64_size = config->v6_lines64_size,
@@ -183,15 +187,18 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	while (t->v6_length_count < V6_LENGTHS && t->v6_lengths[t->v6_length_count])
 		t->v6_length_count++;
 	if (config->have_v4) {
-		t->v4_lines = live_table(instance, slot, "v4_lines", sizeof(*t->v4_lines));
+		t->v4_bits = live_table(instance, slot, "v4_bits", sizeof(*t->v4_bits));
+		t->v4_ranks = live_table(instance, slot, "v4_ranks", sizeof(*t->v4_ranks));
 		t->v4_entries = live_table(instance, slot, "v4_entries", sizeof(*t->v4_entries));
 		t->v4_masks = live_table(instance, slot, "v4_masks", sizeof(*t->v4_masks));
-		t->v4_full = live_table(instance, slot, "v4_full", sizeof(*t->v4_full));
+		t->v4_run_classes = live_table(instance, slot, "v4_run_classes", sizeof(*t->v4_run_classes));
 	}
 	if (!config->have_v6)
 		return;
 	if (config->have_v6_short)
 		t->v6_short = live_table(instance, slot, "v6_short", sizeof(*t->v6_short));
+	t->v6_bits = live_table(instance, slot, "v6_bits", sizeof(*t->v6_bits));
+	t->v6_masks = live_table(instance, slot, "v6_masks", sizeof(*t->v6_masks));
 	t->v6_mask32 = live_table(instance, slot, "v6_mask32", sizeof(*t->v6_mask32));
 	t->v6_mask48 = live_table(instance, slot, "v6_mask48", sizeof(*t->v6_mask48));
 	t->v6_lines64 = live_table(instance, slot, "v6_lines64", sizeof(*t->v6_lines64));

@@ -31,17 +31,20 @@ struct table {
 	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
 };
 
-#define TABLE_COUNT 12
+#define TABLE_COUNT 15
 
 static void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 {
 	const struct tables *t = &image->tables;
 	struct table all[TABLE_COUNT] = {
-		{"v4_lines", t->v4_lines, sizeof(*t->v4_lines), t->v4_lines ? V4_LINES : 0, false},
+		{"v4_bits", t->v4_bits, sizeof(*t->v4_bits), t->v4_bits ? V4_WORDS : 0, false},
+		{"v4_ranks", t->v4_ranks, sizeof(*t->v4_ranks), t->v4_ranks ? V4_WORDS : 0, false},
 		{"v4_entries", t->v4_entries, sizeof(*t->v4_entries), t->v4_entry_count, false},
 		{"v4_masks", t->v4_masks, sizeof(*t->v4_masks), t->v4_mask_count, false},
-		{"v4_full", t->v4_full, sizeof(*t->v4_full), t->v4_full_count, false},
+		{"v4_run_classes", t->v4_run_classes, sizeof(*t->v4_run_classes), t->v4_run_count, false},
 		{"v6_short", t->v6_short, sizeof(*t->v6_short), t->v6_short ? V6_SHORT_MASKS : 0, false},
+		{"v6_bits", t->v6_bits, sizeof(*t->v6_bits), t->v6_bits ? t->v6_bits_size / 64 : 0, false},
+		{"v6_masks", t->v6_masks, sizeof(*t->v6_masks), t->v6_mask_count, false},
 		{"v6_mask32", t->v6_mask32, sizeof(*t->v6_mask32), t->v6_mask32 ? t->v6_mask32_size : 0, false},
 		{"v6_mask48", t->v6_mask48, sizeof(*t->v6_mask48), t->v6_mask48 ? t->v6_mask48_size : 0, false},
 		{"v6_lines64", t->v6_lines64, sizeof(*t->v6_lines64),
@@ -193,8 +196,8 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	return tables_fill(shield, list, twin != NULL);
 }
 
-int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline,
-		    struct generation *twin, struct generation **result)
+int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline, struct generation *twin,
+		    struct generation **result)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 	struct table list[TABLE_COUNT];

@@ -49,15 +49,19 @@ int class_of_lists(struct classes *classes, __u64 lists)
 	return class;
 }
 
+int classes_begin(struct classes *classes)
+{
+	memset(classes, 0, sizeof(*classes));
+	classes->slots = calloc(CLASS_SLOTS, sizeof(*classes->slots));
+	return classes->slots ? class_of_lists(classes, 0) : -ENOMEM;
+}
+
 int tables_build(struct prefixes *prefixes, __u64 seed, struct tables *tables)
 {
-	struct classes classes = {.slots = calloc(CLASS_SLOTS, sizeof(__u32))};
-	int err;
+	struct classes classes;
+	int err = classes_begin(&classes);
 
 	memset(tables, 0, sizeof(*tables));
-	if (!classes.slots)
-		return -ENOMEM;
-	err = class_of_lists(&classes, 0);
 	if (!err)
 		err = v4_build(prefixes, &classes, tables);
 	if (!err)
@@ -73,11 +77,14 @@ int tables_build(struct prefixes *prefixes, __u64 seed, struct tables *tables)
 void tables_free(struct tables *tables)
 {
 	free(tables->class_lists);
-	free(tables->v4_lines);
+	free(tables->v4_bits);
+	free(tables->v4_ranks);
 	free(tables->v4_entries);
 	free(tables->v4_masks);
-	free(tables->v4_full);
+	free(tables->v4_run_classes);
 	free(tables->v6_short);
+	free(tables->v6_bits);
+	free(tables->v6_masks);
 	free(tables->v6_mask32);
 	free(tables->v6_mask48);
 	free(tables->v6_lines64);
@@ -87,17 +94,19 @@ void tables_free(struct tables *tables)
 
 static size_t v4_bytes(const struct tables *tables)
 {
-	size_t bytes = tables->v4_lines ? V4_LINES * sizeof(struct v4_line) : 0;
+	size_t bytes = tables->v4_bits ? V4_WORDS * (sizeof(*tables->v4_bits) + sizeof(*tables->v4_ranks)) : 0;
 
 	bytes += tables->v4_entry_count * sizeof(*tables->v4_entries);
 	bytes += tables->v4_mask_count * sizeof(*tables->v4_masks);
-	return bytes + tables->v4_full_count * sizeof(*tables->v4_full);
+	return bytes + tables->v4_run_count * sizeof(*tables->v4_run_classes);
 }
 
 static size_t v6_bytes(const struct tables *tables)
 {
 	size_t bytes = tables->v6_short ? V6_SHORT_MASKS * sizeof(*tables->v6_short) : 0;
 
+	bytes += (size_t)tables->v6_bits_size / 8;
+	bytes += tables->v6_mask_count * sizeof(*tables->v6_masks);
 	bytes += (size_t)tables->v6_mask32_size * sizeof(*tables->v6_mask32);
 	bytes += (size_t)tables->v6_mask48_size * sizeof(*tables->v6_mask48);
 	if (tables->v6_lines64)

@@ -13,24 +13,30 @@ struct tables {
 	__u64 *class_lists;
 	size_t class_count;
 
-	struct v4_line *v4_lines; /* V4_LINES, or NULL when there is no IPv4 prefix */
+	__u64 *v4_bits;	 /* V4_WORDS, or NULL when there is no IPv4 prefix */
+	__u32 *v4_ranks; /* likewise */
 	__u32 *v4_entries;
 	size_t v4_entry_count;
 	struct v4_mask *v4_masks;
 	size_t v4_mask_count;
-	struct v4_full *v4_full;
-	size_t v4_full_count;
+	__u16 *v4_run_classes;
+	size_t v4_run_count;
 	struct class_pair v4_pairs[V4_PAIRS];
 	__u16 v4_default, v6_default; /* class of /0 */
 
 	__u8 v6_lengths[V6_LENGTHS];
 	unsigned v6_length_count;
-	__u64 *v6_short;  /* V6_SHORT_MASKS, or NULL when no prefix is shorter than /32 */
-	__u64 *v6_mask32; /* v6_mask32_size slots: index v6_hash(high masked to /32, 0, 32, seed) & (size - 1) */
+	__u64 *v6_short; /* V6_SHORT_MASKS, or NULL when it would be empty */
+	__u64 *v6_bits;	 /* v6_bits_size bits, a power of two: v6_bit_of() the hash of the first 32 bits */
+	__u32 v6_bits_size;
+	__u16 *v6_mask32; /* v6_mask32_size items, at hash_slot() of v6_hash(high masked to /32, 0, 32, seed) */
 	__u32 v6_mask32_size;
-	__u64 *v6_mask48; /* likewise with 48; only bits of lengths > 48 */
+	__u16 *v6_mask48; /* likewise with 48; NULL when no prefix is longer */
 	__u32 v6_mask48_size;
-	struct v6_line64 *v6_lines64; /* v6_lines64_size + V6_PROBES lines: index v6_hash(...) & (size - 1), then the next ones */
+	__u64 *v6_masks; /* what the items of both point at */
+	size_t v6_mask_count;
+	struct v6_line64
+		*v6_lines64; /* v6_lines64_size + V6_PROBES lines: hash_slot() of v6_hash(), then the next ones */
 	__u32 v6_lines64_size;
 	struct v6_line128 *v6_lines128;
 	__u32 v6_lines128_size;

@@ -11,6 +11,8 @@ struct classes {
 	__u32 *slots; /* CLASS_SLOTS, open addressing: class + 1, 0 is free */
 };
 
+/* Ready, with class 0 for the empty set. 0 or -ENOMEM. */
+int classes_begin(struct classes *classes);
 /* The class of a set of lists, new if need be. Negative: -ENOMEM or -E2BIG. */
 int class_of_lists(struct classes *classes, __u64 lists);
 

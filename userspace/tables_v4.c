@@ -2,7 +2,7 @@
 /*
  * The IPv4 tables: sort the prefixes, sweep over the address space once with the stack of the prefixes that
  * are open, and write each stretch of one class as it ends. Entries come out in the order of their /24, which
- * is what the ranks of struct v4_line want.
+ * is what ranks want.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -166,7 +166,7 @@ struct run {
 
 struct builder {
 	struct tables *tables;
-	size_t entry_capacity, mask_capacity, full_capacity;
+	size_t entry_capacity, mask_capacity, run_capacity;
 	struct pairs *pairs;
 	struct run runs[256]; /* of the /24 that is being written */
 	unsigned run_count;
@@ -201,51 +201,62 @@ static int entries_reserve(struct builder *builder, size_t more)
 static void entry_add(struct builder *builder, __u32 net, __u32 entry)
 {
 	struct tables *tables = builder->tables;
-	__u32 within, line = v4_line_of(net, &within);
 
-	tables->v4_lines[line].present[within / 64] |= 1ULL << (within % 64);
+	tables->v4_bits[net / 64] |= 1ULL << (net % 64);
 	tables->v4_entries[tables->v4_entry_count++] = entry;
+}
+
+static int mask_add(struct builder *builder, unsigned kind, struct v4_mask **mask, __u32 *entry)
+{
+	struct tables *tables = builder->tables;
+	int err =
+		reserve((void **)&tables->v4_masks, sizeof(**mask), tables->v4_mask_count + 1, &builder->mask_capacity);
+
+	if (err)
+		return err;
+	*entry = V4_ENTRY(kind, tables->v4_mask_count);
+	*mask = &tables->v4_masks[tables->v4_mask_count++];
+	memset(*mask, 0, sizeof(**mask));
+	return 0;
 }
 
 static int mask_entry(struct builder *builder, __u16 off, __u16 on, __u32 *entry)
 {
-	struct tables *tables = builder->tables;
 	struct v4_mask *mask;
-	int err =
-		reserve((void **)&tables->v4_masks, sizeof(*mask), tables->v4_mask_count + 1, &builder->mask_capacity);
+	int err = mask_add(builder, V4_MASK, &mask, entry);
 
 	if (err)
 		return err;
-	*entry = V4_ENTRY(V4_MASK, tables->v4_mask_count);
-	mask = &tables->v4_masks[tables->v4_mask_count++];
-	*mask = (struct v4_mask){.pair = {.off = off, .on = on}};
+	mask->pair = (struct class_pair){.off = off, .on = on};
 	for (unsigned i = 0; i < builder->run_count; i++) {
 		unsigned end = i + 1 < builder->run_count ? builder->runs[i + 1].start : 256;
 
 		if (builder->runs[i].class != on)
 			continue;
 		for (unsigned octet = builder->runs[i].start; octet < end; octet++)
-			mask->on[octet / 64] |= 1ULL << (octet % 64);
+			mask->bits[octet / 64] |= 1ULL << (octet % 64);
 	}
 	return 0;
 }
 
-static int full_entry(struct builder *builder, __u32 *entry)
+static int runs_entry(struct builder *builder, __u32 *entry)
 {
 	struct tables *tables = builder->tables;
-	struct v4_full *full;
-	int err = reserve((void **)&tables->v4_full, sizeof(*full), tables->v4_full_count + 1, &builder->full_capacity);
+	struct v4_mask *mask;
+	int err = reserve((void **)&tables->v4_run_classes, sizeof(*tables->v4_run_classes),
+			  tables->v4_run_count + builder->run_count, &builder->run_capacity);
 
+	if (!err)
+		err = mask_add(builder, V4_RUNS, &mask, entry);
 	if (err)
 		return err;
-	*entry = V4_ENTRY(V4_FULL, tables->v4_full_count);
-	full = &tables->v4_full[tables->v4_full_count++];
+	mask->first = (__u32)tables->v4_run_count;
 	for (unsigned i = 0; i < builder->run_count; i++) {
-		unsigned end = i + 1 < builder->run_count ? builder->runs[i + 1].start : 256;
-
-		for (unsigned octet = builder->runs[i].start; octet < end; octet++)
-			full->class[octet] = builder->runs[i].class;
+		mask->bits[builder->runs[i].start / 64] |= 1ULL << (builder->runs[i].start % 64);
+		tables->v4_run_classes[tables->v4_run_count++] = builder->runs[i].class;
 	}
+	for (unsigned word = 1; word < 4; word++)
+		mask->rank[word] = (__u8)(mask->rank[word - 1] + __builtin_popcountll(mask->bits[word - 1]));
 	return 0;
 }
 
@@ -317,7 +328,7 @@ static int net_close(struct builder *builder, __u32 net)
 	if (classes == 1)
 		entry = class_entry(builder, class[0]);
 	else if (classes > 2)
-		err = full_entry(builder, &entry);
+		err = runs_entry(builder, &entry);
 	else if (octets[on] > 3 || hosts_entry(builder, class[!on], class[on], &entry))
 		err = mask_entry(builder, class[!on], class[on], &entry);
 	if (err)
@@ -448,18 +459,11 @@ static int sweep_all(const struct prefixes *prefixes, size_t first, struct class
 
 static void set_ranks(struct tables *tables)
 {
-	__u32 first = 0;
+	__u32 rank = 0;
 
-	for (unsigned i = 0; i < V4_LINES; i++) {
-		struct v4_line *line = &tables->v4_lines[i];
-		__u32 rank = 0;
-
-		line->first = first;
-		for (unsigned word = 0; word < 6; word++) {
-			line->rank[word] = (__u16)rank;
-			rank += (__u32)__builtin_popcountll(line->present[word]);
-		}
-		first += rank;
+	for (unsigned word = 0; word < V4_WORDS; word++) {
+		tables->v4_ranks[word] = rank;
+		rank += (__u32)__builtin_popcountll(tables->v4_bits[word]);
 	}
 }
 
@@ -491,8 +495,8 @@ static int build(const struct prefixes *prefixes, struct classes *classes, struc
 		return err;
 
 	pairs_keep_frequent(pairs);
-	memset(tables->v4_lines, 0, V4_LINES * sizeof(*tables->v4_lines));
-	tables->v4_entry_count = tables->v4_mask_count = tables->v4_full_count = 0;
+	memset(tables->v4_bits, 0, V4_WORDS * sizeof(*tables->v4_bits));
+	tables->v4_entry_count = tables->v4_mask_count = tables->v4_run_count = 0;
 	builder.run_count = 0;
 	return sweep_all(prefixes, first, classes, background, &builder);
 }
@@ -507,13 +511,13 @@ int v4_build(struct prefixes *prefixes, struct classes *classes, struct tables *
 	err = sort_prefixes(prefixes->v4, prefixes->v4_count);
 	if (err)
 		return err;
-	tables->v4_lines = aligned_alloc(64, V4_LINES * sizeof(*tables->v4_lines));
+	tables->v4_bits = calloc(V4_WORDS, sizeof(*tables->v4_bits));
+	tables->v4_ranks = calloc(V4_WORDS, sizeof(*tables->v4_ranks));
 	pairs = calloc(1, sizeof(*pairs));
-	if (!tables->v4_lines || !pairs) {
+	if (!tables->v4_bits || !tables->v4_ranks || !pairs) {
 		free(pairs);
 		return -ENOMEM;
 	}
-	memset(tables->v4_lines, 0, V4_LINES * sizeof(*tables->v4_lines));
 	err = build(prefixes, classes, pairs, tables);
 	if (!err) {
 		set_ranks(tables);
@@ -528,12 +532,13 @@ int v4_build(struct prefixes *prefixes, struct classes *classes, struct tables *
 __u16 v4_class(const struct tables *tables, __u32 address)
 {
 	const struct v4_mask *mask;
-	__u32 within, index, entry, octet = address & 255;
-	__u32 line = v4_line_of(address >> 8, &within);
+	__u32 net = address >> 8, octet = address & 255, entry;
+	__u64 word = tables->v4_bits ? tables->v4_bits[net / 64] : 0, bit = 1ULL << (net % 64);
 
-	if (!tables->v4_lines || !v4_entry_of(&tables->v4_lines[line], within, &index))
+	if (!(word & bit))
 		return tables->v4_default;
-	entry = tables->v4_entries[index];
+	entry = tables->v4_entries[tables->v4_ranks[net / 64] + bits_set(word & (bit - 1))];
+	mask = &tables->v4_masks[V4_ENTRY_INDEX(entry)];
 	switch (V4_ENTRY_KIND(entry)) {
 	case V4_CLASS:
 		return (__u16)V4_ENTRY_INDEX(entry);
@@ -543,9 +548,8 @@ __u16 v4_class(const struct tables *tables, __u32 address)
 		return v4_hosts_hit(entry, octet) ? pair.on : pair.off;
 	}
 	case V4_MASK:
-		mask = &tables->v4_masks[V4_ENTRY_INDEX(entry)];
-		return mask->on[octet / 64] >> (octet % 64) & 1 ? mask->pair.on : mask->pair.off;
+		return mask->bits[octet / 64] >> (octet % 64) & 1 ? mask->pair.on : mask->pair.off;
 	default:
-		return tables->v4_full[V4_ENTRY_INDEX(entry)].class[octet];
+		return tables->v4_run_classes[v4_run_of(mask, octet)];
 	}
 }

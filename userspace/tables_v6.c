@@ -248,6 +248,17 @@ static void number_lengths(struct keys *keys, struct tables *tables)
 
 /* ---- masks ---- */
 
+#define STEMS_SPARE 65536 /* so many stems more than needed are always all right */
+
+/* What the masks are made from. */
+struct mask_plan {
+	const struct keys *keys;
+	bool as_stems[32]; /* lengths below 32 that are written out in v6_mask32 */
+	size_t stems32, stems48;
+	bool any_short;
+	struct classes interned; /* masks -> their indices; the same thing as sets of lists -> classes */
+};
+
 static void short_mask_add(__u64 *masks, const struct key *key)
 {
 	__u32 first = (__u32)(key->high >> 48);
@@ -257,9 +268,9 @@ static void short_mask_add(__u64 *masks, const struct key *key)
 		masks[i] |= 1ULL << key->number;
 }
 
-static __u32 mask_slot(const struct tables *tables, __u64 high, unsigned bits, __u32 size)
+static __u32 stem_hash(__u64 high, unsigned bits, __u64 seed)
 {
-	return v6_hash(high & prefix_mask64(bits), 0, bits, tables->v6_seed) & (size - 1);
+	return v6_hash(high & prefix_mask64(bits), 0, bits, seed);
 }
 
 /* How many different first 32 or 48 bits the keys of at least this length have; keys are in order. */
@@ -279,43 +290,162 @@ static size_t count_stems(const struct keys *keys, unsigned bits, unsigned at_le
 	return stems;
 }
 
-/* A slot is wrong about an address it was not made for as often as it is in use: one in four at most. */
+/* A /29 is written out as eight stems of 32 bits, and so on to wider ones for as long as that does not make the
+ * table much longer: v6_short, by 16 bits, would say "perhaps" far too often. */
+static void plan_masks(struct mask_plan *plan)
+{
+	size_t counts[32] = {0}, spare;
+
+	for (size_t i = 0; i < plan->keys->count; i++) {
+		if (plan->keys->items[i].length < 32)
+			counts[plan->keys->items[i].length]++;
+	}
+	plan->stems32 = count_stems(plan->keys, 32, 32);
+	plan->stems48 = count_stems(plan->keys, 48, 49);
+	spare = plan->stems32 + STEMS_SPARE;
+	for (unsigned length = 31; length; length--) {
+		size_t stems = counts[length] << (32 - length);
+
+		plan->as_stems[length] = stems <= spare;
+		if (plan->as_stems[length]) {
+			spare -= stems;
+			plan->stems32 += stems;
+		} else {
+			plan->any_short = true;
+		}
+	}
+}
+
+/* Items of a table of masks. They are wrong about a stem that they were not made for as often as they are in use. */
 static __u32 mask_size(size_t stems)
 {
-	__u32 size = 64;
+	size_t size = stems + stems / 2;
 
-	while (size < 2 * stems && size < 1u << 30)
+	return size < 1024 ? 1024 : size > 1u << 30 ? 1u << 30 : (__u32)size;
+}
+
+/* Bits of v6_bits: sixteen a stem, but no more than stay in a second-level cache, unless six a stem are more. */
+static __u32 bits_size(size_t stems)
+{
+	size_t size = 1u << 16;
+
+	while (size < 16 * stems && (size < 1u << 24 || size < 6 * stems) && size < 1u << 31)
 		size *= 2;
-	return size;
+	return (__u32)size;
+}
+
+/* Masks -> indices, into a table of its own. With more than CLASS_LIMIT different ones, "any length" stands in. */
+static int intern_masks(struct mask_plan *plan, const __u64 *masks, __u32 size, __u16 **items)
+{
+	*items = malloc((size_t)size * sizeof(**items));
+	if (!*items)
+		return -ENOMEM;
+	for (__u32 i = 0; i < size; i++) {
+		int index = class_of_lists(&plan->interned, masks[i]);
+
+		if (index == -E2BIG)
+			index = class_of_lists(&plan->interned, ~0ULL);
+		if (index < 0)
+			return index;
+		(*items)[i] = (__u16)index;
+	}
+	return 0;
+}
+
+static void stems_add(struct tables *tables, const struct key *key, __u64 *masks)
+{
+	__u64 count = key->length < 32 ? 1ULL << (32 - key->length) : 1;
+
+	for (__u64 i = 0; i < count; i++) {
+		__u32 hash = stem_hash(key->high + (i << 32), 32, tables->v6_seed);
+		__u32 bit = v6_bit_of(hash, tables->v6_bits_size);
+
+		masks[hash_slot(hash, tables->v6_mask32_size)] |= 1ULL << key->number;
+		tables->v6_bits[bit / 64] |= 1ULL << (bit % 64);
+	}
+}
+
+static int mask32_build(struct mask_plan *plan, struct tables *tables)
+{
+	__u64 *masks;
+	int err;
+
+	tables->v6_mask32_size = mask_size(plan->stems32);
+	tables->v6_bits_size = bits_size(plan->stems32);
+	tables->v6_bits = calloc(tables->v6_bits_size / 64, sizeof(*tables->v6_bits));
+	masks = calloc(tables->v6_mask32_size, sizeof(*masks));
+	if (!masks || !tables->v6_bits) {
+		free(masks);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < plan->keys->count; i++) {
+		const struct key *key = &plan->keys->items[i];
+
+		if (key->length >= 32 || plan->as_stems[key->length])
+			stems_add(tables, key, masks);
+	}
+	err = intern_masks(plan, masks, tables->v6_mask32_size, &tables->v6_mask32);
+	free(masks);
+	return err;
+}
+
+static int mask48_build(struct mask_plan *plan, struct tables *tables)
+{
+	__u64 *masks;
+	int err;
+
+	if (!plan->stems48)
+		return 0;
+	tables->v6_mask48_size = mask_size(plan->stems48);
+	masks = calloc(tables->v6_mask48_size, sizeof(*masks));
+	if (!masks)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->keys->count; i++) {
+		const struct key *key = &plan->keys->items[i];
+		__u32 hash = stem_hash(key->high, 48, tables->v6_seed);
+
+		if (key->length > 48)
+			masks[hash_slot(hash, tables->v6_mask48_size)] |= 1ULL << key->number;
+	}
+	err = intern_masks(plan, masks, tables->v6_mask48_size, &tables->v6_mask48);
+	free(masks);
+	return err;
+}
+
+static int short_build(const struct mask_plan *plan, struct tables *tables)
+{
+	if (!plan->any_short)
+		return 0;
+	tables->v6_short = calloc(V6_SHORT_MASKS, sizeof(*tables->v6_short));
+	if (!tables->v6_short)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->keys->count; i++) {
+		const struct key *key = &plan->keys->items[i];
+
+		if (key->length < 32 && !plan->as_stems[key->length])
+			short_mask_add(tables->v6_short, key);
+	}
+	return 0;
 }
 
 static int masks_build(const struct keys *keys, struct tables *tables)
 {
-	size_t deep_stems = count_stems(keys, 48, 49);
-	bool any_short = tables->v6_length_count && tables->v6_lengths[tables->v6_length_count - 1] < 32;
+	struct mask_plan plan = {.keys = keys};
+	int err = classes_begin(&plan.interned);
 
-	tables->v6_mask32_size = mask_size(count_stems(keys, 32, 32));
-	tables->v6_mask32 = calloc(tables->v6_mask32_size, sizeof(*tables->v6_mask32));
-	if (any_short)
-		tables->v6_short = calloc(V6_SHORT_MASKS, sizeof(*tables->v6_short));
-	if (deep_stems) {
-		tables->v6_mask48_size = mask_size(deep_stems);
-		tables->v6_mask48 = calloc(tables->v6_mask48_size, sizeof(*tables->v6_mask48));
-	}
-	if (!tables->v6_mask32 || (any_short && !tables->v6_short) || (deep_stems && !tables->v6_mask48))
-		return -ENOMEM;
-	for (size_t i = 0; i < keys->count; i++) {
-		const struct key *key = &keys->items[i];
-		__u64 bit = 1ULL << key->number;
-
-		if (key->length < 32)
-			short_mask_add(tables->v6_short, key);
-		else
-			tables->v6_mask32[mask_slot(tables, key->high, 32, tables->v6_mask32_size)] |= bit;
-		if (key->length > 48)
-			tables->v6_mask48[mask_slot(tables, key->high, 48, tables->v6_mask48_size)] |= bit;
-	}
-	return 0;
+	plan_masks(&plan);
+	if (!err && class_of_lists(&plan.interned, ~0ULL) < 0)
+		err = -ENOMEM;
+	if (!err)
+		err = short_build(&plan, tables);
+	if (!err)
+		err = mask32_build(&plan, tables);
+	if (!err)
+		err = mask48_build(&plan, tables);
+	free(plan.interned.slots);
+	tables->v6_masks = plan.interned.lists;
+	tables->v6_mask_count = plan.interned.count;
+	return err;
 }
 
 /* ---- lines ---- */
@@ -327,7 +457,6 @@ static int masks_build(const struct keys *keys, struct tables *tables)
 struct line_kind {
 	unsigned keys;
 	unsigned over; /* for prefixes longer than this */
-	void *(*make)(size_t lines);
 	void (*put)(void *lines, size_t line, unsigned at, const struct key *key);
 	void (*set_more)(void *lines, size_t line);
 };
@@ -370,8 +499,8 @@ static void set_more128(void *lines, size_t line)
 	((struct v6_line128 *)lines)[line].more = 1;
 }
 
-static const struct line_kind kind64 = {LINE64_KEYS, 0, make_lines, put64, set_more64};
-static const struct line_kind kind128 = {LINE128_KEYS, 64, make_lines, put128, set_more128};
+static const struct line_kind kind64 = {LINE64_KEYS, 0, put64, set_more64};
+static const struct line_kind kind128 = {LINE128_KEYS, 64, put128, set_more128};
 
 static bool is_of_kind(const struct key *key, const struct line_kind *kind)
 {
@@ -388,7 +517,7 @@ static void order_by_home(struct keys *keys, const struct line_kind *kind, __u32
 
 		if (!is_of_kind(key, kind))
 			continue;
-		key->home = v6_hash(key->high, key->low, key->length, seed) & (size - 1);
+		key->home = hash_slot(v6_hash(key->high, key->low, key->length, seed), size);
 		starts[key->home + 1]++;
 	}
 	for (__u32 line = 0; line < size; line++)
@@ -427,33 +556,40 @@ static bool fill_lines(const struct keys *keys, const struct line_kind *kind, co
 	return true;
 }
 
-/* Lines for the keys of one kind: as few as keep every key within V6_PROBES lines of its home. */
+/* One try with so many lines: 1 when all keys fit, 0 when not, or -ENOMEM. */
+static int lines_try(struct keys *keys, const struct line_kind *kind, size_t count, __u64 seed, void **lines,
+		     __u32 size)
+{
+	__u32 *starts = malloc(((size_t)size + 1) * sizeof(*starts));
+	__u32 *order = malloc((count + 1) * sizeof(*order));
+	int fits = -ENOMEM;
+
+	*lines = make_lines((size_t)size + V6_PROBES);
+	if (starts && order && *lines) {
+		order_by_home(keys, kind, size, seed, starts, order);
+		fits = fill_lines(keys, kind, order, count, *lines);
+	}
+	free(starts);
+	free(order);
+	return fits;
+}
+
+/* Lines for the keys of one kind: nearly as few as keep every key within V6_PROBES lines of its home. */
 static int lines_build(struct keys *keys, const struct line_kind *kind, size_t count, __u64 seed, void **lines,
 		       __u32 *size)
 {
-	__u32 *order = malloc((count + 1) * sizeof(*order));
-	int err = order ? 0 : -ENOMEM;
-	bool fits = false;
+	size_t full = count / kind->keys;
 
-	for (*size = 16; (size_t)*size * kind->keys < count + count / 4; *size *= 2)
-		;
-	for (; !err && !fits; *size *= fits ? 1 : 2) {
-		__u32 *starts = malloc(((size_t)*size + 2) * sizeof(*starts));
+	for (size_t tried = 16 + full + full / 3; tried < 1u << 31; tried += tried / 8) {
+		int fits = lines_try(keys, kind, count, seed, lines, (__u32)tried);
 
-		if (*size > 1u << 30)
-			err = -E2BIG;
+		*size = (__u32)tried;
+		if (fits)
+			return fits < 0 ? fits : 0;
 		free(*lines);
-		*lines = kind->make((size_t)*size + V6_PROBES);
-		if (!starts || !*lines)
-			err = -ENOMEM;
-		if (!err) {
-			order_by_home(keys, kind, *size, seed, starts, order);
-			fits = fill_lines(keys, kind, order, count, *lines);
-		}
-		free(starts);
+		*lines = NULL;
 	}
-	free(order);
-	return err;
+	return -E2BIG;
 }
 
 static int all_lines_build(struct keys *keys, struct tables *tables)
@@ -507,7 +643,7 @@ int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, str
 
 static bool find64(const struct tables *tables, __u64 high, __u32 length, __u16 *class)
 {
-	__u32 at = v6_hash(high, 0, length, tables->v6_seed) & (tables->v6_lines64_size - 1);
+	__u32 at = hash_slot(v6_hash(high, 0, length, tables->v6_seed), tables->v6_lines64_size);
 
 	for (unsigned probe = 0; probe < V6_PROBES; probe++) {
 		const struct v6_line64 *line = &tables->v6_lines64[at + probe];
@@ -526,7 +662,7 @@ static bool find64(const struct tables *tables, __u64 high, __u32 length, __u16 
 
 static bool find128(const struct tables *tables, __u64 high, __u64 low, __u32 length, __u16 *class)
 {
-	__u32 at = v6_hash(high, low, length, tables->v6_seed) & (tables->v6_lines128_size - 1);
+	__u32 at = hash_slot(v6_hash(high, low, length, tables->v6_seed), tables->v6_lines128_size);
 
 	for (unsigned probe = 0; probe < V6_PROBES; probe++) {
 		const struct v6_line128 *line = &tables->v6_lines128[at + probe];
@@ -546,22 +682,28 @@ static bool find128(const struct tables *tables, __u64 high, __u64 low, __u32 le
 static __u64 lengths_possible(const struct tables *tables, __u64 high)
 {
 	__u64 mask = tables->v6_short ? tables->v6_short[high >> 48] : 0;
+	__u32 hash = stem_hash(high, 32, tables->v6_seed), bit = v6_bit_of(hash, tables->v6_bits_size);
 
-	mask |= tables->v6_mask32[mask_slot(tables, high, 32, tables->v6_mask32_size)];
-	if (mask & tables->v6_deep_lengths)
+	if (tables->v6_bits[bit / 64] >> (bit % 64) & 1)
+		mask |= tables->v6_masks[tables->v6_mask32[hash_slot(hash, tables->v6_mask32_size)]];
+	if (mask & tables->v6_deep_lengths) {
+		hash = stem_hash(high, 48, tables->v6_seed);
 		mask &= ~tables->v6_deep_lengths |
-			tables->v6_mask48[mask_slot(tables, high, 48, tables->v6_mask48_size)];
+			tables->v6_masks[tables->v6_mask48[hash_slot(hash, tables->v6_mask48_size)]];
+	}
 	return mask;
 }
 
 __u16 v6_class(const struct tables *tables, __u64 high, __u64 low)
 {
-	__u64 mask = tables->v6_mask32 ? lengths_possible(tables, high) : 0;
+	__u64 mask = tables->v6_bits ? lengths_possible(tables, high) : 0;
 	__u16 class = 0;
 
 	for (; mask; mask &= mask - 1) {
 		__u32 length = tables->v6_lengths[__builtin_ctzll(mask)];
 
+		if (!length) /* "any length" of fewer than 64 */
+			break;
 		if (length > 64 ? find128(tables, high, low & prefix_mask64(length - 64), length, &class)
 				: find64(tables, high & prefix_mask64(length), length, &class))
 			return class;
