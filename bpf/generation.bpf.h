@@ -33,6 +33,7 @@ TABLE(v6_lines64, struct v6_line64);
 TABLE(v6_lines128, struct v6_line128);
 TABLE(classes, struct class_entry);
 TABLE(services, struct service_entry);
+TABLE(limits, struct limit_entry);
 TABLE(port_services, __u16);
 
 /* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */

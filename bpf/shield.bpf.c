@@ -22,6 +22,7 @@
 #include "sources.h"
 #include "exposure.h"
 #include "tell.h"
+#include "limits.h"
 #include "egress.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -103,29 +104,41 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 	return XDP_DROP;
 }
 
+/* The order of judgement, a question after the other. */
+static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
+{
+	enum reason why, source;
+	__u64 lists = 0;
+
+	why = parse_packet(ctx, pkt);
+	if (why) {
+		unparsed(pkt, why);
+		return why;
+	}
+	why = judge_floor(pkt);
+	if (why)
+		return why;
+	why = judge_addresses(&pkt->flow);
+	if (why)
+		return why;
+	source = judge_source(ctx, pkt, &lists);
+	if (source && source != REASON_ALLOWED)
+		return source;
+	why = judge_exposure(ctx, pkt, lists);
+	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
+	if (source == REASON_ALLOWED)
+		return why == REASON_SERVICE ? REASON_ALLOWED : why;
+	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
+		why = judge_limits(ctx, pkt, why);
+	return why;
+}
+
 SEC("xdp.frags")
 int shield(struct xdp_md *ctx)
 {
 	struct packet pkt = {.length = ctx->data_end - ctx->data, .list = 255};
-	__u64 lists = 0;
-	enum reason why;
 
-	why = parse_packet(ctx, &pkt);
-	if (why)
-		unparsed(&pkt, why);
-	if (!why)
-		why = judge_floor(&pkt);
-	if (!why)
-		why = judge_addresses(&pkt.flow);
-	if (!why)
-		why = judge_source(ctx, &pkt, &lists);
-	if (!why || why == REASON_ALLOWED) {
-		enum reason exposed = judge_exposure(ctx, &pkt, lists);
-
-		/* an exception is none from exposure, and it names the pass of a service */
-		why = why == REASON_ALLOWED && exposed == REASON_SERVICE ? REASON_ALLOWED : exposed;
-	}
-	return conclude(ctx, &pkt, why);
+	return conclude(ctx, &pkt, judge(ctx, &pkt));
 }
 
 SEC("tc")

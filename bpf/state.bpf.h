@@ -87,6 +87,20 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LIMITER_LINES);
+	__type(key, __u32);
+	__type(value, struct slot_line);
+} limiters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SERVICE_CELLS);
+	__type(key, __u32);
+	__type(value, struct budget_cell);
+} service_cells SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SAMPLE_LINES);
 	__type(key, __u32);
 	__type(value, struct slot_line);

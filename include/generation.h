@@ -9,6 +9,7 @@
  *   v6_short, v6_bits, v6_mask32, v6_mask48, v6_masks, v6_lines64, v6_lines128  IPv6 lookup    (tables.h)
  *   classes                                            class -> struct class_entry
  *   services                                           service index -> struct service_entry
+ *   limits                                             limit index -> struct limit_entry
  *   port_services                                      protocol, port -> service index
  */
 #ifndef BULWARK_GENERATION_H
@@ -54,13 +55,46 @@ struct service_entry {
 	__u16 rule;
 	__u8 flags;  /* SERVICE_* */
 	__u8 ttl;    /* required TTL or hop limit (GTSM, RFC 5082); 0: any */
-	__u8 unused[2];
+	__u16 limits; /* index of its first limit */
+	__u8 limit_count;
+	__u8 unused[7];
 };
-_Static_assert(sizeof(struct service_entry) == 32, "struct service_entry is shared with the kernel side");
+_Static_assert(sizeof(struct service_entry) == 40, "struct service_entry is shared with the kernel side");
 
 enum {
 	SERVICE_MONITOR = 1u << 0,
 };
+
+/*
+ * A limit of a service: GCRA (generic cell rate algorithm, ITU-T I.371), whose only state is the theoretical arrival
+ * time. Limits of a service stand next to each other, in file order; the first one exceeded gives the reason.
+ */
+#define LIMITS_MAX 4096	      /* of one policy */
+#define LIMITS_A_SERVICE 8
+
+enum limit_kind {
+	LIMIT_PACKETS = 1,	   /* every inbound packet of the service */
+	LIMIT_BYTES = 2,	   /* their bytes; a limit in bits is one in bytes */
+	LIMIT_NEW_CONNECTIONS = 3, /* TCP SYNs; for other protocols packets that no flow is known of */
+};
+
+enum limit_per {
+	LIMIT_PER_SOURCE = 0, /* or per prefix: v4_length, v6_length say how much of the address counts */
+	LIMIT_PER_SERVICE = 1,
+};
+
+struct limit_entry {
+	__u64 cost;	    /* of one packet, byte or connection, in 2^-10 ns: 1024e9 / rate; never 0 */
+	__u64 tolerance_ns; /* what may be spent ahead of time: (burst - 1) times the cost */
+	__u32 id;	    /* stable across generations: a hash of the service's name and what the limit counts */
+	__u16 rule;
+	__u8 kind, per;
+	__u8 monitor;	    /* only counts what it would drop */
+	__u8 v4_length, v6_length; /* LIMIT_PER_SOURCE: so much of the address is one source */
+	__u8 position;	    /* in its service; LIMIT_PER_SERVICE: with the service's row the index of its cell */
+	__u8 unused[4];
+};
+_Static_assert(sizeof(struct limit_entry) == 32, "struct limit_entry is shared with the kernel side");
 
 /* port_services: u16 service indices. TCP, UDP and SCTP have a plane of 65536 ports each, then one of 256 for
  * other protocols by number. A service that takes every port of a protocol fills its plane. Where services with
@@ -122,6 +156,7 @@ struct generation_config {
 	__u8 have_v6_mask48;
 	__u8 have_v6_wide; /* prefixes longer than /64 */
 	__u8 have_to;	  /* some service has `to` */
+	__u8 have_limits; /* some service has limits */
 	__u8 have_egress_block;
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
 	__u16 v4_default; /* class of 0.0.0.0/0 */
@@ -138,6 +173,7 @@ struct generation_config {
 	__u8 v6_lengths[V6_LENGTHS]; /* length number -> length */
 	struct class_pair v4_pairs[V4_PAIRS];
 	struct rate budgets[BUDGET_COUNT];
+	__u64 limit_horizon_ns;	 /* the longest tolerance and cost of all limits: no live slot reaches further ahead */
 	__u64 event_interval_ns; /* one source is told once per reason in this time */
 	__u32 events_per_tick;	 /* per CPU, reason and jiffy at most */
 	__u32 unused;

@@ -20,6 +20,8 @@
  * half_open     array of lines FLOW_LINES/4   shield                      shield            the oldest goes
  * fragments     array of lines FLOW_LINES/16  shield                      shield            the oldest goes
  * budgets       array          BUDGET_COUNT   shield                      shield            -
+ * limiters      array of lines LIMITER_LINES  shield                      shield            the smallest debt goes
+ * service_cells array          SERVICE_CELLS  shield                      shield            -
  * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
@@ -111,6 +113,21 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 #define FRAGMENT_LINES 1024u
 #define SAMPLE_LINES 4096u
 #define SLOT_EXPIRY_SHIFT 28
+
+/*
+ * limiters: lines of eight GCRA slots, a slot is [fingerprint:24][theoretical arrival time:40], the time in units of
+ * 64 ns of the coarse clock (it wraps every 19.5 h; a time further ahead than any limit can put it is one that wrapped,
+ * and as good as expired). Lines are found by the source, fingerprints also tell limits apart. The victim is the
+ * smallest debt: who sends least has least to lose, and over the limit nothing is written.
+ */
+#define LIMITER_LINES 16384u /* 1 MiB, 131072 slots */
+#define LIMITER_TIME_SHIFT 6
+#define LIMITER_TIME_BITS 40
+
+/* service_cells[(row * LIMIT_CELLS + position) * 2 + proven]: cells of limits per service. What proves nothing spends
+ * from a cell of its own, so that a flood of it leaves open connections theirs. */
+#define LIMIT_CELLS 8
+#define SERVICE_CELLS (SERVICE_ROWS * LIMIT_CELLS * 2)
 
 /* telling[reason], per CPU: the budget of events and what was not told. */
 struct telling {

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Limits that a spoofed flood cannot defeat: GCRA (generic cell rate algorithm, ITU-T I.371) in lines of eight slots.
+ * The only state of a source is its theoretical arrival time (TAT); once that has passed, the state equals "never
+ * seen", so the slot is free by definition. One cache line a packet, no lock, no allocation, no list to keep in order;
+ * over the limit nothing is written.
+ *
+ * Packets of open connections and packets that prove nothing spend from different slots and cells.
+ */
+#ifndef BULWARK_LIMITS_H
+#define BULWARK_LIMITS_H
+
+#define LIMITER_TIME_MASK ((1ULL << LIMITER_TIME_BITS) - 1)
+#define CAS_TRIES 3 /* two CPUs on one source: who lost twice lets the packet pass uncounted */
+
+static __always_inline __u64 limiter_units(__u64 ns)
+{
+	return (ns + (1 << (LIMITER_TIME_SHIFT - 1))) >> LIMITER_TIME_SHIFT;
+}
+
+/* How far ahead of now a slot's time is; 0: expired, free, or wrapped. */
+static __always_inline __u64 debt_of(__u64 slot, __u64 now)
+{
+	__u64 ahead = (slot - now) & LIMITER_TIME_MASK;
+
+	return ahead > limiter_units(constants.limit_horizon_ns) ? 0 : ahead;
+}
+
+/* The slot of this fingerprint, else the one with the smallest debt. */
+static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 print, __u64 now)
+{
+	__u64 smallest = ~0ULL;
+	__u32 victim = 0;
+
+	for (__u32 i = 0; i < SLOTS_A_LINE; i++) {
+		__u64 slot = line->slot[i], debt = debt_of(slot, now);
+
+		if (slot >> LIMITER_TIME_BITS == print)
+			return i;
+		if (debt < smallest) {
+			smallest = debt;
+			victim = i;
+		}
+	}
+	return victim;
+}
+
+/*
+ * Whether a source conforms, and its new time when it does. hash: of the source; the low bits choose the line, print
+ * tells sources and limits apart in it. Units of 64 ns. A global function: verified once.
+ */
+__noinline int limiter_take(__u64 hash, __u64 print, __u64 cost, __u64 tolerance)
+{
+	__u32 index = hash & (LIMITER_LINES - 1), at;
+	__u64 now = now_ns() >> LIMITER_TIME_SHIFT, old, debt;
+	struct slot_line *line = bpf_map_lookup_elem(&limiters, &index);
+
+	if (!line)
+		return 1;
+	print &= (1ULL << (64 - LIMITER_TIME_BITS)) - 1;
+	at = limiter_slot(line, print, now) & (SLOTS_A_LINE - 1);
+	for (int try = 0; try < CAS_TRIES; try++) {
+		old = line->slot[at];
+		debt = old >> LIMITER_TIME_BITS == print ? debt_of(old, now) : 0;
+		if (debt > tolerance)
+			return 0;
+		if (__sync_val_compare_and_swap(&line->slot[at], old,
+						print << LIMITER_TIME_BITS |
+							((now + debt + cost) & LIMITER_TIME_MASK)) == old)
+			return 1;
+	}
+	return 1;
+}
+
+/* Likewise for a cell that everybody who comes to a service shares. ns. */
+__noinline int cell_take(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
+{
+	struct budget_cell *cell = bpf_map_lookup_elem(&service_cells, &index);
+	__u64 now = now_ns(), old, ahead;
+
+	if (!cell)
+		return 1;
+	for (int try = 0; try < CAS_TRIES; try++) {
+		old = cell->tat_ns;
+		ahead = old > now ? old - now : 0;
+		if (ahead > constants.limit_horizon_ns)
+			ahead = 0; /* left behind by another policy or clock */
+		if (ahead > tolerance_ns)
+			return 0;
+		if (__sync_val_compare_and_swap(&cell->tat_ns, old, now + ahead + cost_ns) == old)
+			return 1;
+	}
+	return 1;
+}
+
+static __always_inline enum reason limit_reason(__u8 kind)
+{
+	return kind == LIMIT_BYTES ? REASON_RATE_BYTES
+	       : kind == LIMIT_NEW_CONNECTIONS ? REASON_RATE_CONNECTIONS : REASON_RATE_PACKETS;
+}
+
+/* What of the source the limit counts as one. Mapped IPv4 has its prefix in the low half. */
+static __always_inline __u64 hash_counted(const struct flow *flow, const struct limit_entry *limit)
+{
+	__u32 length = flow->ipv6 ? limit->v6_length : limit->v4_length + 96;
+	__u64 high = bpf_be64_to_cpu(flow->source.half[0]), low = bpf_be64_to_cpu(flow->source.half[1]);
+
+	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
+	return hash_source(high & prefix_mask64(length), low, length);
+}
+
+static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
+					const struct limit_entry *limit, __u32 packets, int proven)
+{
+	__u64 cost_ns = (limit->cost * (limit->kind == LIMIT_BYTES ? pkt->length : packets)) >> 10, hash;
+
+	if (limit->per == LIMIT_PER_SERVICE)
+		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
+				 cost_ns, limit->tolerance_ns);
+	hash = hash_counted(&pkt->flow, limit);
+	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | proven), limiter_units(cost_ns),
+			    limiter_units(limit->tolerance_ns));
+}
+
+/* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED. */
+__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
+{
+	const struct interface_entry *interface = interface_find(ctx->ingress_ifindex);
+	const struct service_entry *service;
+	int proven = why == REASON_ESTABLISHED;
+	__u32 index, packets;
+
+	if (!pkt)
+		return why;
+	service = service_at(pkt->service);
+	if (!service)
+		return why;
+	packets = segments(interface, pkt->length);
+	for (__u32 i = 0; i < LIMIT_CELLS && i < service->limit_count; i++) {
+		const struct limit_entry *limit;
+
+		index = service->limits + i;
+		limit = bpf_map_lookup_elem(&limits, &index);
+		if (!limit)
+			break;
+		if (limit->kind == LIMIT_NEW_CONNECTIONS && (proven || pkt->flow.protocol != IPPROTO_TCP))
+			continue;
+		if (within_limit(pkt, service, limit, packets, proven))
+			continue;
+		if (limit->monitor) {
+			would_drop(pkt, limit_reason(limit->kind), limit->rule);
+			continue;
+		}
+		pkt->rule = limit->rule;
+		return limit_reason(limit->kind);
+	}
+	return why;
+}
+
+#endif
