@@ -95,8 +95,9 @@ __noinline int cell_take(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
 
 static __always_inline enum reason limit_reason(__u8 kind)
 {
-	return kind == LIMIT_BYTES ? REASON_RATE_BYTES
-	       : kind == LIMIT_NEW_CONNECTIONS ? REASON_RATE_CONNECTIONS : REASON_RATE_PACKETS;
+	return kind == LIMIT_BYTES	       ? REASON_RATE_BYTES
+	       : kind == LIMIT_NEW_CONNECTIONS ? REASON_RATE_CONNECTIONS
+					       : REASON_RATE_PACKETS;
 }
 
 /* What of the source the limit counts as one. Mapped IPv4 has its prefix in the low half. */

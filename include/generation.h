@@ -21,14 +21,14 @@
 
 /* A set of lists, what the policy makes of it, and the rules to name. */
 struct class_entry {
-	__u64 lists;	       /* bit n: list n of the policy covers the address */
-	__u32 flags;	       /* CLASS_* */
-	__u16 trusted_rule;    /* rule numbers, see rule_number below */
-	__u16 block_rule;      /* the first block entry, in file order, that drops inbound */
-	__u16 monitor_rule;    /* the first block entry that would drop inbound, but only monitors */
-	__u16 out_rule;	       /* the first block entry that drops outbound */
+	__u64 lists;	    /* bit n: list n of the policy covers the address */
+	__u32 flags;	    /* CLASS_* */
+	__u16 trusted_rule; /* rule numbers, see rule_number below */
+	__u16 block_rule;   /* the first block entry, in file order, that drops inbound */
+	__u16 monitor_rule; /* the first block entry that would drop inbound, but only monitors */
+	__u16 out_rule;	    /* the first block entry that drops outbound */
 	__u16 out_monitor_rule;
-	__u8 block_list;       /* list number behind block_rule (else behind monitor_rule), for events */
+	__u8 block_list; /* list number behind block_rule (else behind monitor_rule), for events */
 	__u8 unused;
 };
 _Static_assert(sizeof(struct class_entry) == 24, "struct class_entry is shared with the kernel side");
@@ -51,10 +51,10 @@ struct service_entry {
 	__u64 to;    /* destinations in any of these lists; 0: every address */
 	__u32 row;   /* row in the pinned service counters, stable across generations; never 0 */
 	__u32 tag;
-	__u16 next;  /* the next service on one of the same ports with another `to`; 0: none */
+	__u16 next; /* the next service on one of the same ports with another `to`; 0: none */
 	__u16 rule;
-	__u8 flags;  /* SERVICE_* */
-	__u8 ttl;    /* required TTL or hop limit (GTSM, RFC 5082); 0: any */
+	__u8 flags;   /* SERVICE_* */
+	__u8 ttl;     /* required TTL or hop limit (GTSM, RFC 5082); 0: any */
 	__u16 limits; /* index of its first limit */
 	__u8 limit_count;
 	__u8 unused[7];
@@ -69,7 +69,7 @@ enum {
  * A limit of a service: GCRA (generic cell rate algorithm, ITU-T I.371), whose only state is the theoretical arrival
  * time. Limits of a service stand next to each other, in file order; the first one exceeded gives the reason.
  */
-#define LIMITS_MAX 4096	      /* of one policy */
+#define LIMITS_MAX 4096 /* of one policy */
 #define LIMITS_A_SERVICE 8
 
 enum limit_kind {
@@ -89,9 +89,9 @@ struct limit_entry {
 	__u32 id;	    /* stable across generations: a hash of the service's name and what the limit counts */
 	__u16 rule;
 	__u8 kind, per;
-	__u8 monitor;	    /* only counts what it would drop */
+	__u8 monitor;		   /* only counts what it would drop */
 	__u8 v4_length, v6_length; /* LIMIT_PER_SOURCE: so much of the address is one source */
-	__u8 position;	    /* in its service; LIMIT_PER_SERVICE: with the service's row the index of its cell */
+	__u8 position;		   /* in its service; LIMIT_PER_SERVICE: with the service's row the index of its cell */
 	__u8 unused[4];
 };
 _Static_assert(sizeof(struct limit_entry) == 32, "struct limit_entry is shared with the kernel side");
@@ -116,12 +116,12 @@ struct rate {
 
 /* Budgets: one cell each in the pinned map `budgets`, shared by everybody who falls under it. */
 enum budget {
-	BUDGET_TRUSTED = 0,   /* unproven packets in trusted names; default 10k/s */
-	BUDGET_STRAY = 1,     /* stray: { reset: 1k/s } */
-	BUDGET_ECHO = 2,      /* icmp: { echo: 100/s } */
-	BUDGET_FRAGMENT = 3,  /* later fragments whose first one is unknown; 1k/s */
+	BUDGET_TRUSTED = 0,    /* unproven packets in trusted names; default 10k/s */
+	BUDGET_STRAY = 1,      /* stray: { reset: 1k/s } */
+	BUDGET_ECHO = 2,       /* icmp: { echo: 100/s } */
+	BUDGET_FRAGMENT = 3,   /* later fragments whose first one is unknown; 1k/s */
 	BUDGET_ICMP_ERROR = 4, /* errors that quote a declared port without a flow; 100/s */
-	BUDGET_COUNT = 8,     /* room in the pinned map */
+	BUDGET_COUNT = 8,      /* room in the pinned map */
 };
 
 enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
@@ -141,22 +141,22 @@ enum {
 
 /* The constants of a generation; `constants` in the read-only data of bpf/shield.bpf.c. */
 struct generation_config {
-	__u32 generation; /* number; 0 offline */
-	__u8 offline;	  /* 1: explain, tests, guard: virtual clock, connection table instead of sockets */
-	__u8 monitor;	  /* 1: the whole policy only monitors */
-	__u8 default_pass; /* 1: `default: pass` */
-	__u8 forward;	  /* FORWARD_* */
-	__u8 forwarding;  /* 1: this host forwards (ip_forward or a bridge): the destination is looked at */
-	__u8 conntrack;	  /* 1: bpf_xdp_ct_lookup is there and this host forwards */
-	__u8 stray_pass;  /* 1: `stray: pass` (else: passes within BUDGET_STRAY) */
+	__u32 generation;   /* number; 0 offline */
+	__u8 offline;	    /* 1: explain, tests, guard: virtual clock, connection table instead of sockets */
+	__u8 monitor;	    /* 1: the whole policy only monitors */
+	__u8 default_pass;  /* 1: `default: pass` */
+	__u8 forward;	    /* FORWARD_* */
+	__u8 forwarding;    /* 1: this host forwards (ip_forward or a bridge): the destination is looked at */
+	__u8 conntrack;	    /* 1: bpf_xdp_ct_lookup is there and this host forwards */
+	__u8 stray_pass;    /* 1: `stray: pass` (else: passes within BUDGET_STRAY) */
 	__u8 unparsed_pass; /* 1: what cannot be parsed passes */
-	__u8 have_v4;	  /* 0: no IPv4 prefix in any list */
+	__u8 have_v4;	    /* 0: no IPv4 prefix in any list */
 	__u8 have_v6;
 	__u8 have_v6_short; /* prefixes shorter than /32 */
 	__u8 have_v6_mask48;
 	__u8 have_v6_wide; /* prefixes longer than /64 */
-	__u8 have_to;	  /* some service has `to` */
-	__u8 have_limits; /* some service has limits */
+	__u8 have_to;	   /* some service has `to` */
+	__u8 have_limits;  /* some service has limits */
 	__u8 have_egress_block;
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
 	__u16 v4_default; /* class of 0.0.0.0/0 */
@@ -167,9 +167,9 @@ struct generation_config {
 	__u32 v6_lines64_size; /* lines; V6_PROBES spare lines follow */
 	__u32 v6_lines128_size;
 	__u64 v6_seed;
-	__u64 v6_wide_lengths; /* length numbers of prefixes longer than /64 */
-	__u64 v6_deep_lengths; /* length numbers of prefixes longer than /48 (v6_mask48 narrows these) */
-	__u64 state_key[2];   /* secret, per boot: SipHash key of everything in pinned state */
+	__u64 v6_wide_lengths;	     /* length numbers of prefixes longer than /64 */
+	__u64 v6_deep_lengths;	     /* length numbers of prefixes longer than /48 (v6_mask48 narrows these) */
+	__u64 state_key[2];	     /* secret, per boot: SipHash key of everything in pinned state */
 	__u8 v6_lengths[V6_LENGTHS]; /* length number -> length */
 	struct class_pair v4_pairs[V4_PAIRS];
 	struct rate budgets[BUDGET_COUNT];

@@ -66,10 +66,10 @@ struct interface_entry {
 };
 _Static_assert(sizeof(struct interface_entry) == 32, "interface_entry is pinned");
 enum {
-	INTERFACE_GENERIC = 1u << 0, /* generic mode: a frame longer than the MTU holds several segments */
+	INTERFACE_GENERIC = 1u << 0,  /* generic mode: a frame longer than the MTU holds several segments */
 	INTERFACE_FORWARDS = 1u << 1, /* enslaved to a bridge */
-	INTERFACE_CLSACT = 1u << 2, /* no tcx here: egress is a clsact filter of ours */
-	INTERFACE_QDISC = 1u << 3, /* and the clsact qdisc was made by us: `down` removes it */
+	INTERFACE_CLSACT = 1u << 2,   /* no tcx here: egress is a clsact filter of ours */
+	INTERFACE_QDISC = 1u << 3,    /* and the clsact qdisc was made by us: `down` removes it */
 };
 
 /* own_addresses: key __u8[16], value __u32 (1). This host's own unicast addresses. */
@@ -95,9 +95,9 @@ _Static_assert(sizeof(struct hold_note) == 272, "hold_note is pinned");
 /* hold_lengths: how many holds have each prefix length, and the total (0: the packet path skips the look-up). */
 struct hold_lengths {
 	__u32 total;
-	__u32 kinds;	   /* how many lengths are in use, at most HOLD_KINDS */
-	__u32 length[32];  /* the lengths in use, longest first; 0 ends the list */
-	__u32 count[129];  /* holds of this length; the controller's own bookkeeping */
+	__u32 kinds;	  /* how many lengths are in use, at most HOLD_KINDS */
+	__u32 length[32]; /* the lengths in use, longest first; 0 ends the list */
+	__u32 count[129]; /* holds of this length; the controller's own bookkeeping */
 	__u32 unused;
 };
 #define HOLD_KINDS 32
@@ -108,7 +108,7 @@ struct slot_line {
 	__u64 slot[8];
 };
 _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
-#define FLOW_LINES 16384u   /* 1 MiB, 131072 flows */
+#define FLOW_LINES 16384u /* 1 MiB, 131072 flows */
 #define HALF_OPEN_LINES 4096u
 #define FRAGMENT_LINES 1024u
 #define SAMPLE_LINES 4096u
@@ -131,13 +131,13 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 
 /* telling[reason], per CPU: the budget of events and what was not told. */
 struct telling {
-	__u64 tick;	/* jiffies64 of the running budget */
-	__u32 told;	/* in this tick */
-	__u32 probes;	/* sources looked up in this tick */
-	__u64 untold;	/* packets since the last event of this reason */
-	__u64 made;	/* events written to the ring */
+	__u64 tick;	   /* jiffies64 of the running budget */
+	__u32 told;	   /* in this tick */
+	__u32 probes;	   /* sources looked up in this tick */
+	__u64 untold;	   /* packets since the last event of this reason */
+	__u64 made;	   /* events written to the ring */
 	__u64 sampled_out; /* packets that made no event of their own */
-	__u64 lost;	/* events that found the ring full; their packets count as untold */
+	__u64 lost;	   /* events that found the ring full; their packets count as untold */
 };
 _Static_assert(sizeof(struct telling) == 48, "telling is pinned");
 
@@ -168,8 +168,8 @@ enum event_kind {
 	EVENT_VERDICT = 1, /* a drop, a reply or a would-drop */
 };
 struct event {
-	__u64 time_ns;	 /* CLOCK_BOOTTIME */
-	__u64 packets;	 /* packets this event stands for, itself included */
+	__u64 time_ns; /* CLOCK_BOOTTIME */
+	__u64 packets; /* packets this event stands for, itself included */
 	__u32 generation;
 	__u32 ifindex;
 	__u8 source[ADDRESS_BYTES];
@@ -178,15 +178,15 @@ struct event {
 	__u16 rule;
 	__u16 service; /* row; 0: none */
 	__u16 class;
-	__u16 vlan;    /* outermost VLAN id, 0: none */
-	__u16 length;  /* of the frame, capped */
-	__u8 kind;     /* enum event_kind */
+	__u16 vlan;   /* outermost VLAN id, 0: none */
+	__u16 length; /* of the frame, capped */
+	__u8 kind;    /* enum event_kind */
 	__u8 verdict;
 	__u8 reason;
 	__u8 protocol;
 	__u8 tcp_flags;
-	__u8 hook;     /* enum hook */
-	__u8 list;     /* list number for blocked, else 255 */
+	__u8 hook; /* enum hook */
+	__u8 list; /* list number for blocked, else 255 */
 	__u8 unused[3];
 };
 _Static_assert(sizeof(struct event) == 80, "event is shared with the daemon");
@@ -195,10 +195,10 @@ _Static_assert(sizeof(struct event) == 80, "event is shared with the daemon");
 struct decision {
 	__u8 verdict;
 	__u8 reason;
-	__u8 would;	  /* reason of the first monitored rule that would have dropped it; 0: none */
-	__u8 list;	  /* as in struct event */
+	__u8 would; /* reason of the first monitored rule that would have dropped it; 0: none */
+	__u8 list;  /* as in struct event */
 	__u16 rule, would_rule;
-	__u16 service;	  /* index in the generation, 0: none */
+	__u16 service; /* index in the generation, 0: none */
 	__u16 class;
 	__u8 source[ADDRESS_BYTES];
 	__u8 destination[ADDRESS_BYTES];

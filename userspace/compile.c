@@ -219,6 +219,7 @@ void image_free(struct image *image)
 	free(image->words);
 	free(image->service_names);
 	free(image->services);
+	free(image->limits);
 	free(image->port_services);
 	free(image->rules);
 	free(image->lists);

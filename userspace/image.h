@@ -35,6 +35,8 @@ struct image {
 	struct service_entry *services;/* kernel form, [0] unused; rows are given by the loader */
 	char **service_names;	   /* parallel */
 	size_t service_count;	   /* including [0] */
+	struct limit_entry *limits; /* of all services, those of one next to each other */
+	size_t limit_count;
 	__u16 *port_services;	   /* PORTS_COUNT */
 	struct tables tables;
 	struct rule *rules; /* index = rule number */

@@ -31,7 +31,7 @@ struct table {
 	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
 };
 
-#define TABLE_COUNT 15
+#define TABLE_COUNT 16
 
 static void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 {
@@ -53,6 +53,7 @@ static void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		 t->v6_lines128 ? t->v6_lines128_size + V6_PROBES : 0, false},
 		{"classes", image->classes, sizeof(*image->classes), image->class_count, false},
 		{"services", image->services, sizeof(*image->services), image->service_count, true},
+		{"limits", image->limits, sizeof(*image->limits), image->limit_count, false},
 		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
 	};
 

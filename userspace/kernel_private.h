@@ -12,15 +12,16 @@
 
 /* Every pinned map, under its name. */
 #define PINNED_MAPS(MAP)                                                                                               \
-	MAP(control) MAP(slots) MAP(xdp_slots) MAP(egress_slots) MAP(counters) MAP(service_counters)                   \
-	MAP(service_names) MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds) MAP(hold_notes)              \
-	MAP(hold_lengths) MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(samples) MAP(telling) MAP(events)  \
-	MAP(origin)
+	MAP(control)                                                                                                   \
+	MAP(slots) MAP(xdp_slots) MAP(egress_slots) MAP(counters) MAP(service_counters) MAP(service_names)             \
+		MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds) MAP(hold_notes) MAP(hold_lengths)       \
+			MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(limiters) MAP(service_cells)         \
+				MAP(samples) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)
 #undef MAP
-	PINNED_MAP_COUNT,
+		PINNED_MAP_COUNT,
 };
 extern const char *const pinned_map_names[PINNED_MAP_COUNT];
 
@@ -38,7 +39,7 @@ struct instance {
 	__u32 root_ids[HOOK_COUNT]; /* program ids of the two roots */
 	struct origin origin;
 	char broken[1024]; /* what is missing, "" when whole */
-	bool foreign; /* made in another network namespace: interface names and indices mean nothing here */
+	bool foreign;	   /* made in another network namespace: interface names and indices mean nothing here */
 };
 
 #define cleanup_fd __attribute__((cleanup(close_fd)))
@@ -73,7 +74,7 @@ extern const char constants_map[];
 extern const size_t constants_offset;
 /* Gives every service its row in the counters (kernel_live.c). */
 int service_rows_take(struct instance *instance, struct image *image, __u32 number);
-int path_remove(const char *path); /* a tree; what is not there is fine */
+int path_remove(const char *path);				       /* a tree; what is not there is fine */
 struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */
 /* Enters an interface into the map of interfaces; flags are added to those it has. */
 int interface_enter(struct instance *instance, const struct host_link *link, __u32 flags);
