@@ -34,7 +34,7 @@ TABLE(v6_lines128, struct v6_line128);
 TABLE(classes, struct class_entry);
 TABLE(services, struct service_entry);
 TABLE(limits, struct limit_entry);
-TABLE(port_services, __u16);
+TABLE(port_services, struct u16_line);
 
 /* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */
 __u64 virtual_now_ns = 0;

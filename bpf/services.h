@@ -28,15 +28,15 @@ static __always_inline struct service_entry *service_at(__u32 index)
 static __always_inline struct service_entry *service_of(__u8 protocol, __u16 port, const union address *local, int ipv6,
 							__u16 *index)
 {
-	__u32 at = port_index(protocol, port);
-	__u16 *first = bpf_map_lookup_elem(&port_services, &at), number;
+	__u32 at = port_index(protocol, port), line_number = at / U16_ITEMS, number;
+	const struct u16_line *line = bpf_map_lookup_elem(&port_services, &line_number);
 	struct service_entry *service;
 	__u64 *lists = NULL;
 	__u32 class;
 
-	if (!first || !*first)
+	number = line ? line->item[at % U16_ITEMS] : 0;
+	if (!number)
 		return NULL;
-	number = *first;
 	service = service_at(number);
 	*index = number;
 	if (!constants.have_to)
