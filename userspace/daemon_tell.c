@@ -29,28 +29,47 @@ static void leave_out(struct left_out *left_out, const struct event *event)
 		left_out->by_reason[event->reason] += event->packets;
 }
 
-/* Takes the document. Every event has a number; a number that the log does not hold is one that could not be written.
- */
+/* Takes the document, which has the number after state.sequence: numbers in the log have no holes, so that one is a
+ * loss on the way from here. A disk that fails is said once, and again when it works. */
 static int write_document(struct daemon *daemon, json_t *document)
 {
 	char *line = document ? json_dumps(document, JSON_COMPACT) : NULL;
+	int before = daemon->log.error;
 	int error = line ? event_log_write(&daemon->log, line, monotonic_ns()) : -ENOMEM;
 
 	free(line);
 	json_decref(document);
+	if (!error)
+		daemon->state.sequence++;
+	if (error && !before)
+		fprintf(stderr, "%s: %s: %s; events are counted until it can be written again\n",
+			program_invocation_short_name, daemon->log.path, strerror(-error));
 	return error;
+}
+
+static __u64 next_number(const struct daemon *daemon)
+{
+	return daemon->state.sequence + 1;
 }
 
 void tell_event(void *arg, const struct event *event)
 {
 	struct daemon *daemon = arg;
 
-	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns())) {
+	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns()))
 		leave_out(&daemon->over_budget, event);
-		return;
-	}
-	if (write_document(daemon, event_verdict(daemon->names, event, ++daemon->state.sequence)))
+	else if (write_document(daemon, event_verdict(daemon->names, event, next_number(daemon))))
 		leave_out(&daemon->unwritten, event);
+}
+
+static int write_notice(struct daemon *daemon, const char *action, const char *message, json_t *more)
+{
+	return write_document(daemon, event_notice(daemon->names, action, message, more, next_number(daemon)));
+}
+
+static void say(const char *message)
+{
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, message);
 }
 
 void tell_notice(struct daemon *daemon, const char *action, json_t *more, const char *format, ...)
@@ -61,8 +80,8 @@ void tell_notice(struct daemon *daemon, const char *action, json_t *more, const 
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "%s: %s\n", program_invocation_short_name, message);
-	write_document(daemon, event_notice(daemon->names, action, message, more, ++daemon->state.sequence));
+	say(message);
+	write_notice(daemon, action, message, more);
 }
 
 /* ---- losses ---- */
@@ -77,22 +96,21 @@ static json_t *reasons_of(const struct left_out *left_out)
 	return reasons;
 }
 
+/* Begins a new count when the old one is told. On a disk that still fails this is the attempt, and silent. */
 static void tell_left_out(struct daemon *daemon, struct left_out *left_out, const char *action, const char *why)
 {
-	struct left_out told = *left_out;
+	char message[256];
 
-	if (!told.events)
+	if (!left_out->events)
 		return;
-	/* Counted anew before it is told: when the disk is still full the notice itself fails and the count must stay.
-	 */
+	snprintf(message, sizeof(message), "%llu events for %llu packets were left out of the log: %s",
+		 (unsigned long long)left_out->events, (unsigned long long)left_out->packets, why);
+	if (write_notice(daemon, action, message,
+			 json_pack("{s:I, s:I, s:o}", "events", (json_int_t)left_out->events, "packets",
+				   (json_int_t)left_out->packets, "reasons", reasons_of(left_out))))
+		return;
+	say(message);
 	memset(left_out, 0, sizeof(*left_out));
-	tell_notice(daemon, action,
-		    json_pack("{s:I, s:I, s:o}", "events", (json_int_t)told.events, "packets", (json_int_t)told.packets,
-			      "reasons", reasons_of(&told)),
-		    "%llu events for %llu packets were left out of the log: %s", (unsigned long long)told.events,
-		    (unsigned long long)told.packets, why);
-	if (daemon->log.error)
-		*left_out = told;
 }
 
 static void tell_ring_losses(struct daemon *daemon)
@@ -117,9 +135,8 @@ void tell_losses(struct daemon *daemon, bool flush)
 {
 	__u64 now = monotonic_ns();
 
-	/* A disk that has room again is told at once. */
-	if (daemon->unwritten.events && (flush || now >= daemon->log.retry_ns))
-		tell_left_out(daemon, &daemon->unwritten, "events-unwritten", strerror(-daemon->log.error));
+	if (!daemon->log.error || flush || now >= daemon->log.retry_ns)
+		tell_left_out(daemon, &daemon->unwritten, "events-unwritten", "it could not be written");
 	if (!flush && now - daemon->minute_told_ns < MINUTE_NS)
 		return;
 	daemon->minute_told_ns = now;
@@ -129,25 +146,27 @@ void tell_losses(struct daemon *daemon, bool flush)
 
 /* ---- histories ---- */
 
-/* Tells the whole lines from *offset on, and moves it. */
+/* Tells the whole lines from *offset on, and moves it behind those that the log holds. */
 static void tell_lines(struct daemon *daemon, const char *path, __u64 *offset)
 {
 	FILE *file = fopen(path, "re");
 	size_t size = 0;
 	char *line = NULL;
 	ssize_t length;
+	int error = 0;
 
 	if (!file)
 		return;
-	if (!fseeko(file, (off_t)*offset, SEEK_SET)) {
-		while ((length = getline(&line, &size, file)) > 0 && line[length - 1] == '\n') {
-			json_t *entry = json_loads(line, 0, NULL);
+	if (fseeko(file, (off_t)*offset, SEEK_SET))
+		error = -errno;
+	while (!error && (length = getline(&line, &size, file)) > 0 && line[length - 1] == '\n') {
+		json_t *entry = json_loads(line, 0, NULL);
 
+		if (json_is_object(entry))
+			error = write_document(daemon, event_action(daemon->names, entry, next_number(daemon)));
+		if (!error)
 			*offset += (__u64)length;
-			if (json_is_object(entry))
-				write_document(daemon, event_action(daemon->names, entry, ++daemon->state.sequence));
-			json_decref(entry);
-		}
+		json_decref(entry);
 	}
 	free(line);
 	fclose(file);

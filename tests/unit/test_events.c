@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Events as ECS documents, field by field. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../userspace/events.h"
+
+static struct places places;
+static struct names *names;
+
+static const char description[] =
+	"{\"generation\": 7, \"rules\": [{\"number\": 1, \"kind\": \"default\", \"name\": \"default\", \"place\": "
+	"null},"
+	" {\"number\": 16, \"kind\": \"service\", \"name\": \"ssh\", \"place\": \"api.yaml:31\"},"
+	" {\"number\": 17, \"kind\": \"block\", \"name\": \"bad-actors\", \"place\": \"api.yaml:12\"}],"
+	" \"services\": [{\"row\": 5, \"name\": \"ssh\"}],"
+	" \"lists\": [{\"number\": 0, \"name\": \"office\", \"feed\": null},"
+	" {\"number\": 1, \"name\": \"bad-actors\", \"feed\": \"/etc/feeds/bad.netset\"}]}";
+
+static int setup(void **state)
+{
+	char path[SAVED_PATH_MAX];
+	FILE *file;
+
+	(void)state;
+	strcpy(places.state_dir, "/tmp/bulwark-events-XXXXXX");
+	if (!mkdtemp(places.state_dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/generations", places.state_dir);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/generations/7", places.state_dir);
+	mkdir(path, 0700);
+	file = fopen(saved_path(&places, 7, "description.json", path), "w");
+	if (!file)
+		return -1;
+	fputs(description, file);
+	fclose(file);
+	names = names_open(&places);
+	return names ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	char command[400];
+
+	(void)state;
+	names_free(names);
+	snprintf(command, sizeof(command), "rm -r %s", places.state_dir);
+	return system(command);
+}
+
+static void put_address(__u8 address[16], const char *text)
+{
+	memset(address, 0, 16);
+	address[10] = address[11] = 0xff;
+	if (inet_pton(AF_INET, text, address + 12) != 1)
+		assert_int_equal(inet_pton(AF_INET6, text, address), 1);
+}
+
+static struct event drop(void)
+{
+	struct timespec boot;
+	struct event event = {
+		.packets = 3,
+		.generation = 7,
+		.ifindex = 1, /* lo, which every host has */
+		.source_port = 34855,
+		.destination_port = 80,
+		.rule = 16,
+		.service = 5,
+		.length = 74,
+		.kind = EVENT_VERDICT,
+		.verdict = VERDICT_DROP,
+		.reason = REASON_NOT_ALLOWED,
+		.protocol = IPPROTO_TCP,
+		.tcp_flags = 2,
+		.hook = HOOK_XDP,
+		.list = 255,
+	};
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	event.time_ns = (__u64)boot.tv_sec * 1000000000 + (__u64)boot.tv_nsec;
+	put_address(event.source, "128.232.110.120");
+	put_address(event.destination, "66.35.250.204");
+	return event;
+}
+
+/* Member "a.b.c"; a number picks from an array. */
+static const json_t *at(const json_t *document, const char *path)
+{
+	char copy[128], *save = NULL;
+
+	strcpy(copy, path);
+	for (char *word = strtok_r(copy, ".", &save); word && document; word = strtok_r(NULL, ".", &save))
+		document = json_is_array(document) ? json_array_get(document, strtoul(word, NULL, 10))
+						   : json_object_get(document, word);
+	return document;
+}
+
+static void assert_text(const json_t *document, const char *path, const char *text)
+{
+	const char *found = json_string_value(at(document, path));
+
+	if (!found)
+		print_error("%s is missing\n", path);
+	assert_non_null(found);
+	assert_string_equal(found, text);
+}
+
+static void assert_number(const json_t *document, const char *path, json_int_t number)
+{
+	assert_true(json_is_integer(at(document, path)));
+	assert_int_equal(json_integer_value(at(document, path)), number);
+}
+
+static void test_drop(void **state)
+{
+	struct event event = drop();
+	json_t *document = event_verdict(names, &event, 42);
+	char host[256];
+
+	(void)state;
+	gethostname(host, sizeof(host));
+	assert_text(document, "ecs.version", ECS_VERSION);
+	assert_text(document, "host.name", host);
+	assert_text(document, "event.kind", "event");
+	assert_text(document, "event.category.0", "network");
+	assert_text(document, "event.type.0", "connection");
+	assert_text(document, "event.type.1", "denied");
+	assert_text(document, "event.action", "packet-dropped");
+	assert_text(document, "event.reason", "not-allowed");
+	assert_text(document, "source.ip", "128.232.110.120");
+	assert_text(document, "source.address", "128.232.110.120");
+	assert_number(document, "source.port", 34855);
+	assert_text(document, "destination.ip", "66.35.250.204");
+	assert_number(document, "destination.port", 80);
+	assert_text(document, "network.transport", "tcp");
+	assert_text(document, "network.type", "ipv4");
+	assert_text(document, "network.iana_number", "6");
+	assert_text(document, "network.direction", "inbound");
+	assert_text(document, "network.community_id", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
+	assert_text(document, "observer.ingress.interface.name", "lo");
+	assert_text(document, "rule.name", "ssh");
+	assert_text(document, "rule.category", "service");
+	assert_text(document, "service.name", "ssh");
+	assert_text(document, "bulwark.rule", "api.yaml:31");
+	assert_text(document, "bulwark.verdict", "drop");
+	assert_number(document, "bulwark.generation", 7);
+	assert_number(document, "bulwark.sequence", 42);
+	assert_number(document, "bulwark.packets", 3);
+	assert_number(document, "bulwark.tcp_flags", 2);
+	assert_null(at(document, "threat"));
+	json_decref(document);
+}
+
+static void test_timestamp(void **state)
+{
+	struct event event = drop();
+	json_t *document = event_verdict(names, &event, 1);
+	struct tm broken = {};
+	const char *rest = strptime(json_string_value(at(document, "@timestamp")), "%Y-%m-%dT%H:%M:%S", &broken);
+
+	(void)state;
+	assert_non_null(rest);
+	assert_int_equal(strlen(rest), 5); /* .123Z */
+	assert_int_equal(rest[4], 'Z');
+	assert_in_range(timegm(&broken), time(NULL) - 3, time(NULL) + 1);
+	json_decref(document);
+}
+
+static void test_blocked_by_feed(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	event.reason = REASON_BLOCKED;
+	event.rule = 17;
+	event.list = 1;
+	event.service = 0;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "threat.feed.name", "bad-actors");
+	assert_text(document, "bulwark.list", "bad-actors");
+	assert_text(document, "rule.name", "bad-actors");
+	assert_null(at(document, "service"));
+	json_decref(document);
+	event.list = 0; /* an inline list is no feed */
+	document = event_verdict(names, &event, 1);
+	assert_null(at(document, "threat"));
+	assert_text(document, "bulwark.list", "office");
+	json_decref(document);
+}
+
+static void test_would_drop_is_not_denied(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	event.verdict = VERDICT_WOULD_DROP;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "event.type.1", "allowed");
+	assert_text(document, "event.action", "packet-would-drop");
+	assert_text(document, "bulwark.verdict", "would-drop");
+	json_decref(document);
+}
+
+static void test_icmp6(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	put_address(event.source, "fe80::200:86ff:fe05:80da");
+	put_address(event.destination, "fe80::260:97ff:fe07:69ea");
+	event.protocol = IPPROTO_ICMPV6;
+	event.source_port = 135;
+	event.destination_port = 0;
+	event.vlan = 40;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "network.transport", "ipv6-icmp");
+	assert_text(document, "network.type", "ipv6");
+	assert_text(document, "network.vlan.id", "40");
+	assert_text(document, "network.community_id", "1:dGHyGvjMfljg6Bppwm3bg0LO8TY=");
+	assert_text(document, "source.ip", "fe80::200:86ff:fe05:80da");
+	assert_number(document, "bulwark.icmp.type", 135);
+	assert_number(document, "bulwark.icmp.code", 0);
+	assert_null(at(document, "source.port"));
+	assert_null(at(document, "bulwark.tcp_flags"));
+	json_decref(document);
+}
+
+static void test_egress(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	event.hook = HOOK_EGRESS;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "network.direction", "outbound");
+	assert_text(document, "observer.egress.interface.name", "lo");
+	assert_null(at(document, "observer.ingress"));
+	json_decref(document);
+}
+
+static void test_no_addresses(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	memset(event.source, 0, 16);
+	memset(event.destination, 0, 16);
+	event.protocol = 0;
+	event.reason = REASON_MALFORMED_ETHERNET;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "event.reason", "malformed-ethernet");
+	assert_null(at(document, "source"));
+	assert_null(at(document, "network.community_id"));
+	json_decref(document);
+}
+
+static void test_unknown_generation(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	event.generation = 99;
+	document = event_verdict(names, &event, 1);
+	assert_non_null(document);
+	assert_null(at(document, "rule"));
+	assert_null(at(document, "service"));
+	json_decref(document);
+}
+
+static void test_actions(void **state)
+{
+	json_t *line = json_pack("{s:f, s:s, s:i, s:i, s:s, s:s, s:f, s:s}", "time", 1700000000.25, "action", "ban",
+				 "uid", 0, "login_uid", 1000, "user", "ana", "address", "203.0.113.7", "for_s", 600.0,
+				 "reason", "scanning");
+	json_t *document = event_action(names, line, 9);
+
+	(void)state;
+	assert_text(document, "@timestamp", "2023-11-14T22:13:20.250Z");
+	assert_text(document, "event.action", "ban");
+	assert_text(document, "event.type.0", "denied");
+	assert_text(document, "event.reason", "scanning");
+	assert_text(document, "source.ip", "203.0.113.7");
+	assert_text(document, "user.name", "ana");
+	assert_text(document, "user.id", "1000");
+	assert_number(document, "bulwark.sequence", 9);
+	json_decref(document);
+
+	json_object_set_new(line, "address", json_string("203.0.113.0/24"));
+	document = event_action(names, line, 10);
+	assert_text(document, "source.address", "203.0.113.0/24");
+	assert_null(at(document, "source.ip"));
+	json_decref(document);
+
+	json_object_set_new(line, "action", json_string("applied"));
+	document = event_action(names, line, 11);
+	assert_text(document, "event.action", "policy-applied");
+	assert_text(document, "event.category.0", "configuration");
+	json_decref(document);
+	json_decref(line);
+}
+
+static void test_notice(void **state)
+{
+	json_t *document =
+		event_notice(names, "events-lost", "3 events were lost", json_pack("{s:i}", "events", 3), 12);
+
+	(void)state;
+	assert_text(document, "event.action", "events-lost");
+	assert_text(document, "message", "3 events were lost");
+	assert_number(document, "bulwark.events", 3);
+	assert_number(document, "bulwark.sequence", 12);
+	json_decref(document);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_timestamp),
+		cmocka_unit_test(test_blocked_by_feed),
+		cmocka_unit_test(test_would_drop_is_not_denied),
+		cmocka_unit_test(test_icmp6),
+		cmocka_unit_test(test_egress),
+		cmocka_unit_test(test_no_addresses),
+		cmocka_unit_test(test_unknown_generation),
+		cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_notice),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

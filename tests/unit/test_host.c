@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What is told of this host in text, and from names of interfaces to devices. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../userspace/host_parts.h"
+
+static void assert_address(const __u8 address[16], const char *text)
+{
+	struct prefix prefix = {.length = 128};
+	char buffer[PREFIX_TEXT];
+
+	memcpy(prefix.address, address, 16);
+	assert_string_equal(prefix_text(&prefix, buffer), text);
+}
+
+static void test_resolvers(void **state)
+{
+	static const char text[] = "# made by hand\n"
+				   "search example.com\n"
+				   "nameserver 192.0.2.53\n"
+				   "  nameserver\t2001:db8::53\n"
+				   "nameserver fe80::1%eth0\n"
+				   "nameserver 192.0.2.53\n" /* twice is once */
+				   "nameservers 192.0.2.54\n"
+				   "#nameserver 192.0.2.55\n"
+				   "nameserver not-an-address\n"
+				   "nameserver 192.0.2.0/24\n"
+				   "options edns0\n"
+				   "nameserver 198.51.100.7";
+	struct prefix *resolvers = NULL;
+	size_t count = 0;
+
+	(void)state;
+	assert_int_equal(resolvers_parse(text, &resolvers, &count), 0);
+	assert_int_equal(resolvers_parse(NULL, &resolvers, &count), 0);
+	assert_int_equal(resolvers_parse("", &resolvers, &count), 0);
+	assert_address(resolvers[0].address, "192.0.2.53");
+	assert_address(resolvers[1].address, "2001:db8::53");
+	assert_address(resolvers[2].address, "fe80::1");
+	assert_address(resolvers[count - 1].address, "198.51.100.7");
+	free(resolvers);
+}
+
+static void test_ssh_connection(void **state)
+{
+	static const char *const bad[] = {"", "192.0.2.1", "192.0.2.1 50000 192.0.2.10", "name 1 192.0.2.1 22",
+					  "192.0.2.1 70000 192.0.2.10 22"};
+	struct host_peer peer;
+
+	(void)state;
+	assert_int_equal(ssh_connection_parse("192.0.2.1 50000 192.0.2.10 22", &peer), 0);
+	assert_address(peer.remote, "192.0.2.1");
+	assert_address(peer.local, "192.0.2.10");
+	assert_int_equal(peer.remote_port, 50000);
+	assert_int_equal(peer.local_port, 22);
+	assert_int_equal(ssh_connection_parse("fe80::1%eth0 50000 fe80::2%eth0 22", &peer), 0);
+	assert_address(peer.remote, "fe80::1");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(ssh_connection_parse(bad[i], &peer), -EINVAL);
+}
+
+/* eth0, eth1 under bond0 under bond0.40 (default route); eth2 with a veth; lo */
+static struct host_link links[] = {
+	{.ifindex = 1, .name = "lo", .loopback = true},
+	{.ifindex = 2, .name = "eth0", .master = 4},
+	{.ifindex = 3, .name = "eth1", .master = 4},
+	{.ifindex = 4, .name = "bond0", .kind = "bond"},
+	{.ifindex = 5, .name = "bond0.40", .kind = "vlan", .lower = 4, .default_route = true},
+	{.ifindex = 6, .name = "eth2"},
+	{.ifindex = 7, .name = "veth0", .kind = "veth"},
+	{.ifindex = 8, .name = "far.7", .kind = "vlan", .lower = 99}, /* its device is in another namespace */
+};
+static const struct host host = {.links = links, .link_count = sizeof(links) / sizeof(*links)};
+
+static void assert_devices(char *const *names, size_t name_count, const char *expected, size_t errors)
+{
+	const struct host_link **devices;
+	struct report report = {};
+	char text[128] = "";
+	size_t count;
+
+	assert_int_equal(host_interfaces(&host, names, NULL, name_count, &devices, &count, &report), 0);
+	for (size_t i = 0; i < count; i++) {
+		strcat(text, i ? " " : "");
+		strcat(text, devices[i]->name);
+	}
+	assert_string_equal(text, expected);
+	assert_int_equal(report.errors, errors);
+	free(devices);
+	report_free(&report);
+}
+
+static void test_interfaces(void **state)
+{
+	(void)state;
+	assert_devices((char *[]){"auto"}, 1, "eth0 eth1", 0);
+	assert_devices((char *[]){"eth2"}, 1, "eth2", 0);
+	assert_devices((char *[]){"bond0"}, 1, "eth0 eth1", 0);
+	assert_devices((char *[]){"eth1", "auto", "eth1"}, 3, "eth1 eth0", 0);
+	assert_devices((char *[]){"veth0"}, 1, "veth0", 0);
+	assert_devices((char *[]){"far.7"}, 1, "far.7", 0);
+	assert_devices((char *[]){"eth9", "eth2"}, 2, "eth2", 1);
+	assert_devices((char *[]){"lo"}, 1, "", 1);
+}
+
+static void test_auto_without_default_route(void **state)
+{
+	static struct host_link alone[] = {{.ifindex = 2, .name = "eth0"}};
+	const struct host plain = {.links = alone, .link_count = 1};
+	const struct host_link **devices;
+	struct report report = {};
+	size_t count;
+
+	(void)state;
+	assert_int_equal(host_interfaces(&plain, (char *[]){"auto"}, NULL, 1, &devices, &count, &report), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(report.errors, 1);
+	free(devices);
+	report_free(&report);
+}
+
+static void test_loopback_peers(void **state)
+{
+	struct host_peer peer = {};
+
+	(void)state;
+	assert_int_equal(ssh_connection_parse("127.0.0.1 1 127.0.0.1 22", &peer), 0);
+	assert_true(peer_is_loopback(&peer));
+	assert_int_equal(ssh_connection_parse("::1 1 ::1 22", &peer), 0);
+	assert_true(peer_is_loopback(&peer));
+	assert_int_equal(ssh_connection_parse("192.0.2.10 1 192.0.2.10 22", &peer), 0);
+	assert_true(peer_is_loopback(&peer)); /* this host with itself */
+	assert_int_equal(ssh_connection_parse("192.0.2.1 1 192.0.2.10 22", &peer), 0);
+	assert_false(peer_is_loopback(&peer));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_resolvers),      cmocka_unit_test(test_ssh_connection),
+		cmocka_unit_test(test_interfaces),     cmocka_unit_test(test_auto_without_default_route),
+		cmocka_unit_test(test_loopback_peers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
