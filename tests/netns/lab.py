@@ -427,8 +427,8 @@ def stop(process):
             process.wait()
 
 
-def children(function, *arguments):
-    """function(*arguments) in a child process; kill and wait for it with stop_child()."""
+def child(function, *arguments):
+    """function(*arguments) in a child process, which is ended by stop_child()."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
