@@ -24,6 +24,9 @@ clean() {
 		kill "$child" 2>/dev/null
 	done
 	[ -e "/run/netns/$NODE" ] && bulwark down >/dev/null 2>&1
+	# whatever still runs inside: killing the shell that started it does not end it
+	ip netns pids "$NODE" 2>/dev/null | xargs -r kill -9
+	ip netns pids "$PEER" 2>/dev/null | xargs -r kill -9
 	ip netns del "$NODE" 2>/dev/null
 	ip netns del "$PEER" 2>/dev/null
 	rm -rf "$DIR"
