@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The user side of the generator: what is asked (flood.c), the templates (flood_frames.c), the sources (flood_sources.c). */
+#ifndef BULWARK_BENCH_FLOOD_PLAN_H
+#define BULWARK_BENCH_FLOOD_PLAN_H
+
+#include <linux/types.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "flood.h"
+
+enum flood_shape { SHAPE_SYN, SHAPE_ACK, SHAPE_UDP, SHAPE_ANSWER, SHAPE_FRAGMENT };
+
+enum flood_from {
+	FROM_PUBLIC,  /* anywhere in public space */
+	FROM_BLOCKED, /* --blocked */
+	FROM_ONE,
+	FROM_MANY, /* --sources addresses */
+	FROM_COUNT,
+};
+
+struct flood_profile {
+	const char *name;
+	const char *help;
+	enum flood_shape shape;
+	enum flood_from from;
+	bool ipv6;
+	unsigned tags;	/* VLAN tags */
+	bool any_port; /* every packet to a port of its own */
+};
+
+/* What the packets are for. Addresses are 128 bits, IPv4 as ::ffff:a.b.c.d. */
+struct flood_target {
+	unsigned ifindex;
+	__u8 from_mac[6], to_mac[6];
+	__u8 address4[16], address6[16]; /* the destinations; all zero: not given */
+	__u16 port;
+};
+
+/* One's complement sum in memory order, not folded to 16 bits: even length. */
+__u64 sum_words(const void *data, size_t length);
+
+/* Builds the template of a profile; port 0: any. 0, or -EINVAL: the target has no address of that family. */
+int flood_template(const struct flood_profile *profile, const struct flood_target *target, __u16 port,
+		   struct flood_kind *kind);
+
+struct flood_set {
+	size_t first4, count4, first6, count6;
+};
+
+struct flood_sources {
+	struct flood_source4 *v4;
+	struct flood_source6 *v6;
+	size_t count4, room4, count6, room6;
+	struct flood_set sets[FROM_COUNT];
+	__u64 random;
+};
+
+/* blocked: a prefix, a comma-separated row of them, or a file with one a line; NULL: that set stays empty. 0 or -errno, and
+ * the words are on standard error. */
+int flood_sources_make(struct flood_sources *sources, const char *blocked, const char *one, unsigned many, __u64 seed);
+void flood_sources_free(struct flood_sources *sources);
+
+#endif
