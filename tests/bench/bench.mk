@@ -1,23 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# The flood generator, the lab that shows the shield at work, and the benchmark.
+# The flood generator and what else the lab (scripts/demo) and the benchmark need.
 
-BENCH_CFLAGS = $(CFLAGS) -I$(BUILD)/bench
+BENCH_BUILD    := $(BUILD)/bench
+lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
+bench-programs: lab-programs $(BENCH_BUILD)/probe $(BENCH_BUILD)/prefixes
 
-$(BUILD)/bench/:
-	mkdir -p $@
-
-$(BUILD)/bench/%.bpf.o: tests/bench/%.bpf.c $(BUILD)/vmlinux.h | $(BUILD)/bench/
+$(BENCH_BUILD)/%.bpf.o: tests/bench/%.bpf.c $(BUILD)/vmlinux.h
+	@mkdir -p $(@D)
 	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 
-$(BUILD)/bench/%.skel.h: $(BUILD)/bench/%.bpf.o
+$(BENCH_BUILD)/%.skel.h: $(BENCH_BUILD)/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
 
-$(BUILD)/bench/flood.o: $(BUILD)/bench/flood.skel.h
+$(BENCH_BUILD)/%.o: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -I$(BENCH_BUILD) -c $< -o $@
 
-$(BUILD)/bench/%.o: tests/bench/%.c | $(BUILD)/bench/
-	$(CC) $(BENCH_CFLAGS) -c $< -o $@
+$(BENCH_BUILD)/flood.o: | $(BENCH_BUILD)/flood.skel.h
+$(BENCH_BUILD)/probe.o: | $(BENCH_BUILD)/probe.skel.h
+$(BENCH_BUILD)/wire.o: | $(BENCH_BUILD)/wire.skel.h
 
-$(BUILD)/flood: $(addprefix $(BUILD)/bench/,flood.o flood_frames.o flood_sources.o)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/flood: $(addprefix $(BENCH_BUILD)/,flood.o flood_frames.o flood_sources.o)
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
--include $(wildcard $(BUILD)/bench/*.d)
+$(BENCH_BUILD)/probe: $(addprefix $(BENCH_BUILD)/,probe.o flood_frames.o flood_sources.o)
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lpthread -o $@
+
+$(BENCH_BUILD)/wire $(BENCH_BUILD)/prefixes: %: %.o
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+-include $(wildcard $(BENCH_BUILD)/*.d)
+.PHONY: lab-programs bench-programs

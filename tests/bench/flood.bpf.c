@@ -43,7 +43,7 @@ struct {
 } state SEC(".maps");
 
 /* Ports that reflectors answer from: DNS, NTP, CLDAP, SSDP, chargen, SNMP, portmap, memcached. */
-const volatile __u16 amplifiers[8] = { 53, 123, 389, 1900, 19, 161, 111, 11211 };
+const volatile __u16 amplifiers[8] = {53, 123, 389, 1900, 19, 161, 111, 11211};
 
 /* Marsaglia, "Xorshift RNGs", 2003; the multiplication is Vigna's xorshift64*. */
 /* One draw a packet: bits 0..31 make the host, 24..39 the identification, 32..47 and 48..63 the ports, 8..39 the

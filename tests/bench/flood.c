@@ -33,28 +33,28 @@
 #define ROUND_NS 30000000ULL  /* a paced flood sends what has fallen due about this often; a call alone waits 18 ms */
 
 static const struct flood_profile profiles[] = {
-	{ "blocked", "SYNs from --blocked", SHAPE_SYN, FROM_BLOCKED, false, 0, false },
-	{ "blocked-udp", "UDP from --blocked", SHAPE_UDP, FROM_BLOCKED, false, 0, false },
-	{ "blocked-v6", "IPv6 SYNs from --blocked", SHAPE_SYN, FROM_BLOCKED, true, 0, false },
-	{ "spoofed-syn", "SYNs from anywhere", SHAPE_SYN, FROM_PUBLIC, false, 0, false },
-	{ "spoofed-syn-v6", "IPv6 SYNs from anywhere", SHAPE_SYN, FROM_PUBLIC, true, 0, false },
-	{ "spoofed-udp", "UDP from anywhere", SHAPE_UDP, FROM_PUBLIC, false, 0, false },
-	{ "spoofed-udp-v6", "IPv6 UDP from anywhere", SHAPE_UDP, FROM_PUBLIC, true, 0, false },
-	{ "scan", "SYNs from anywhere to every port", SHAPE_SYN, FROM_PUBLIC, false, 0, true },
-	{ "scan-v6", "IPv6 SYNs from anywhere to every port", SHAPE_SYN, FROM_PUBLIC, true, 0, true },
-	{ "ack", "ACKs of no connection", SHAPE_ACK, FROM_PUBLIC, false, 0, false },
-	{ "ack-v6", "IPv6 ACKs of no connection", SHAPE_ACK, FROM_PUBLIC, true, 0, false },
-	{ "udp-amplification", "answers of reflectors", SHAPE_ANSWER, FROM_PUBLIC, false, 0, true },
-	{ "udp-amplification-v6", "IPv6 answers of reflectors", SHAPE_ANSWER, FROM_PUBLIC, true, 0, true },
-	{ "fragments", "later fragments of nothing", SHAPE_FRAGMENT, FROM_PUBLIC, false, 0, false },
-	{ "fragments-v6", "IPv6 later fragments of nothing", SHAPE_FRAGMENT, FROM_PUBLIC, true, 0, false },
-	{ "vlan", "SYNs in a VLAN from --blocked", SHAPE_SYN, FROM_BLOCKED, false, 1, false },
-	{ "qinq", "SYNs in two VLAN tags from --blocked", SHAPE_SYN, FROM_BLOCKED, false, 2, false },
-	{ "vlan-v6", "IPv6 SYNs in a VLAN from --blocked", SHAPE_SYN, FROM_BLOCKED, true, 1, false },
-	{ "one-source", "SYNs from --from", SHAPE_SYN, FROM_ONE, false, 0, false },
-	{ "one-source-v6", "IPv6 SYNs from --from", SHAPE_SYN, FROM_ONE, true, 0, false },
-	{ "n-sources", "SYNs from --sources addresses", SHAPE_SYN, FROM_MANY, false, 0, false },
-	{ "n-sources-v6", "IPv6 SYNs from --sources addresses", SHAPE_SYN, FROM_MANY, true, 0, false },
+	{"blocked", "SYNs from --blocked", SHAPE_SYN, FROM_BLOCKED, false, 0, false},
+	{"blocked-udp", "UDP from --blocked", SHAPE_UDP, FROM_BLOCKED, false, 0, false},
+	{"blocked-v6", "IPv6 SYNs from --blocked", SHAPE_SYN, FROM_BLOCKED, true, 0, false},
+	{"spoofed-syn", "SYNs from anywhere", SHAPE_SYN, FROM_PUBLIC, false, 0, false},
+	{"spoofed-syn-v6", "IPv6 SYNs from anywhere", SHAPE_SYN, FROM_PUBLIC, true, 0, false},
+	{"spoofed-udp", "UDP from anywhere", SHAPE_UDP, FROM_PUBLIC, false, 0, false},
+	{"spoofed-udp-v6", "IPv6 UDP from anywhere", SHAPE_UDP, FROM_PUBLIC, true, 0, false},
+	{"scan", "SYNs from anywhere to every port", SHAPE_SYN, FROM_PUBLIC, false, 0, true},
+	{"scan-v6", "IPv6 SYNs from anywhere to every port", SHAPE_SYN, FROM_PUBLIC, true, 0, true},
+	{"ack", "ACKs of no connection", SHAPE_ACK, FROM_PUBLIC, false, 0, false},
+	{"ack-v6", "IPv6 ACKs of no connection", SHAPE_ACK, FROM_PUBLIC, true, 0, false},
+	{"udp-amplification", "answers of reflectors", SHAPE_ANSWER, FROM_PUBLIC, false, 0, true},
+	{"udp-amplification-v6", "IPv6 answers of reflectors", SHAPE_ANSWER, FROM_PUBLIC, true, 0, true},
+	{"fragments", "later fragments of nothing", SHAPE_FRAGMENT, FROM_PUBLIC, false, 0, false},
+	{"fragments-v6", "IPv6 later fragments of nothing", SHAPE_FRAGMENT, FROM_PUBLIC, true, 0, false},
+	{"vlan", "SYNs in a VLAN from --blocked", SHAPE_SYN, FROM_BLOCKED, false, 1, false},
+	{"qinq", "SYNs in two VLAN tags from --blocked", SHAPE_SYN, FROM_BLOCKED, false, 2, false},
+	{"vlan-v6", "IPv6 SYNs in a VLAN from --blocked", SHAPE_SYN, FROM_BLOCKED, true, 1, false},
+	{"one-source", "SYNs from --from", SHAPE_SYN, FROM_ONE, false, 0, false},
+	{"one-source-v6", "IPv6 SYNs from --from", SHAPE_SYN, FROM_ONE, true, 0, false},
+	{"n-sources", "SYNs from --sources addresses", SHAPE_SYN, FROM_MANY, false, 0, false},
+	{"n-sources-v6", "IPv6 SYNs from --sources addresses", SHAPE_SYN, FROM_MANY, true, 0, false},
 };
 #define PROFILES (sizeof(profiles) / sizeof(profiles[0]))
 
@@ -211,7 +211,8 @@ static int usage(void)
 {
 	unsigned i;
 
-	printf("usage: flood --iface IF --dst-mac MAC --dst ADDR[,ADDR6] --profile NAME[:PORT][,...] --duration SECONDS\n"
+	printf("usage: flood --iface IF --dst-mac MAC --dst ADDR[,ADDR6] --profile NAME[:PORT][,...] --duration "
+	       "SECONDS\n"
 	       "  --port N            destination port (443)\n"
 	       "  --blocked WHAT      a file with a prefix a line, or prefixes with commas between\n"
 	       "  --from ADDR         the one source of one-source\n"
@@ -220,21 +221,22 @@ static int usage(void)
 	       "  --cpu N[,N]         one sender on each (0)\n"
 	       "  --batch N           frames handed over at once (64)\n"
 	       "  --seed N            of sources and ports (1)\n"
-	       "profiles (NAME:PORT or NAME:any overrides --port; mixed is %s):\n", mixed);
+	       "profiles (NAME:PORT or NAME:any overrides --port; mixed is %s):\n",
+	       mixed);
 	for (i = 0; i < PROFILES; i++)
 		printf("  %-21s %s\n", profiles[i].name, profiles[i].help);
 	return 0;
 }
 
 static const struct option options[] = {
-	{ "iface", required_argument, NULL, 'i' },    { "dst-mac", required_argument, NULL, 'm' },
-	{ "dst", required_argument, NULL, 'd' },      { "profile", required_argument, NULL, 'p' },
-	{ "profiles", required_argument, NULL, 'p' }, { "port", required_argument, NULL, 'P' },
-	{ "duration", required_argument, NULL, 't' }, { "rate", required_argument, NULL, 'r' },
-	{ "cpu", required_argument, NULL, 'c' },      { "batch", required_argument, NULL, 'b' },
-	{ "blocked", required_argument, NULL, 'B' },  { "from", required_argument, NULL, 'f' },
-	{ "sources", required_argument, NULL, 'n' },  { "seed", required_argument, NULL, 's' },
-	{ "help", no_argument, NULL, 'h' },	      {},
+	{"iface", required_argument, NULL, 'i'},    {"dst-mac", required_argument, NULL, 'm'},
+	{"dst", required_argument, NULL, 'd'},	    {"profile", required_argument, NULL, 'p'},
+	{"profiles", required_argument, NULL, 'p'}, {"port", required_argument, NULL, 'P'},
+	{"duration", required_argument, NULL, 't'}, {"rate", required_argument, NULL, 'r'},
+	{"cpu", required_argument, NULL, 'c'},	    {"batch", required_argument, NULL, 'b'},
+	{"blocked", required_argument, NULL, 'B'},  {"from", required_argument, NULL, 'f'},
+	{"sources", required_argument, NULL, 'n'},  {"seed", required_argument, NULL, 's'},
+	{"help", no_argument, NULL, 'h'},	    {},
 };
 
 static int take_option(struct run *run, int option, const char *value, const char **list)
@@ -330,7 +332,8 @@ static int give_sources(struct run *run, const struct flood_sources *sources)
 		kind->source_first = kind->ipv6 ? set->first6 : set->first4;
 		kind->source_count = kind->ipv6 ? set->count6 : set->count4;
 		if (!kind->source_count)
-			return complain("has no source of its address family (--blocked, --from)", run->profiles[i]->name);
+			return complain("has no source of its address family (--blocked, --from)",
+					run->profiles[i]->name);
 	}
 	return 0;
 }
@@ -384,7 +387,8 @@ static int prepare(struct run *run)
 	if (!error) {
 		error = load_program(run, &sources);
 		if (error)
-			fprintf(stderr, "flood: cannot load the generator: %s (needs root and Linux 5.18)\n", strerror(-error));
+			fprintf(stderr, "flood: cannot load the generator: %s (needs root and Linux 5.18)\n",
+				strerror(-error));
 	}
 	flood_sources_free(&sources);
 	return error ? 3 : 0;
@@ -412,7 +416,7 @@ static int send_packets(struct run *run, __u32 repeat)
 
 static void sleep_until(__u64 when)
 {
-	struct timespec then = { when / NS_A_SECOND, when % NS_A_SECOND };
+	struct timespec then = {when / NS_A_SECOND, when % NS_A_SECOND};
 
 	while (!stopped && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR && now_ns() < when)
 		;
@@ -441,8 +445,8 @@ static int send_paced(struct run *run, __u64 end)
 static int send_until(struct run *run, unsigned cpu, __u64 end)
 {
 	__u64 left = end - now_ns();
-	struct itimerval alarm = { .it_interval.tv_usec = 20000, /* again, should the first come between two calls */
-				   .it_value = { left / NS_A_SECOND, left % NS_A_SECOND / 1000 + 1 } };
+	struct itimerval alarm = {.it_interval.tv_usec = 20000, /* again, should the first come between two calls */
+				  .it_value = {left / NS_A_SECOND, left % NS_A_SECOND / 1000 + 1}};
 	int error = stay_on(cpu);
 
 	if (error) {
@@ -478,8 +482,8 @@ static void print_sent(struct run *run, double seconds)
 			of_kind[which] += states[i].sent[which];
 	for (which = 0; which < run->kind_count; which++)
 		all += of_kind[which];
-	printf("{\"interface\":\"%s\",\"seconds\":%.3f,\"sent\":%llu,\"pps\":%.0f,\"cpus\":%u,\"profiles\":{", run->interface,
-	       seconds, all, all / seconds, run->cpu_count);
+	printf("{\"interface\":\"%s\",\"seconds\":%.3f,\"sent\":%llu,\"pps\":%.0f,\"cpus\":%u,\"profiles\":{",
+	       run->interface, seconds, all, all / seconds, run->cpu_count);
 	for (which = 0; which < run->kind_count; which++)
 		printf("%s\"%s\":%llu", which ? "," : "", run->profiles[which]->name, of_kind[which]);
 	printf("}}\n");
@@ -525,8 +529,8 @@ static int send_on_all(struct run *run)
 
 int main(int argc, char **argv)
 {
-	struct run run = { .target.port = 443, .many = 10000, .cpu_count = 1, .batch = 64, .seed = 1 };
-	struct sigaction action = { .sa_handler = on_signal };
+	struct run run = {.target.port = 443, .many = 10000, .cpu_count = 1, .batch = 64, .seed = 1};
+	struct sigaction action = {.sa_handler = on_signal};
 	int status;
 
 	sigaction(SIGALRM, &action, NULL);

@@ -10,7 +10,7 @@
 #define BULWARK_BENCH_FLOOD_H
 
 #define FLOOD_KINDS 16
-#define FLOOD_HEADERS 104   /* bytes of a template: two VLAN tags, IPv6, TCP with 20 bytes of options fit */
+#define FLOOD_HEADERS 104 /* bytes of a template: two VLAN tags, IPv6, TCP with 20 bytes of options fit */
 #define FLOOD_FRAME_MAX 1514
 
 /* What varies from packet to packet, beside the source. */

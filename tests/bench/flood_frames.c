@@ -12,12 +12,12 @@
 #include "flood_plan.h"
 
 /* What Linux sends in a SYN: MSS 1460, SACK, timestamps, NOP, window scale 7. 20 bytes, so an IPv4 SYN has 74. */
-static const __u8 syn_options[20] = { 2, 4, 0x05, 0xb4, 4, 2, 8, 10, 0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 1, 3, 3, 7 };
+static const __u8 syn_options[20] = {2, 4, 0x05, 0xb4, 4, 2, 8, 10, 0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 1, 3, 3, 7};
 /* and in every later segment: NOP, NOP, timestamps */
-static const __u8 ack_options[12] = { 1, 1, 8, 10, 0x12, 0x34, 0x56, 0x78, 0x23, 0x45, 0x67, 0x89 };
+static const __u8 ack_options[12] = {1, 1, 8, 10, 0x12, 0x34, 0x56, 0x78, 0x23, 0x45, 0x67, 0x89};
 
-#define UDP_PAYLOAD 18	    /* a frame of 60 bytes, the least Ethernet has (without its check sequence) */
-#define ANSWER_PAYLOAD 440  /* an NTP monlist answer */
+#define UDP_PAYLOAD 18	   /* a frame of 60 bytes, the least Ethernet has (without its check sequence) */
+#define ANSWER_PAYLOAD 440 /* an NTP monlist answer */
 #define FRAGMENT_PAYLOAD 32
 #define FRAGMENT_OFFSET 185 /* in units of eight: 1480, where the second fragment of a large packet starts */
 
@@ -43,7 +43,7 @@ static size_t put_ethernet(const struct flood_profile *profile, const struct flo
 	memcpy(frame, target->to_mac, 6);
 	memcpy(frame + 6, target->from_mac, 6);
 	for (tag = profile->tags; tag; tag--, at += 4) {
-		__u16 words[2] = { htons(tag == 2 ? 0x88a8 : ETHERTYPE_VLAN), htons(100 + tag) };
+		__u16 words[2] = {htons(tag == 2 ? 0x88a8 : ETHERTYPE_VLAN), htons(100 + tag)};
 
 		memcpy(frame + at, words, 4);
 	}
@@ -69,8 +69,8 @@ static size_t put_ipv4(const struct flood_target *target, __u8 protocol, bool fr
 
 static size_t put_ipv6(const struct flood_target *target, __u8 protocol, bool fragment, size_t payload, __u8 *at)
 {
-	struct ip6_hdr ip = { .ip6_hlim = 57, .ip6_nxt = fragment ? IPPROTO_FRAGMENT : protocol };
-	struct ip6_frag piece = { .ip6f_nxt = protocol, .ip6f_offlg = htons(FRAGMENT_OFFSET << 3) };
+	struct ip6_hdr ip = {.ip6_hlim = 57, .ip6_nxt = fragment ? IPPROTO_FRAGMENT : protocol};
+	struct ip6_frag piece = {.ip6f_nxt = protocol, .ip6f_offlg = htons(FRAGMENT_OFFSET << 3)};
 
 	ip.ip6_flow = htonl(6 << 28);
 	ip.ip6_plen = htons(payload + (fragment ? sizeof(piece) : 0));
@@ -118,7 +118,7 @@ static size_t transport_length(enum flood_shape shape)
 /* The transport header at l4, and what of it varies. */
 static void put_transport(enum flood_shape shape, __u16 port, struct flood_kind *kind)
 {
-	struct udphdr udp = { .dest = htons(port), .len = htons(transport_length(shape)) };
+	struct udphdr udp = {.dest = htons(port), .len = htons(transport_length(shape))};
 	__u8 *at = kind->frame + kind->l4;
 
 	if (shape == SHAPE_FRAGMENT) {
@@ -162,10 +162,10 @@ int flood_template(const struct flood_profile *profile, const struct flood_targe
 
 	if (!memcmp(profile->ipv6 ? target->address6 : target->address4, nowhere, 16))
 		return -EINVAL;
-	*kind = (struct flood_kind){ .ipv6 = profile->ipv6 };
+	*kind = (struct flood_kind){.ipv6 = profile->ipv6};
 	kind->l3 = put_ethernet(profile, target, kind->frame);
-	kind->l4 = kind->l3 + (profile->ipv6 ? put_ipv6(target, protocol, fragment, transport, kind->frame + kind->l3) :
-					       put_ipv4(target, protocol, fragment, transport, kind->frame + kind->l3));
+	kind->l4 = kind->l3 + (profile->ipv6 ? put_ipv6(target, protocol, fragment, transport, kind->frame + kind->l3)
+					     : put_ipv4(target, protocol, fragment, transport, kind->frame + kind->l3));
 	put_transport(profile->shape, port, kind);
 	add_sums(protocol, transport, kind);
 	kind->length = kind->l4 + transport + (fragment && profile->ipv6 ? sizeof(struct ip6_frag) : 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The user side of the generator: what is asked (flood.c), the templates (flood_frames.c), the sources (flood_sources.c). */
+/* The user side of the generator: what is asked (flood.c), the templates (flood_frames.c), the sources
+ * (flood_sources.c). */
 #ifndef BULWARK_BENCH_FLOOD_PLAN_H
 #define BULWARK_BENCH_FLOOD_PLAN_H
 
@@ -26,7 +27,7 @@ struct flood_profile {
 	enum flood_shape shape;
 	enum flood_from from;
 	bool ipv6;
-	unsigned tags;	/* VLAN tags */
+	unsigned tags; /* VLAN tags */
 	bool any_port; /* every packet to a port of its own */
 };
 
@@ -57,8 +58,8 @@ struct flood_sources {
 	__u64 random;
 };
 
-/* blocked: a prefix, a comma-separated row of them, or a file with one a line; NULL: that set stays empty. 0 or -errno, and
- * the words are on standard error. */
+/* blocked: a prefix, a comma-separated row of them, or a file with one a line; NULL: that set stays empty. 0 or -errno,
+ * and the words are on standard error. */
 int flood_sources_make(struct flood_sources *sources, const char *blocked, const char *one, unsigned many, __u64 seed);
 void flood_sources_free(struct flood_sources *sources);
 

@@ -89,7 +89,7 @@ static int add_prefix4(struct flood_sources *sources, const char *address, long 
 
 	if (inet_pton(AF_INET, address, &parsed) != 1 || length > 32)
 		return -EINVAL;
-	return add4(sources, (struct flood_source4){ parsed.s_addr & ~htonl(host), htonl(host) });
+	return add4(sources, (struct flood_source4){parsed.s_addr & ~htonl(host), htonl(host)});
 }
 
 /* "addr" or "addr/length"; writes into text. */
@@ -155,17 +155,17 @@ static int add_blocked(struct flood_sources *sources, const char *blocked)
 /* Unicast space that is neither private nor reserved as a whole; of IPv6 what registries hand out. */
 static int add_public(struct flood_sources *sources)
 {
-	static const __u16 registries[] = { 0x2400, 0x2600, 0x2800, 0x2a00 };
+	static const __u16 registries[] = {0x2400, 0x2600, 0x2800, 0x2a00};
 	int error = 0;
 	unsigned i;
 
 	for (i = 0; i < PUBLIC_SETS && !error; i++) {
 		__u32 first = 11 + draw(sources) % 160; /* 11..170: below 172.16/12, 192.168/16 and multicast */
-		struct flood_source6 six = { .host_low = ~0ULL, .host_high = htobe64(~0ULL >> 12) };
+		struct flood_source6 six = {.host_low = ~0ULL, .host_high = htobe64(~0ULL >> 12)};
 
 		if (first == 100 || first == 127 || first == 169)
 			first = 45;
-		error = add4(sources, (struct flood_source4){ htonl(first << 24), htonl(0x00ffffff) });
+		error = add4(sources, (struct flood_source4){htonl(first << 24), htonl(0x00ffffff)});
 		six.high = htobe64((__u64)registries[i % 4] << 48);
 		error = error ?: add6(sources, six);
 	}
@@ -179,9 +179,9 @@ static int add_many(struct flood_sources *sources, unsigned many)
 	unsigned i;
 
 	for (i = 0; i < many && !error; i++) {
-		struct flood_source6 six = { .low = htobe64(1) };
+		struct flood_source6 six = {.low = htobe64(1)};
 
-		error = add4(sources, (struct flood_source4){ htonl(45u << 24 | (draw(sources) >> 40)), 0 });
+		error = add4(sources, (struct flood_source4){htonl(45u << 24 | (draw(sources) >> 40)), 0});
 		six.high = htobe64(0x2a01000000000000ULL | (draw(sources) >> 32));
 		error = error ?: add6(sources, six);
 	}
@@ -229,7 +229,7 @@ int flood_sources_make(struct flood_sources *sources, const char *blocked, const
 {
 	int from, error = 0;
 
-	*sources = (struct flood_sources){ .random = seed | 1 };
+	*sources = (struct flood_sources){.random = seed | 1};
 	for (from = 0; from < FROM_COUNT && !error; from++) {
 		struct flood_set *set = &sources->sets[from];
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""A place of its own for experiments with the network: process, mount and network namespaces that vanish with the
+process that made them, however it ends. Nothing is left behind, because nothing was ever outside."""
+
+import ctypes
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+MARK = "BULWARK_ENCLOSURE"
+
+
+class Trouble(Exception):
+    """Something that a person should read, in one line."""
+
+
+def enter():
+    """Runs this program again as root inside new process and mount namespaces, and returns only in there."""
+    if MARK in os.environ:
+        return pathlib.Path(os.environ[MARK])
+    if os.geteuid():
+        if not shutil.which("sudo"):
+            raise Trouble("network namespaces need root, and there is no sudo: run it as root")
+        keep = [f"{name}={os.environ[name]}" for name in ("BUILD", "IFACE", "POLICY", "ENFORCE", "TERM", "COLUMNS", "LINES",
+                                                         "PATH") if name in os.environ]
+        os.execvp("sudo", ["sudo", "env", *keep, sys.executable, *sys.argv])
+    room = tempfile.mkdtemp(prefix="bulwark-lab-")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # the inner process decides; this one only tidies up
+    try:
+        inner = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv],
+            env={**os.environ, MARK: room}, preexec_fn=_die_with_parent)
+        while True:
+            try:
+                status = inner.wait()
+                break
+            except InterruptedError:
+                continue
+    finally:
+        os.rmdir(room)
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+def _die_with_parent():
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+class Lab:
+    """Network namespaces, veths and processes of one enclosure."""
+
+    def __init__(self, room):
+        self.room = room
+        self.processes = []
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "lab", room)
+        for name in ("net", "bpf", "state"):
+            (room / name).mkdir()
+        run("mount", "-t", "bpf", "lab", room / "bpf")
+
+    def namespace(self, name):
+        (self.room / "net" / name).touch()
+        run("unshare", f"--net={self.room / 'net' / name}", "true")
+        self.run(name, "ip", "link", "set", "lo", "up")
+
+    def inside(self, name):
+        return ["nsenter", f"--net={self.room / 'net' / name}"]
+
+    def run(self, name, *command, **options):
+        return run(*self.inside(name), *command, **options)
+
+    def start(self, name, *command, nice=0, **options):
+        """A process that lives no longer than this one."""
+        def prepare():
+            _die_with_parent()
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
+        process = subprocess.Popen([*self.inside(name), *map(str, command)], preexec_fn=prepare, **options)
+        self.processes.append(process)
+        return process
+
+    def veth(self, one, one_name, other, other_name, queues):
+        """A pair of interfaces, up; each end with as many queues as there are CPUs."""
+        size = ["numtxqueues", queues, "numrxqueues", queues]
+        run("ip", "link", "add", "name", "bulwark-lab-0", *size, "type", "veth", "peer", "name", "bulwark-lab-1", *size,
+            inside=self.inside(one))
+        self.run(one, "ip", "link", "set", "bulwark-lab-1", "netns", self.room / "net" / other)
+        for side, name, old in ((one, one_name, "bulwark-lab-0"), (other, other_name, "bulwark-lab-1")):
+            self.run(side, "ip", "link", "set", old, "name", name)
+            self.run(side, "ip", "link", "set", name, "up")
+
+    def mac(self, name, interface):
+        return self.link(name, interface)["address"]
+
+    def link(self, name, interface):
+        return json.loads(self.run(name, "ip", "-s", "-j", "link", "show", "dev", interface))[0]
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.processes = []
+
+
+def run(*command, inside=(), check=True, **options):
+    """Runs a command to its end and returns what it printed; a failure is a Trouble with the command's own words."""
+    done = subprocess.run([*map(str, inside), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False, **options)
+    if check and done.returncode:
+        words = (done.stderr or done.stdout).strip().splitlines() or ["no words"]
+        raise Trouble(f"{' '.join(map(str, command))}: {words[0]}")
+    return done.stdout

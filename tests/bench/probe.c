@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * probe: nanoseconds a packet that a program costs over another one. Both run in turns, behind the same wrapper that
+ * gives each packet another source, millions of packets a call (a call alone waits 18 ms for RCU). Run it in the
+ * network namespace whose sockets the programs shall see.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <getopt.h>
+#include <linux/bpf.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "flood_plan.h"
+#include "probe.h"
+#include "probe.skel.h"
+
+#define ROUNDS_MAX 99
+#define WARM_UP 1000000
+
+struct work {
+	const char *program, *baseline; /* pinned paths, or "drop" and "pass" */
+	const char *hit, *miss, *peers; /* files */
+	const char *events;		/* a pinned ring buffer to keep empty, as the daemon does */
+	const char *expect;		/* the verdict of the measured program: drop or pass */
+	struct flood_target target;
+	struct flood_profile profile;
+	struct flood_kind kind;
+	unsigned rounds, repeat, ifindex, cpu;
+	struct probe_bpf *bpf;
+	double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
+};
+
+static int complain(const char *what, const char *about)
+{
+	fprintf(stderr, "probe: %s: %s\n", what, about);
+	return 2;
+}
+
+/* ---- sources ---- */
+
+static __u64 seed = 0x9e3779b97f4a7c15ULL;
+
+static __u64 draw(void)
+{
+	seed ^= seed >> 12;
+	seed ^= seed << 25;
+	seed ^= seed >> 27;
+	return seed * 0x2545f4914f6cdd1dULL;
+}
+
+static int compare4(const void *one, const void *other)
+{
+	__u32 a = ntohl(((const struct flood_source4 *)one)->address);
+	__u32 b = ntohl(((const struct flood_source4 *)other)->address);
+
+	return a < b ? -1 : a > b;
+}
+
+/* sorted and disjoint, as prefixes.c writes them */
+static bool listed4(const struct flood_source4 *items, size_t count, __u32 address)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (ntohl(items[middle].address) <= ntohl(address))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && (address & ~items[low - 1].host) == items[low - 1].address;
+}
+
+static void draw_listed(const struct work *work, const struct flood_sources *from, struct probe_source *to)
+{
+	const struct flood_set *set = &from->sets[FROM_BLOCKED];
+
+	if (work->profile.ipv6) {
+		const struct flood_source6 *item = &from->v6[set->first6 + draw() % set->count6];
+
+		to->high = item->high | (draw() & item->host_high);
+		to->low = item->low | (draw() & item->host_low);
+	} else {
+		const struct flood_source4 *item = &from->v4[set->first4 + draw() % set->count4];
+
+		to->low = (__u64)(item->address | ((__u32)draw() & item->host)) << 32;
+	}
+}
+
+/* Somewhere in public space; prefixes.c leaves 2a00::/12 to these. */
+static void draw_unlisted(const struct work *work, const struct flood_sources *from, struct probe_source *to)
+{
+	const struct flood_set *set = &from->sets[FROM_BLOCKED];
+	__u32 address;
+
+	if (work->profile.ipv6) {
+		to->high = htobe64(0x2a00000000000000ULL | draw() >> 12);
+		to->low = draw();
+		return;
+	}
+	do
+		address = htonl((11 + draw() % 88) << 24 | draw() >> 40);
+	while (set->count4 && listed4(from->v4 + set->first4, set->count4, address));
+	to->low = (__u64)address << 32;
+}
+
+static int draw_sources(const struct work *work, struct probe_source *sources)
+{
+	struct flood_sources from;
+	const struct flood_set *set = &from.sets[FROM_BLOCKED];
+	const char *file = work->hit ?: work->miss;
+	int error = flood_sources_make(&from, file && strcmp(file, "-") ? file : NULL, NULL, 1, 1);
+
+	if (!error && work->hit && !(work->profile.ipv6 ? set->count6 : set->count4))
+		error = -ENOENT;
+	if (!error)
+		qsort(from.v4 + set->first4, set->count4, sizeof(*from.v4), compare4);
+	for (unsigned i = 0; !error && i < PROBE_SOURCES; i++) {
+		if (work->hit)
+			draw_listed(work, &from, &sources[i]);
+		else
+			draw_unlisted(work, &from, &sources[i]);
+		sources[i].port = htons(1024 + draw() % 64000);
+	}
+	flood_sources_free(&from);
+	return error;
+}
+
+/* "address port" a line: the far ends of open connections; they take turns. */
+static int read_peers(const char *path, struct probe_source *sources)
+{
+	FILE *file = fopen(path, "re");
+	unsigned count = 0, i, port;
+	char address[64];
+
+	if (!file)
+		return -errno;
+	while (count < PROBE_SOURCES && fscanf(file, "%63s %u", address, &port) == 2) {
+		struct probe_source *source = &sources[count++];
+		struct in_addr v4;
+
+		source->port = htons(port);
+		if (inet_pton(AF_INET, address, &v4) == 1)
+			source->low = (__u64)v4.s_addr << 32;
+		else if (inet_pton(AF_INET6, address, &source->high) != 1)
+			count--;
+	}
+	fclose(file);
+	if (!count)
+		return -ENOENT;
+	for (i = count; i < PROBE_SOURCES; i++)
+		sources[i] = sources[i % count];
+	return 0;
+}
+
+static int fill_sources(const struct work *work)
+{
+	size_t size = PROBE_SOURCES * sizeof(struct probe_source);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(work->bpf->maps.sources), 0);
+	int error;
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	error = work->peers ? read_peers(work->peers, memory) : draw_sources(work, memory);
+	munmap(memory, size);
+	return error;
+}
+
+/* ---- measuring ---- */
+
+static int ignore_event(void *context, void *data, size_t size)
+{
+	(void)context, (void)data, (void)size;
+	return 0;
+}
+
+/* Keeps the ring empty, every 5 ms, as the daemon does. */
+static void *drain(void *path)
+{
+	int fd = bpf_obj_get(path);
+	struct ring_buffer *ring = fd >= 0 ? ring_buffer__new(fd, ignore_event, NULL, NULL) : NULL;
+
+	if (!ring)
+		complain("cannot read the events", path);
+	while (ring) {
+		ring_buffer__consume(ring);
+		usleep(5000);
+	}
+	return NULL;
+}
+
+static int open_target(struct work *work, const char *name)
+{
+	if (!strcmp(name, "drop"))
+		return bpf_program__fd(work->bpf->progs.bare_drop);
+	if (!strcmp(name, "pass"))
+		return bpf_program__fd(work->bpf->progs.bare_pass);
+	return bpf_obj_get(name);
+}
+
+/* ns a packet, or a negative error; verdict: what the last packet got. */
+static double measure(struct work *work, int fd, unsigned repeat, __u32 *verdict)
+{
+	__u8 frame[FLOOD_FRAME_MAX] = {};
+	struct xdp_md context = {.data_end = work->kind.length, .ingress_ifindex = work->ifindex};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = work->kind.length, .repeat = repeat,
+		    .ctx_in = &context, .ctx_size_in = sizeof(context));
+	__u32 zero = 0;
+	int error = bpf_map_update_elem(bpf_map__fd(work->bpf->maps.target), &zero, &fd, BPF_ANY);
+
+	memcpy(frame, work->kind.frame, work->kind.length < FLOOD_HEADERS ? work->kind.length : FLOOD_HEADERS);
+	error = error ?: bpf_prog_test_run_opts(bpf_program__fd(work->bpf->progs.probe), &opts);
+	if (error)
+		return error;
+	*verdict = opts.retval;
+	return opts.duration;
+}
+
+static int measure_all(struct work *work)
+{
+	int theirs = open_target(work, work->baseline), ours = open_target(work, work->program);
+	__u32 want = strcmp(work->expect, "drop") ? XDP_PASS : XDP_DROP, verdict = 0;
+	unsigned i;
+
+	if (ours < 0 || theirs < 0)
+		return complain("cannot open the pinned program", ours < 0 ? work->program : work->baseline);
+	measure(work, theirs, WARM_UP, &verdict);
+	measure(work, ours, WARM_UP, &verdict);
+	for (i = 0; i < work->rounds; i++) {
+		work->theirs[i] = measure(work, theirs, work->repeat, &verdict);
+		work->ours[i] = measure(work, ours, work->repeat, &verdict);
+		if (work->ours[i] < 0 || work->theirs[i] < 0)
+			return complain("BPF_PROG_RUN",
+					strerror(work->ours[i] < 0 ? -work->ours[i] : -work->theirs[i]));
+		if (verdict != want)
+			return complain("the measured program does not", work->expect);
+	}
+	return 0;
+}
+
+static void print_row(const char *name, const double *values, unsigned count)
+{
+	unsigned i;
+
+	printf("\"%s\":[", name);
+	for (i = 0; i < count; i++)
+		printf("%s%.0f", i ? "," : "", values[i]);
+	printf("]");
+}
+
+/* ---- options ---- */
+
+static const struct option options[] = {
+	{"program", required_argument, NULL, 'p'},
+	{"baseline", required_argument, NULL, 'b'},
+	{"iface", required_argument, NULL, 'i'},
+	{"dst", required_argument, NULL, 'd'},
+	{"port", required_argument, NULL, 'P'},
+	{"shape", required_argument, NULL, 's'},
+	{"hit", required_argument, NULL, 'h'},
+	{"miss", required_argument, NULL, 'm'},
+	{"peers", required_argument, NULL, 'e'},
+	{"expect", required_argument, NULL, 'x'},
+	{"rounds", required_argument, NULL, 'r'},
+	{"repeat", required_argument, NULL, 'n'},
+	{"events", required_argument, NULL, 'E'},
+	{"cpu", required_argument, NULL, 'c'},
+	{},
+};
+
+static int take_option(struct work *work, int option, const char *value)
+{
+	const char **texts[] = {
+		['p'] = &work->program, ['b'] = &work->baseline, ['h'] = &work->hit,   ['m'] = &work->miss,
+		['e'] = &work->peers,	['x'] = &work->expect,	 ['E'] = &work->events};
+	unsigned *numbers[] = {['r'] = &work->rounds, ['n'] = &work->repeat, ['c'] = &work->cpu};
+
+	if (option < (int)(sizeof(texts) / sizeof(texts[0])) && texts[option]) {
+		*texts[option] = value;
+		return 0;
+	}
+	if (option < (int)(sizeof(numbers) / sizeof(numbers[0])) && numbers[option]) {
+		*numbers[option] = atoi(value);
+		return 0;
+	}
+	switch (option) {
+	case 'i':
+		work->ifindex = if_nametoindex(value);
+		return work->ifindex ? 0 : complain("no such interface", value);
+	case 'P':
+		work->target.port = atoi(value);
+		return 0;
+	case 's':
+		work->profile.shape = !strcmp(value, "ack") ? SHAPE_ACK : !strcmp(value, "udp") ? SHAPE_UDP : SHAPE_SYN;
+		return 0;
+	case 'd':
+		work->profile.ipv6 = inet_pton(AF_INET6, value, work->target.address6) == 1;
+		return work->profile.ipv6 || inet_pton(AF_INET, value, work->target.address4 + 12) == 1 ? 0 : 2;
+	default:
+		return 2;
+	}
+}
+
+static int prepare(struct work *work, int argc, char **argv)
+{
+	int option, error = 0;
+
+	while (!error && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		error = take_option(work, option, optarg);
+	if (error || !work->program || !work->baseline || !work->ifindex || work->rounds > ROUNDS_MAX ||
+	    !(work->hit || work->miss || work->peers) ||
+	    flood_template(&work->profile, &work->target, work->target.port, &work->kind))
+		return complain("--program, --baseline, --iface, --dst and one of --hit, --miss, --peers are needed",
+				"usage");
+	work->bpf = probe_bpf__open();
+	if (!work->bpf)
+		return 3;
+	work->bpf->rodata->ipv6 = work->profile.ipv6;
+	error = probe_bpf__load(work->bpf) ?: fill_sources(work);
+	return error ? complain("cannot prepare the packets", strerror(-error)) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct work work = {.rounds = 5, .repeat = 3000000, .target.port = 443, .expect = "pass"};
+	int status = prepare(&work, argc, argv);
+	pthread_t drainer;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(work.cpu, &set);
+	if (!status && work.events && pthread_create(&drainer, NULL, drain, (void *)work.events))
+		status = complain("cannot start a thread", "--events");
+	if (!status && sched_setaffinity(0, sizeof(set), &set))
+		status = complain("no such CPU", "--cpu");
+	if (!status)
+		status = measure_all(&work);
+	if (!status) {
+		printf("{");
+		print_row("baseline", work.theirs, work.rounds);
+		printf(",");
+		print_row("measured", work.ours, work.rounds);
+		printf("}\n");
+	}
+	probe_bpf__destroy(work.bpf);
+	return status;
+}
