@@ -48,7 +48,7 @@ check-vm: dependencies-vm
 	scripts/vm/matrix --build $(BUILD) $(if $(KERNELS),--kernels $(KERNELS))
 
 run: dependencies-run
-	$(MAKE) all
+	$(MAKE) all lab-programs
 	BUILD=$(BUILD) IFACE='$(IFACE)' POLICY='$(POLICY)' scripts/demo
 
 sanitize:
