@@ -3,7 +3,12 @@
 
 BENCH_BUILD    := $(BUILD)/bench
 lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
-bench-programs: lab-programs $(BENCH_BUILD)/probe $(BENCH_BUILD)/prefixes
+bench-programs: lab-programs $(addprefix $(BENCH_BUILD)/,probe prefixes bare.bpf.o)
+
+bench:
+	scripts/dependencies build test run bench
+	$(MAKE) all bench-programs
+	tests/bench/bench --build $(BUILD)
 
 $(BENCH_BUILD)/%.bpf.o: tests/bench/%.bpf.c $(BUILD)/vmlinux.h
 	@mkdir -p $(@D)
@@ -30,4 +35,4 @@ $(BENCH_BUILD)/wire $(BENCH_BUILD)/prefixes: %: %.o
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 -include $(wildcard $(BENCH_BUILD)/*.d)
-.PHONY: lab-programs bench-programs
+.PHONY: lab-programs bench-programs bench

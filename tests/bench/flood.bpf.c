@@ -11,6 +11,7 @@
 
 const volatile struct flood_kind kinds[FLOOD_KINDS];
 const volatile __u32 kind_count;
+const volatile __u32 out_ifindex;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
@@ -191,6 +192,8 @@ int flood(struct xdp_md *ctx)
 	__u32 zero = 0, pick = 0, which;
 	struct flood_state *mine = bpf_map_lookup_elem(&state, &zero);
 
+	if (ctx->ingress_ifindex == out_ifindex)
+		return XDP_PASS; /* a packet that really came in: see hold() in flood.c */
 	if (!mine)
 		return XDP_ABORTED;
 	if (kind_count > 1)

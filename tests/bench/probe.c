@@ -33,7 +33,7 @@ struct work {
 	struct flood_target target;
 	struct flood_profile profile;
 	struct flood_kind kind;
-	unsigned rounds, repeat, ifindex, cpu;
+	unsigned rounds, repeat, ifindex, cpu, distinct;
 	struct probe_bpf *bpf;
 	double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
 };
@@ -80,7 +80,7 @@ static bool listed4(const struct flood_source4 *items, size_t count, __u32 addre
 	return low && (address & ~items[low - 1].host) == items[low - 1].address;
 }
 
-static void draw_listed(const struct work *work, const struct flood_sources *from, struct probe_source *to)
+static void draw_listed(const struct work *work, const struct flood_sources *from, struct probe_source6 *to)
 {
 	const struct flood_set *set = &from->sets[FROM_BLOCKED];
 
@@ -92,33 +92,34 @@ static void draw_listed(const struct work *work, const struct flood_sources *fro
 	} else {
 		const struct flood_source4 *item = &from->v4[set->first4 + draw() % set->count4];
 
-		to->low = (__u64)(item->address | ((__u32)draw() & item->host)) << 32;
+		to->low = item->address | ((__u32)draw() & item->host);
 	}
 }
 
-/* Somewhere in public space; prefixes.c leaves 2a00::/12 to these. */
-static void draw_unlisted(const struct work *work, const struct flood_sources *from, struct probe_source *to)
+/* Somewhere in the same public space as the list, but not in it. */
+static void draw_unlisted(const struct work *work, const struct flood_sources *from, struct probe_source6 *to)
 {
 	const struct flood_set *set = &from->sets[FROM_BLOCKED];
 	__u32 address;
 
 	if (work->profile.ipv6) {
-		to->high = htobe64(0x2a00000000000000ULL | draw() >> 12);
+		to->high =
+			htobe64(0x2400000000000000ULL | draw() >> 12); /* of 2^60 nets a list holds next to nothing */
 		to->low = draw();
 		return;
 	}
 	do
 		address = htonl((11 + draw() % 88) << 24 | draw() >> 40);
 	while (set->count4 && listed4(from->v4 + set->first4, set->count4, address));
-	to->low = (__u64)address << 32;
+	to->low = address;
 }
 
-static int draw_sources(const struct work *work, struct probe_source *sources)
+static int draw_sources(const struct work *work, struct probe_source6 *sources)
 {
 	struct flood_sources from;
 	const struct flood_set *set = &from.sets[FROM_BLOCKED];
 	const char *file = work->hit ?: work->miss;
-	int error = flood_sources_make(&from, file && strcmp(file, "-") ? file : NULL, NULL, 1, 1);
+	int error = flood_sources_make(&from, strcmp(file, "-") ? file : NULL, NULL, 1, 1);
 
 	if (!error && work->hit && !(work->profile.ipv6 ? set->count6 : set->count4))
 		error = -ENOENT;
@@ -131,12 +132,14 @@ static int draw_sources(const struct work *work, struct probe_source *sources)
 			draw_unlisted(work, &from, &sources[i]);
 		sources[i].port = htons(1024 + draw() % 64000);
 	}
+	for (unsigned i = work->distinct; !error && i < PROBE_SOURCES; i++)
+		sources[i] = sources[i % work->distinct];
 	flood_sources_free(&from);
 	return error;
 }
 
 /* "address port" a line: the far ends of open connections; they take turns. */
-static int read_peers(const char *path, struct probe_source *sources)
+static int read_peers(const char *path, struct probe_source6 *sources)
 {
 	FILE *file = fopen(path, "re");
 	unsigned count = 0, i, port;
@@ -145,12 +148,12 @@ static int read_peers(const char *path, struct probe_source *sources)
 	if (!file)
 		return -errno;
 	while (count < PROBE_SOURCES && fscanf(file, "%63s %u", address, &port) == 2) {
-		struct probe_source *source = &sources[count++];
+		struct probe_source6 *source = &sources[count++];
 		struct in_addr v4;
 
 		source->port = htons(port);
 		if (inet_pton(AF_INET, address, &v4) == 1)
-			source->low = (__u64)v4.s_addr << 32;
+			source->low = v4.s_addr;
 		else if (inet_pton(AF_INET6, address, &source->high) != 1)
 			count--;
 	}
@@ -162,16 +165,34 @@ static int read_peers(const char *path, struct probe_source *sources)
 	return 0;
 }
 
-static int fill_sources(const struct work *work)
+/* IPv4 addresses come in low. */
+static int give_sources(const struct work *work, const struct probe_source6 *sources)
 {
-	size_t size = PROBE_SOURCES * sizeof(struct probe_source);
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(work->bpf->maps.sources), 0);
-	int error;
+	const struct bpf_map *map = work->profile.ipv6 ? work->bpf->maps.sources6 : work->bpf->maps.sources4;
+	size_t size = (size_t)PROBE_SOURCES * bpf_map__value_size(map);
+	struct probe_source4 *four;
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 
 	if (memory == MAP_FAILED)
 		return -errno;
-	error = work->peers ? read_peers(work->peers, memory) : draw_sources(work, memory);
+	if (work->profile.ipv6)
+		memcpy(memory, sources, size);
+	else
+		for (four = memory; four < (struct probe_source4 *)memory + PROBE_SOURCES; four++, sources++)
+			*four = (struct probe_source4){.address = sources->low, .port = sources->port};
 	munmap(memory, size);
+	return 0;
+}
+
+static int fill_sources(const struct work *work)
+{
+	struct probe_source6 *sources = calloc(PROBE_SOURCES, sizeof(*sources));
+	int error = sources ? 0 : -ENOMEM;
+
+	if (!error)
+		error = work->peers ? read_peers(work->peers, sources) : draw_sources(work, sources);
+	error = error ?: give_sources(work, sources);
+	free(sources);
 	return error;
 }
 
@@ -274,6 +295,8 @@ static const struct option options[] = {
 	{"repeat", required_argument, NULL, 'n'},
 	{"events", required_argument, NULL, 'E'},
 	{"cpu", required_argument, NULL, 'c'},
+	{"distinct", required_argument, NULL, 'D'},
+	{"drain", required_argument, NULL, 'w'},
 	{},
 };
 
@@ -282,7 +305,8 @@ static int take_option(struct work *work, int option, const char *value)
 	const char **texts[] = {
 		['p'] = &work->program, ['b'] = &work->baseline, ['h'] = &work->hit,   ['m'] = &work->miss,
 		['e'] = &work->peers,	['x'] = &work->expect,	 ['E'] = &work->events};
-	unsigned *numbers[] = {['r'] = &work->rounds, ['n'] = &work->repeat, ['c'] = &work->cpu};
+	unsigned *numbers[] = {
+		['r'] = &work->rounds, ['n'] = &work->repeat, ['c'] = &work->cpu, ['D'] = &work->distinct};
 
 	if (option < (int)(sizeof(texts) / sizeof(texts[0])) && texts[option]) {
 		*texts[option] = value;
@@ -305,6 +329,9 @@ static int take_option(struct work *work, int option, const char *value)
 	case 'd':
 		work->profile.ipv6 = inet_pton(AF_INET6, value, work->target.address6) == 1;
 		return work->profile.ipv6 || inet_pton(AF_INET, value, work->target.address4 + 12) == 1 ? 0 : 2;
+	case 'w':
+		drain((void *)value); /* for ever, for a flood */
+		return 3;
 	default:
 		return 2;
 	}
@@ -317,7 +344,7 @@ static int prepare(struct work *work, int argc, char **argv)
 	while (!error && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		error = take_option(work, option, optarg);
 	if (error || !work->program || !work->baseline || !work->ifindex || work->rounds > ROUNDS_MAX ||
-	    !(work->hit || work->miss || work->peers) ||
+	    !work->distinct || !(work->hit || work->miss || work->peers) ||
 	    flood_template(&work->profile, &work->target, work->target.port, &work->kind))
 		return complain("--program, --baseline, --iface, --dst and one of --hit, --miss, --peers are needed",
 				"usage");
@@ -331,7 +358,8 @@ static int prepare(struct work *work, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct work work = {.rounds = 5, .repeat = 3000000, .target.port = 443, .expect = "pass"};
+	struct work work = {
+		.rounds = 5, .distinct = PROBE_SOURCES, .repeat = 3000000, .target.port = 443, .expect = "pass"};
 	int status = prepare(&work, argc, argv);
 	pthread_t drainer;
 	cpu_set_t set;

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Open connections that stay open. usage: connections.py listen ADDRESS PORT | connect ADDRESS PORT COUNT SOURCE...
+
+`listen` says ready and accepts for ever; `connect` prints a line "address port" for its end of each, then ready, and keeps
+them until it is killed.
+"""
+
+import resource
+import signal
+import socket
+import sys
+
+
+def listen(address, port):
+    server = socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=4096)
+    kept = []
+    print("ready", flush=True)
+    while True:
+        kept.append(server.accept())
+
+
+def connect(address, port, count, sources):
+    kept = [socket.create_connection((address, port), timeout=5, source_address=(sources[i % len(sources)], 0))
+            for i in range(count)]
+    for connection in kept:
+        print(*connection.getsockname()[:2])
+    print("ready", flush=True)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if sys.argv[1] == "listen":
+        listen(sys.argv[2], int(sys.argv[3]))
+    else:
+        connect(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
