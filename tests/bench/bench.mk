@@ -3,7 +3,7 @@
 
 BENCH_BUILD    := $(BUILD)/bench
 lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
-bench-programs: lab-programs $(addprefix $(BENCH_BUILD)/,probe prefixes bare.bpf.o)
+bench-programs: lab-programs $(addprefix $(BENCH_BUILD)/,probe prefixes latency bare.bpf.o)
 
 bench:
 	scripts/dependencies build test run bench
@@ -31,7 +31,7 @@ $(BUILD)/flood: $(addprefix $(BENCH_BUILD)/,flood.o flood_frames.o flood_sources
 $(BENCH_BUILD)/probe: $(addprefix $(BENCH_BUILD)/,probe.o flood_frames.o flood_sources.o)
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lpthread -o $@
 
-$(BENCH_BUILD)/wire $(BENCH_BUILD)/prefixes: %: %.o
+$(addprefix $(BENCH_BUILD)/,wire prefixes latency): %: %.o
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 -include $(wildcard $(BENCH_BUILD)/*.d)

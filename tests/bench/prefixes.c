@@ -2,7 +2,8 @@
 /*
  * prefixes COUNT [-6] [SEED]: a block list as large as wanted, the same for the same seed. Mixed lengths: most are
  * single hosts and /24s (IPv6: /64s and /48s), some are /16 to /23; sorted, disjoint, so that every peer of the
- * benchmark can take them, and all in 11.0.0.0 to 98.255.255.255 (IPv6: 2400::/12).
+ * benchmark can take them, and all in 11.0.0.0 to 98.255.255.255 (IPv6: 2400::/16, so that
+ * many share a /32, as those of a provider do).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static struct item make(int ipv6, size_t *shorts, size_t *middles)
 
 	item.length = ipv6 ? length6() : length4(shorts, middles);
 	if (ipv6)
-		item.address = 0x2400000000000000ULL | draw() >> 12;
+		item.address = 0x2400000000000000ULL | draw() >> 16;
 	else
 		item.address = (11 + draw() % 88) << 56 | (draw() >> 40) << 32;
 	item.address &= mask(item.length);
