@@ -65,20 +65,44 @@ static int compare4(const void *one, const void *other)
 	return a < b ? -1 : a > b;
 }
 
-/* sorted and disjoint, as prefixes.c writes them */
+static int compare6(const void *one, const void *other)
+{
+	const struct flood_source6 *a = one, *b = other;
+
+	return memcmp(a, b, sizeof(a->high) + sizeof(a->low)); /* network order: as numbers */
+}
+
+/* Whether the list, sorted and disjoint, covers the address: by the last item that does not begin after it. */
 static bool listed4(const struct flood_source4 *items, size_t count, __u32 address)
+{
+	struct flood_source4 wanted = {.address = address};
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (compare4(&items[middle], &wanted) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && (address & ~items[low - 1].host) == items[low - 1].address;
+}
+
+static bool listed6(const struct flood_source6 *items, size_t count, const struct flood_source6 *wanted)
 {
 	size_t low = 0, high = count;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (ntohl(items[middle].address) <= ntohl(address))
+		if (compare6(&items[middle], wanted) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low && (address & ~items[low - 1].host) == items[low - 1].address;
+	return low && (wanted->high & ~items[low - 1].host_high) == items[low - 1].high &&
+	       (wanted->low & ~items[low - 1].host_low) == items[low - 1].low;
 }
 
 static void draw_listed(const struct work *work, const struct flood_sources *from, struct probe_source6 *to)
@@ -101,16 +125,21 @@ static void draw_listed(const struct work *work, const struct flood_sources *fro
 static void draw_unlisted(const struct work *work, const struct flood_sources *from, struct probe_source6 *to)
 {
 	const struct flood_set *set = &from->sets[FROM_BLOCKED];
+	struct flood_source6 wanted = {};
 	__u32 address;
 
 	if (work->profile.ipv6) {
-		to->high = htobe64(0x2400000000000000ULL | draw() >> 16); /* of 2^48 nets a list holds little */
-		to->low = draw();
+		do {
+			wanted.high = htobe64(0x2400000000000000ULL | draw() >> 16);
+			wanted.low = draw();
+		} while (listed6(from->v6 + set->first6, set->count6, &wanted));
+		to->high = wanted.high;
+		to->low = wanted.low;
 		return;
 	}
 	do
 		address = htonl((11 + draw() % 88) << 24 | draw() >> 40);
-	while (set->count4 && listed4(from->v4 + set->first4, set->count4, address));
+	while (listed4(from->v4 + set->first4, set->count4, address));
 	to->low = address;
 }
 
@@ -125,6 +154,8 @@ static int draw_sources(const struct work *work, struct probe_source6 *sources)
 		error = -ENOENT;
 	if (!error)
 		qsort(from.v4 + set->first4, set->count4, sizeof(*from.v4), compare4);
+	if (!error)
+		qsort(from.v6 + set->first6, set->count6, sizeof(*from.v6), compare6);
 	for (unsigned i = 0; !error && i < PROBE_SOURCES; i++) {
 		if (work->hit)
 			draw_listed(work, &from, &sources[i]);
