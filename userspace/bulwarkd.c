@@ -144,15 +144,25 @@ static void say_pid(const struct loop *loop)
 		return; /* only for the message of a second one */
 }
 
-/* What it needs from now on: pins, programs that count, links of interfaces. Files are root's own. */
+/* What it needs from now on: pins, programs that count, links of interfaces. Files are root's own. What was not given
+ * is not asked for, and without CAP_SETPCAP (a sandbox) the bounding set is the sandbox's. */
 static int drop_privileges(void)
 {
-	if (geteuid())
-		return EXIT_DONE; /* an ordinary user has what it was given */
-	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_BPF, CAP_PERFMON,
-			  CAP_NET_ADMIN, -1) ||
-	    capng_apply(CAPNG_SELECT_BOTH))
+	static const unsigned wanted[] = {CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
+	bool given[sizeof(wanted) / sizeof(*wanted)];
+	capng_select_t sets = CAPNG_SELECT_CAPS;
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		given[i] = capng_have_capability(CAPNG_PERMITTED, wanted[i]);
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		sets = CAPNG_SELECT_BOTH;
+	capng_clear(sets);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted) && !error; i++)
+		if (given[i])
+			error = capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+					     wanted[i]);
+	if (error || capng_apply(sets))
 		return fail(EXIT_SYSTEM, "privileges could not be dropped: %s", strerror(errno));
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return EXIT_DONE;

@@ -33,6 +33,22 @@ void log_reader_close(struct log_reader *reader)
 	*reader = (struct log_reader){};
 }
 
+void log_reader_last(struct log_reader *reader, unsigned lines)
+{
+	off_t at;
+
+	if (!reader->file || fseeko(reader->file, 0, SEEK_END))
+		return;
+	/* The last newline ends the last line: one more than the lines is looked for. */
+	for (at = ftello(reader->file); at > 0; at--) {
+		if (fseeko(reader->file, at - 1, SEEK_SET))
+			break;
+		if (fgetc(reader->file) == '\n' && !lines--)
+			break;
+	}
+	fseeko(reader->file, at, SEEK_SET);
+}
+
 /* What is there of the next line; NULL unless it is whole. */
 static char *read_line(struct log_reader *reader)
 {

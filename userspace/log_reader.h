@@ -16,6 +16,8 @@ struct log_reader {
 };
 
 void log_reader_open(struct log_reader *reader, const char *path);
+/* Goes to the last so many lines of the file. */
+void log_reader_last(struct log_reader *reader, unsigned lines);
 void log_reader_close(struct log_reader *reader);
 /* The next whole line without its newline, borrowed until the next call; NULL: nothing more for now. Goes on in the new
  * file when the old one was moved away and is read to its end. */

@@ -34,7 +34,7 @@ static int read_options(const struct context *context, int argc, char **argv, st
 	if (!exception->reason || !*exception->reason)
 		return fail_usage(context, "--reason is missing: who finds the exception will want to know why");
 	error = read_words(context, "--reason", exception->reason, sizeof(((struct hold_note *)0)->allow_reason));
-	return error ? error : read_prefix(context, value, &exception->prefix);
+	return error ? error : read_hold(context, value, &exception->prefix);
 }
 
 static int do_allow(const struct context *context, struct instance *instance, const struct exception *exception)

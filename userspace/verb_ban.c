@@ -44,7 +44,7 @@ static int read_options(const struct context *context, int argc, char **argv, st
 	if (error)
 		return error;
 	error = one_operand(context, argc, argv, "ADDR[/LEN]", &value);
-	return error ? error : read_prefix(context, value, &ban->prefix);
+	return error ? error : read_hold(context, value, &ban->prefix);
 }
 
 /* The lists of the live policy come from its saved text: the kernel's tables know classes, not whole prefixes. */

@@ -72,6 +72,27 @@ int read_prefix(const struct context *context, const char *text, struct prefix *
 	}
 }
 
+bool prefixes_meet(const struct prefix *one, const struct prefix *other)
+{
+	unsigned bits = one->length < other->length ? one->length : other->length;
+	unsigned bytes = bits / 8, rest = bits % 8;
+
+	if (memcmp(one->address, other->address, bytes))
+		return false;
+	return !rest || !((one->address[bytes] ^ other->address[bytes]) >> (8 - rest));
+}
+
+int read_hold(const struct context *context, const char *text, struct prefix *prefix)
+{
+	static const struct prefix every_v4 = {.address = {[10] = 0xff, [11] = 0xff}, .length = 96};
+	int status = read_prefix(context, text, prefix);
+
+	if (!status && prefix->length <= every_v4.length && prefixes_meet(prefix, &every_v4))
+		return fail(EXIT_USAGE, "%s: '%s' is everybody: that is for the policy, or for 'bulwark pause'",
+			    context->verb, text);
+	return status;
+}
+
 int read_duration(const struct context *context, const char *option, const char *text, __u64 *ns)
 {
 	if (duration_parse(text, ns) || !*ns)
@@ -104,16 +125,6 @@ int live_generation(struct instance *instance, unsigned *generation)
 	if (slot < GENERATION_SLOTS)
 		*generation = state.slots[slot].generation;
 	return 0;
-}
-
-bool prefixes_meet(const struct prefix *one, const struct prefix *other)
-{
-	unsigned bits = one->length < other->length ? one->length : other->length;
-	unsigned bytes = bits / 8, rest = bits % 8;
-
-	if (memcmp(one->address, other->address, bytes))
-		return false;
-	return !rest || !((one->address[bytes] ^ other->address[bytes]) >> (8 - rest));
 }
 
 double boottime_to_epoch(__u64 ns)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "verb_common.h"
 
@@ -89,7 +90,10 @@ int verb_history(struct context *context, int argc, char **argv)
 	if (status)
 		return status;
 	live = live_now(context);
-	entries = lines_read(saved_path(&context->places, 0, "history.jsonl", path));
+	saved_path(&context->places, 0, "history.jsonl", path);
+	if (access(path, R_OK) && errno != ENOENT)
+		return fail(EXIT_SYSTEM, "history: %s: %s", path, strerror(errno));
+	entries = lines_read(path);
 	if (!entries)
 		return fail(EXIT_SYSTEM, "history: %s", strerror(ENOMEM));
 	mark_live(entries, live);

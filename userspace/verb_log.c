@@ -11,6 +11,7 @@
 #include "verb_common.h"
 
 #define POLL_MS 100
+#define LINES_BEFORE 10 /* of --follow, as tail and journalctl have it */
 
 struct filter {
 	struct prefix source;
@@ -201,7 +202,7 @@ static void tell_file(const struct context *context, const struct filter *filter
 		tell(context, filter, line);
 }
 
-static int tell_rotated(const struct context *context, const struct filter *filter, const char *path)
+static void tell_rotated(const struct context *context, const struct filter *filter, const char *path)
 {
 	char rotated[SAVED_PATH_MAX + 16];
 	struct log_reader reader;
@@ -212,7 +213,6 @@ static int tell_rotated(const struct context *context, const struct filter *filt
 		tell_file(context, filter, &reader);
 		log_reader_close(&reader);
 	}
-	return EXIT_DONE;
 }
 
 /* As journalctl -f and tail -f: what comes from now on, until interrupted or nobody reads. */
@@ -248,11 +248,13 @@ int verb_log(struct context *context, int argc, char **argv)
 	if (!reader.file && !filter.follow)
 		return fail(EXIT_ANSWER_NO, "log: %s is not there: bulwarkd has written no event yet; is it running?",
 			    path);
-	if (!filter.follow)
-		tell_rotated(context, &filter, path);
-	tell_file(context, &filter, &reader);
-	if (filter.follow)
+	if (filter.follow) {
+		log_reader_last(&reader, LINES_BEFORE);
 		status = follow(context, &filter, &reader);
+	} else {
+		tell_rotated(context, &filter, path);
+		tell_file(context, &filter, &reader);
+	}
 	log_reader_close(&reader);
 	return status;
 }

@@ -164,6 +164,22 @@ static void append(const char *text)
 	fclose(file);
 }
 
+static void test_last_lines(void **state)
+{
+	struct log_reader reader;
+
+	(void)state;
+	write_file("one\ntwo\nthree\n");
+	log_reader_open(&reader, path);
+	log_reader_last(&reader, 2);
+	assert_string_equal(log_reader_next(&reader), "two");
+	log_reader_last(&reader, 9);
+	assert_string_equal(log_reader_next(&reader), "one");
+	log_reader_last(&reader, 0);
+	assert_null(log_reader_next(&reader));
+	log_reader_close(&reader);
+}
+
 static void test_reader(void **state)
 {
 	struct log_reader reader;
@@ -196,6 +212,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sequence_of_rotated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reopen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader, setup, teardown),
 	};
 
