@@ -112,7 +112,7 @@ static void want_described(struct daemon *daemon, struct wanted *wanted)
 	}
 	json_decref(description);
 	policy = saved_policy(&daemon->places, generation, &report);
-	if (policy)
+	if (policy && !report.errors)
 		wanted->mode = policy->mode;
 	policy_free(policy);
 	report_free(&report);

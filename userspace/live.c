@@ -10,7 +10,7 @@ static int read_saved(const struct context *context, struct live *live)
 	struct report report = {};
 
 	live->policy = saved_policy(&context->places, live->generation, &report);
-	if (live->policy)
+	if (live->policy && !report.errors)
 		policy_check(live->policy, &report);
 	if (!live->policy || report.errors) {
 		report_print(&report, stderr);

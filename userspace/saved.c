@@ -37,12 +37,8 @@ json_t *saved_description(const struct places *places, unsigned generation)
 struct policy *saved_policy(const struct places *places, unsigned generation, struct report *report)
 {
 	char path[SAVED_PATH_MAX];
-	struct policy *policy = policy_read(saved_path(places, generation, "policy.yaml", path), report);
 
-	if (policy && !report->errors)
-		return policy;
-	policy_free(policy);
-	return NULL;
+	return policy_read(saved_path(places, generation, "policy.yaml", path), report);
 }
 
 long login_uid(void)

@@ -55,12 +55,13 @@ static int refuse_harm(const struct context *context, struct instance *instance,
 	struct report report = {};
 	struct host host;
 	unsigned generation;
-	bool hit;
+	bool usable, hit;
 
 	if (!live_generation(instance, &generation) && generation)
 		policy = saved_policy(&context->places, generation, &report);
+	usable = policy && !report.errors;
 	host_read(&host, &report);
-	hit = ban_hits(&host, policy, &ban->prefix, why, sizeof(why));
+	hit = ban_hits(&host, usable ? policy : NULL, &ban->prefix, why, sizeof(why));
 	host_free(&host);
 	policy_free(policy);
 	report_free(&report);

@@ -13,10 +13,7 @@ static struct policy *read_candidate(const char *path, struct report *report)
 
 	if (policy)
 		policy_check(policy, report);
-	if (policy && !report->errors)
-		return policy;
-	policy_free(policy);
-	return NULL;
+	return policy;
 }
 
 static const json_t *described_list(const json_t *description, const char *name)
@@ -116,7 +113,7 @@ int verb_diff(struct context *context, int argc, char **argv)
 	struct report report = {};
 	struct policy *candidate;
 	const char *path;
-	struct live live;
+	struct live live = {};
 	int status = only_operand(context, argc, argv, &path);
 
 	if (!status && !path)
@@ -124,17 +121,12 @@ int verb_diff(struct context *context, int argc, char **argv)
 	if (status)
 		return status;
 	candidate = read_candidate(path, &report);
-	if (!candidate) {
-		report_print(&report, stderr);
-		report_free(&report);
-		return EXIT_USAGE;
-	}
-	status = live_open(context, &live);
+	status = candidate && !report.errors ? live_open(context, &live) : EXIT_USAGE;
 	if (!status)
 		status = compare(context, &live, candidate, &report);
 	report_print(&report, stderr);
 	report_free(&report);
-	policy_free(candidate);
 	live_close(&live);
+	policy_free(candidate);
 	return status;
 }

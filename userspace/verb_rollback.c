@@ -94,7 +94,7 @@ static int apply_saved(struct context *context, unsigned generation, bool force)
 	};
 	int status;
 
-	if (policy) {
+	if (policy && !report.errors) {
 		status = apply_policy(context, &request);
 	} else {
 		report_print(&report, stderr);
