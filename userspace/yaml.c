@@ -132,8 +132,6 @@ static struct node *new_node(struct reader *reader, struct fy_event *event, enum
 	node->kind = kind;
 	node->plain = style == FYSS_PLAIN;
 	node->at = place_of(reader, event, style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED);
-	if (!node->at.line && parent_place(reader)) /* a value left empty has no place of its own */
-		node->at = *parent_place(reader);
 	return node;
 }
 
@@ -150,6 +148,8 @@ static struct node *new_scalar(struct reader *reader, struct fy_event *event)
 		text = fy_token_get_text(event->scalar.value, &length);
 	if (!text)
 		text = "", length = 0;
+	if (!length && node->plain && parent_place(reader)) /* a value left empty has no place of its own */
+		node->at = *parent_place(reader);
 	if (memchr(text, '\0', length))
 		refuse(reader, &node->at, "the text holds a NUL character");
 	copy = take(reader->yaml, length + 1);
