@@ -9,6 +9,7 @@
 #include "report.h"
 
 #define FINDINGS_KEPT 1000 /* a hostile file could make millions; the count of errors goes on */
+#define DOUBTS_KEPT 500	   /* of them warnings and notes, which must not leave errors without a place */
 #define LINE_SHOWN 110	   /* columns of a source line that are printed */
 
 /* What comes from a file may hold escape sequences for the reader's terminal: control characters are not passed on. */
@@ -47,7 +48,7 @@ void report_add(struct report *report, enum severity severity, const struct plac
 
 	if (severity == SEVERITY_ERROR)
 		report->errors++;
-	if (report->count >= FINDINGS_KEPT || grow(report))
+	if (report->count >= (severity == SEVERITY_ERROR ? FINDINGS_KEPT : DOUBTS_KEPT) || grow(report))
 		return;
 	if (at)
 		finding.at = *at;

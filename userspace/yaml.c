@@ -127,7 +127,7 @@ static struct node *new_node(struct reader *reader, struct fy_event *event, enum
 		give_up(reader, NULL, "out of memory");
 		return NULL;
 	}
-	if (kind == NODE_SCALAR && event->scalar.value)
+	if (event->type == FYET_SCALAR && event->scalar.value)
 		style = fy_token_scalar_style(event->scalar.value);
 	node->kind = kind;
 	node->plain = style == FYSS_PLAIN;
@@ -376,11 +376,17 @@ static bool start(struct reader *reader)
 struct node *yaml_read(struct yaml *yaml, const struct policy *policy, int number, struct report *report)
 {
 	struct reader reader = {.yaml = yaml, .policy = policy, .report = report, .file = number};
-	struct place at = {.file = policy->files[number]};
+	struct place at = {.file = policy->files[number]}, whole = at;
+	const struct policy_source *source = policy->sources[number];
+	const char *fault = yaml_text_fault(source->text, source->length, &at);
 	struct fy_event *event;
 
+	if (fault) {
+		refuse(&reader, &at, "%s", fault);
+		return NULL;
+	}
 	if (!start(&reader)) {
-		refuse(&reader, &at, "out of memory");
+		refuse(&reader, &whole, "out of memory");
 		goto out;
 	}
 	while (!reader.stop && (event = fy_parser_parse(reader.parser))) {
@@ -390,7 +396,7 @@ struct node *yaml_read(struct yaml *yaml, const struct policy *policy, int numbe
 	if (!reader.stop && fy_parser_get_stream_error(reader.parser))
 		tell_syntax(&reader);
 	else if (!reader.stop && !reader.root)
-		refuse(&reader, &at, "the file holds no policy");
+		refuse(&reader, &whole, "the file holds no policy");
 	else if (!reader.stop && reader.root->kind != NODE_MAP)
 		refuse(&reader, &reader.root->at, "a policy is a map of keys, this is %s", node_kind_name(reader.root));
 	else if (!reader.stop)
