@@ -9,13 +9,14 @@
 #define TCP_STATE_CLOSE 7
 #define TCP_STATE_LISTEN 10
 #define CT_SEEN_REPLY (1 << 1) /* IPS_SEEN_REPLY: both ends have spoken */
+#define CT_DIRECTION_REPLY 1   /* IP_CT_DIR_REPLY: of the two tuples of a connection, the one that answers */
 
 enum open { OPEN_NOT = 0, OPEN_YES = 1, OPEN_BEFORE = 2 };
 
 /* The kernel's own types by other names: a forward declaration would make libbpf refuse the prototype. */
 struct conntrack_options {
 	__s32 netns_id, error;
-	__u8 protocol, direction, unused[2];
+	__u8 protocol, direction /* out: of the tuple that was found */, unused[2];
 };
 struct nf_conn___ours {
 	unsigned long status;
@@ -92,7 +93,8 @@ static __always_inline int conntrack_knows(struct xdp_md *ctx, struct bpf_sock_t
 		return 0;
 	status = connection->status;
 	bpf_ct_release(connection);
-	return !!(status & CT_SEEN_REPLY);
+	/* the first answer comes here before conntrack sees it */
+	return status & CT_SEEN_REPLY || options.direction == CT_DIRECTION_REPLY;
 }
 
 /* Whether the source end sorts behind the destination end. */
