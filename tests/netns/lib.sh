@@ -21,8 +21,8 @@ mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf || skip_all "no bpffs"
 
 clean() {
 	for child in "${children[@]}"; do
-		kill "$child" 2>/dev/null
-	done
+		kill "$child" && wait "$child"
+	done 2>/dev/null
 	[ -e "/run/netns/$NODE" ] && bulwark down >/dev/null 2>&1
 	# whatever still runs inside: killing the shell that started it does not end it
 	ip netns pids "$NODE" 2>/dev/null | xargs -r kill -9
@@ -109,9 +109,12 @@ bulwark() {
 	node "$BULWARK" "$@"
 }
 
-# The child is ended by its number when the test ends.
+# background node|peer COMMAND...: ended by its number when the test ends. nsenter becomes the command, so that is it.
 background() {
-	"$@" >/dev/null 2>&1 &
+	local where=$NODE
+	[ "$1" = peer ] && where=$PEER
+	shift
+	nsenter --net=/run/netns/"$where" "$@" >/dev/null 2>&1 &
 	children+=($!)
 }
 
