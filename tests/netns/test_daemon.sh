@@ -12,7 +12,7 @@ policy b 8080 "stray: drop"
 start() { # start [OPTION...]
 	nsenter --net=/run/netns/"$NODE" "$DAEMON" --foreground "$@" 2>"$DIR/daemon.err" &
 	daemon=$!
-	children+=($daemon)
+	children+=("$daemon")
 }
 
 stop() { # stop [SIGNAL]: its exit status
@@ -20,7 +20,8 @@ stop() { # stop [SIGNAL]: its exit status
 	wait "$daemon" 2>/dev/null
 }
 
-knock() { # knock PORT: a SYN that no service wants
+knock() { # knock PORT: a SYN that no service wants; one event a second is told of a source and reason
+	sleep 1.1
 	peer curl -s -m 0.3 --local-port 20000-40000 "http://192.0.2.1:$1/" >/dev/null
 	true
 }
