@@ -7,22 +7,34 @@
 #include <string.h>
 
 #include "report.h"
+#include "utf8.h"
 
 #define FINDINGS_KEPT 1000 /* a hostile file could make millions; the count of errors goes on */
 #define DOUBTS_KEPT 500	   /* of them warnings and notes, which must not leave errors without a place */
 #define LINE_SHOWN 110	   /* columns of a source line that are printed */
 
-/* What comes from a file may hold escape sequences for the reader's terminal: control characters are not passed on. */
+/*
+ * What comes from a file may hold escape sequences for the reader's terminal, or be no text at all: each such character
+ * becomes one '?', so that the caret still stands under what it means, and JSON stays JSON.
+ */
 static void make_harmless(char *text)
 {
-	unsigned char *p = (unsigned char *)text;
+	size_t left = strlen(text);
+	unsigned length;
+	char *to = text;
 
-	for (; *p; p++) {
-		if ((*p < 0x20 && *p != '\t') || *p == 0x7f)
-			*p = '?';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* C1 controls in UTF-8 */
-			p[0] = p[1] = '?';
+	for (const char *from = text; left; from += length, left -= length) {
+		unsigned character = utf8_character(from, left, &length);
+
+		if (!length || (utf8_is_unseen(character) && character != '\t')) {
+			*to++ = '?';
+			length += !length;
+			continue;
+		}
+		memmove(to, from, length);
+		to += length;
 	}
+	*to = '\0';
 }
 
 static int grow(struct report *report)

@@ -4,29 +4,8 @@
  * person does not see (a lone carriage return, a line separator, a byte order mark in the middle) would make the lines
  * counted differently by the library, by us and by the editor.
  */
-#include <string.h>
-
+#include "utf8.h"
 #include "yaml.h"
-
-/* The character at text, and its length; 0: no UTF-8 (Unicode 15, table 3-7: shortest form, no surrogates). */
-static unsigned character_at(const unsigned char *text, size_t left, unsigned *length)
-{
-	static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned first = *text, value;
-
-	*length = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf8 ? 4 : 0;
-	if (!*length || *length > left)
-		return *length = 0;
-	value = *length == 1 ? first : first & (0x7f >> *length);
-	for (unsigned i = 1; i < *length; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return *length = 0;
-		value = value << 6 | (text[i] & 0x3f);
-	}
-	if (value < least[*length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
-		*length = 0;
-	return value;
-}
 
 static const char *why_not(unsigned value, bool at_begin, bool before_newline, bool begins_line)
 {
@@ -47,7 +26,6 @@ static const char *why_not(unsigned value, bool at_begin, bool before_newline, b
 
 const char *yaml_text_fault(const char *text, size_t size, struct place *at)
 {
-	const unsigned char *bytes = (const unsigned char *)text;
 	unsigned length, value;
 
 	at->line = at->column = 1;
@@ -55,10 +33,10 @@ const char *yaml_text_fault(const char *text, size_t size, struct place *at)
 	for (size_t i = 0; i < size; i += length) {
 		const char *why;
 
-		value = character_at(bytes + i, size - i, &length);
+		value = utf8_character(text + i, size - i, &length);
 		if (!length)
 			return "a byte that is no UTF-8";
-		why = why_not(value, !i, i + 1 < size && bytes[i + 1] == '\n', at->column == 1);
+		why = why_not(value, !i, i + 1 < size && text[i + 1] == '\n', at->column == 1);
 		if (why)
 			return why;
 		at->column += value != 0xfeff;

@@ -4,7 +4,7 @@
  * libFuzzer; seeds are the golden policies:
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -Iinclude tests/fuzz/fuzz_policy.c \
- *     userspace/{report,prefix_text,policy,yaml,yaml_text,values,parse,parse_*,check,print,packet_text,packet_build}.c
+ *     userspace/{report,utf8,prefix_text,policy,yaml,yaml_text,values,parse,parse_*,check,print,packet_text,packet_build}.c
  * \
  *     $(pkg-config --cflags --libs libfyaml) -o build/fuzz_policy
  *   mkdir -p build/corpus && build/fuzz_policy -max_len=4096 build/corpus tests/policies policies

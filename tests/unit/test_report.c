@@ -101,8 +101,16 @@ static void test_harmless(void **state)
 	struct report report = {};
 
 	add(&report, SEVERITY_ERROR, (struct place){"f", 1, 1, 1}, "a\033[2J\r\177", "\033]0;title\007\xc2\x9bm");
-	expect_print(&report, "f:1:1: error: ?]0;title???m\n    a?[2J??\n    ^\n");
+	expect_print(&report, "f:1:1: error: ?]0;title??m\n    a?[2J??\n    ^\n");
 	report_free(&report);
+	/* a reversed line, half a character, a surrogate: one mark each, and the caret still fits */
+	expect_caret((struct place){"f", 1, 5, 1},
+		     "\xe2\x80\xae"
+		     "a\xc3"
+		     "b"
+		     "x",
+		     "f:1:5: error: no\n    ?a?bx\n        ^\n");
+	expect_caret((struct place){"f", 1, 4, 1}, "\xed\xa0\x80x", "f:1:4: error: no\n    ???x\n       ^\n");
 }
 
 static void test_flood(void **state)
