@@ -2,6 +2,7 @@
 """A place of its own for experiments with the network: process, mount and network namespaces that vanish with the
 process that made them, however it ends. Nothing is left behind, because nothing was ever outside."""
 
+import atexit
 import ctypes
 import json
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 MARK = "BULWARK_ENCLOSURE"
 
@@ -29,27 +31,50 @@ def enter():
         keep = [f"{name}={os.environ[name]}" for name in ("BUILD", "IFACE", "POLICY", "ENFORCE", "TERM", "COLUMNS", "LINES",
                                                          "PATH") if name in os.environ]
         os.execvp("sudo", ["sudo", "env", *keep, sys.executable, *sys.argv])
+    inner = subprocess.Popen(
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv],
+        env={**os.environ, MARK: _room()}, preexec_fn=_die_with_parent)
+    sys.exit(_outlive(inner))
+
+
+def _room():
+    """Where the inner process mounts a file system of its own. A directory that every system has, so that there is none to
+    remove; only where it is missing, one more."""
+    usual = "/dev/shm"
+    if os.path.isdir(usual):
+        return usual
     room = tempfile.mkdtemp(prefix="bulwark-lab-")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # the inner process decides; this one only tidies up
-    try:
-        inner = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv],
-            env={**os.environ, MARK: room}, preexec_fn=_die_with_parent)
-        while True:
-            try:
-                status = inner.wait()
-                break
-            except InterruptedError:
-                continue
-    finally:
-        os.rmdir(room)
-    sys.exit(status if status >= 0 else 128 - status)
+    atexit.register(os.rmdir, room)
+    return room
+
+
+def _outlive(inner):
+    """Waits for the inner process. An interrupt reaches it, too, and it has ten seconds to end in good order; anything else
+    that asks this process to end ends that one at once."""
+    deadline = []
+    signal.signal(signal.SIGINT, lambda *_: deadline.append(time.monotonic() + 10))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: inner.kill())
+    while inner.poll() is None:
+        if deadline and time.monotonic() > deadline[0]:
+            inner.kill()
+        try:
+            inner.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+    return inner.returncode if inner.returncode >= 0 else 128 - inner.returncode
 
 
 def _die_with_parent():
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _prepare(nice):
+    """A process of the lab ends when the lab says so, or with it; Ctrl-C is the lab's to hear."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
 def come_first(nice):
@@ -86,10 +111,8 @@ class Lab:
 
     def start(self, name, *command, nice=0, **options):
         """A process that lives no longer than this one."""
-        def prepare():
-            _die_with_parent()
-            os.setpriority(os.PRIO_PROCESS, 0, nice)
-        process = subprocess.Popen([*self.inside(name), *map(str, command)], preexec_fn=prepare, **options)
+        process = subprocess.Popen([*self.inside(name), *map(str, command)], preexec_fn=lambda: _prepare(nice),
+                                   **options)
         self.processes.append(process)
         return process
 

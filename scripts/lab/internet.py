@@ -17,7 +17,7 @@ CLIENT = "198.51.100.2"
 NAME = "api.example.com"
 
 # Before what else runs on this machine; the lab's own order is explained where it is used.
-NODE_NICE, FLOOD_NICE, CLIENT_NICE = -5, -15, -20
+NODE_NICE, FLOOD_NICE, CLIENT_NICE = 0, -18, -20
 
 NGINX = """
 daemon off; worker_processes {workers}; pid {room}/nginx.pid; error_log {room}/nginx.log;
