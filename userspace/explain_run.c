@@ -26,6 +26,20 @@ static bool sent_by_us(const struct explain *explain, const struct packet_flow *
 	return explain->to_count && flow->ip && is_ours(explain, flow->source) && !is_ours(explain, flow->destination);
 }
 
+static int sent(struct explain *explain, const __u8 *frame, const struct explained *packet)
+{
+	size_t length = packet->length;
+	__u8 *copy = malloc(length);
+	int err = -ENOMEM;
+
+	if (copy)
+		frame = packet_untagged(frame, &length, copy);
+	if (copy)
+		err = generation_sent(explain->offline, frame, length, packet->time_ns);
+	free(copy);
+	return err;
+}
+
 static int through(struct explain *explain, const __u8 *frame, struct explained *packet)
 {
 	__u64 now = packet->time_ns;
@@ -35,7 +49,7 @@ static int through(struct explain *explain, const __u8 *frame, struct explained 
 		return err;
 	if (sent_by_us(explain, &packet->flow)) {
 		packet->fate = FATE_SENT;
-		err = generation_sent(explain->offline, frame, packet->length, now);
+		err = sent(explain, frame, packet);
 	} else {
 		err = generation_judge(explain->offline, frame, packet->length, now, &packet->decision);
 	}

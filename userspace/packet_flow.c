@@ -195,6 +195,19 @@ int packet_flow(const void *frame, size_t length, size_t original, struct packet
 	return read_transport(&view, flow);
 }
 
+const void *packet_untagged(const void *frame, size_t *length, void *copy)
+{
+	struct view view = {frame, *length, *length, 0};
+	unsigned type;
+
+	if (skip_link(&view, &type) || view.at == 14)
+		return frame;
+	memcpy(copy, frame, 12);
+	memcpy((__u8 *)copy + 12, view.data + view.at - 2, *length - view.at + 2);
+	*length -= view.at - 14;
+	return copy;
+}
+
 bool packet_connection(const struct packet_flow *flow, struct connection_key *key)
 {
 	int order = memcmp(flow->source, flow->destination, 16);

@@ -32,6 +32,12 @@ struct packet_flow {
  */
 int packet_flow(const void *frame, size_t length, size_t original, struct packet_flow *flow);
 
+/*
+ * A frame without its VLAN tags: what the hook at egress sees, where the tags are beside the packet. copy holds length
+ * bytes; returns the frame to use, frame itself when it has none.
+ */
+const void *packet_untagged(const void *frame, size_t *length, void *copy);
+
 /* The key of its connection, the ends in canonical order; true when the source is the second end. */
 bool packet_connection(const struct packet_flow *flow, struct connection_key *key);
 
