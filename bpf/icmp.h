@@ -51,7 +51,8 @@ static __always_inline void quoted_ports(struct flow *flow, const __be16 *ports)
 		flow->destination_port = flow->source_port = bpf_ntohs(ports[2]);
 }
 
-static __always_inline int parse_quote_v4(void *at, void *end, struct flow *flow)
+/* left: bytes of the datagram from here on; padding behind it quotes nothing. */
+static __always_inline int parse_quote_v4(void *at, void *end, __u32 left, struct flow *flow)
 {
 	struct iphdr *ip = at;
 	struct quoted_v4 *quoted;
@@ -61,6 +62,8 @@ static __always_inline int parse_quote_v4(void *at, void *end, struct flow *flow
 		return 0;
 	header = ip->ihl * 4;
 	if (ip->version != 4 || header < sizeof(*ip) || bpf_ntohs(ip->frag_off) & 0x1fff)
+		return 0;
+	if (left < header + sizeof(*quoted) - sizeof(*ip))
 		return 0;
 	/* so that ports stand behind the header whatever options it has */
 	quoted = at + header - sizeof(*ip);
@@ -73,11 +76,11 @@ static __always_inline int parse_quote_v4(void *at, void *end, struct flow *flow
 	return 1;
 }
 
-static __always_inline int parse_quote_v6(void *at, void *end, struct flow *flow)
+static __always_inline int parse_quote_v6(void *at, void *end, __u32 left, struct flow *flow)
 {
 	struct quoted_v6 *quoted = at;
 
-	if ((void *)(quoted + 1) > end || quoted->ip.version != 6)
+	if (left < sizeof(*quoted) || (void *)(quoted + 1) > end || quoted->ip.version != 6)
 		return 0;
 	__builtin_memcpy(&flow->source, &quoted->ip.daddr, sizeof(flow->source));
 	__builtin_memcpy(&flow->destination, &quoted->ip.saddr, sizeof(flow->destination));
@@ -90,12 +93,12 @@ static __always_inline int parse_quote_v6(void *at, void *end, struct flow *flow
 static __always_inline int parse_quote(struct xdp_md *ctx, const struct packet *pkt, struct flow *flow)
 {
 	void *end = (void *)(long)ctx->data_end, *at;
-	__u32 offset = pkt->l4 + sizeof(struct icmphdr);
+	__u32 offset = pkt->l4 + sizeof(struct icmphdr), left = pkt->l4_length - sizeof(struct icmphdr);
 
 	if (offset > 4096)
 		return 0;
 	at = (void *)(long)ctx->data + offset;
-	return pkt->flow.ipv6 ? parse_quote_v6(at, end, flow) : parse_quote_v4(at, end, flow);
+	return pkt->flow.ipv6 ? parse_quote_v6(at, end, left, flow) : parse_quote_v4(at, end, left, flow);
 }
 
 static __always_inline enum reason judge_icmp_error(struct xdp_md *ctx, const struct packet *pkt)

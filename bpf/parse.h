@@ -37,31 +37,28 @@ struct extension_header {
 	__be32 rest;
 };
 
-/* The type behind the Ethernet header and up to two VLAN tags, in host order, or 0 with the reason. */
-static __always_inline __u16 parse_ethernet(struct cursor *at, struct packet *pkt, enum reason *why)
+/* The type behind the Ethernet header and up to two VLAN tags, in host order. */
+static __always_inline enum reason parse_ethernet(struct cursor *at, struct packet *pkt, __u16 *type)
 {
 	struct ethhdr *eth = at->pos;
-	__u16 type;
 
-	*why = REASON_MALFORMED_ETHERNET;
 	if ((void *)(eth + 1) > at->end)
-		return 0;
+		return REASON_MALFORMED_ETHERNET;
 	at->pos = eth + 1;
-	type = bpf_ntohs(eth->h_proto);
+	*type = bpf_ntohs(eth->h_proto);
 	for (int i = 0; i < VLAN_TAGS; i++) {
 		struct vlan_tag *tag = at->pos;
 
-		if (type != ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)
+		if (*type != ETHERTYPE_VLAN && *type != ETHERTYPE_QINQ)
 			break;
 		if ((void *)(tag + 1) > at->end)
-			return 0;
+			return REASON_MALFORMED_ETHERNET;
 		at->pos = tag + 1;
-		type = bpf_ntohs(tag->type);
+		*type = bpf_ntohs(tag->type);
 		if (!i)
 			pkt->vlan = bpf_ntohs(tag->tci) & 0xfff;
 	}
-	*why = REASON_UNPARSED_VLAN;
-	return type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ ? 0 : type;
+	return *type == ETHERTYPE_VLAN || *type == ETHERTYPE_QINQ ? REASON_UNPARSED_VLAN : REASON_NONE;
 }
 
 static __always_inline enum reason note_fragment(struct packet *pkt, __u32 offset, int more)
@@ -179,6 +176,8 @@ __noinline int walk_extensions(struct xdp_md *ctx, struct packet *pkt)
 		if (why)
 			return why;
 	}
+	if (pkt->fragment == FRAGMENT_LATER)
+		return REASON_NONE;
 	return is_extension(pkt->flow.protocol) ? REASON_UNPARSED_EXTENSION : REASON_NONE;
 }
 
@@ -297,13 +296,13 @@ static __always_inline enum reason parse_transport(struct cursor *at, struct pac
 __noinline int parse_packet(struct xdp_md *ctx, struct packet *pkt)
 {
 	struct cursor at = {(void *)(long)ctx->data, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
-	enum reason why = REASON_NONE;
-	__u16 type;
+	enum reason why;
+	__u16 type = 0;
 
 	if (!pkt)
 		return REASON_MALFORMED_ETHERNET;
-	type = parse_ethernet(&at, pkt, &why);
-	if (!type)
+	why = parse_ethernet(&at, pkt, &type);
+	if (why)
 		return why;
 	pkt->l3 = at.pos - at.start;
 	if (type == ETHERTYPE_IPV4)
