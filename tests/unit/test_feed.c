@@ -367,6 +367,7 @@ static void long_files(void **state)
 	write_feed(text, 75000);
 	assert_true(read_feed(path, FEED_AUTO, &prefixes, &report) < 0);
 	assert_int_equal(0, prefixes.v4_count);
+	prefixes_free(&prefixes);
 	report_free(&report);
 	free(text);
 }
