@@ -27,8 +27,10 @@ static size_t policy_count, tests, failures;
 static __u64 now = BETWEEN_ROWS_NS;
 static bool expected_reasons[REASON_COUNT];
 
-/* What no row can show: it needs a clock of its own, an instance with holds, or egress. The netns tests have those. */
-static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_BANNED, REASON_PAUSED, REASON_BLOCKED_OUT};
+/* What no row can show: it needs an instance with holds, a pause, egress, or limits, which the language has not yet. */
+static const enum reason elsewhere[] = {REASON_ALLOWED,		REASON_BANNED,	     REASON_PAUSED,
+					REASON_BLOCKED_OUT,	REASON_RATE_PACKETS, REASON_RATE_BYTES,
+					REASON_RATE_CONNECTIONS};
 
 static const struct {
 	char letter;
