@@ -220,15 +220,19 @@ class Lab:
             subprocess.run(["mount", "-t", "bpf", "bpf", BPFFS], check=True)
         self.undo.callback(remove_pins, self.pins)
         self.client, self.attacker, self.node = (self.namespace(n) for n in ("client", "attacker", "node"))
-        veth(self.node, "eth0", self.client, "c0", mtu)
-        veth(self.node, "eth1", self.attacker, "a0", mtu)
-        self.eth0 = End(self.node, "eth0", "45.33.1.1", "2a01:7e00:1::1")
-        self.eth1 = End(self.node, "eth1", "46.30.2.1", "2a01:7e00:2::1")
-        self.c0 = End(self.client, "c0", "45.33.1.2", "2a01:7e00:1::2")
-        self.a0 = End(self.attacker, "a0", "46.30.2.2", "2a01:7e00:2::2")
-        for peer, end in ((self.client, self.eth0), (self.attacker, self.eth1)):
-            peer.run("ip", "route", "add", "default", "via", end.v4)
-            peer.run("ip", "-6", "route", "add", "default", "via", end.v6)
+        self.eth0, self.c0 = self.join("eth0", self.client, "c0", "45.33.1.", "2a01:7e00:1::", mtu)
+        self.join_attacker(mtu)
+
+    def join(self, device, peer, peer_device, v4, v6, mtu):
+        """The node's device joined with the peer's; the node is .1 and the peer's gateway, the peer is .2."""
+        veth(self.node, device, peer, peer_device, mtu)
+        ends = End(self.node, device, v4 + "1", v6 + "1"), End(peer, peer_device, v4 + "2", v6 + "2")
+        peer.run("ip", "route", "add", "default", "via", ends[0].v4)
+        peer.run("ip", "-6", "route", "add", "default", "via", ends[0].v6)
+        return ends
+
+    def join_attacker(self, mtu=1500):
+        self.eth1, self.a0 = self.join("eth1", self.attacker, "a0", "46.30.2.", "2a01:7e00:2::", mtu)
 
     def namespace(self, name):
         namespace = Namespace(name)
