@@ -82,7 +82,8 @@ const char *community_id(const struct community_flow *flow, char text[COMMUNITY_
 	if (has_ports(flow->protocol))
 		SHA1Update(&sha1, (const __u8 *)wire, sizeof(wire));
 	SHA1Final(digest, &sha1);
-	memcpy(text, "1:", 2);
+	text[0] = '1';
+	text[1] = ':';
 	base64_of_digest(digest, text + 2);
 	return text;
 }

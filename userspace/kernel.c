@@ -73,8 +73,8 @@ static void lock_sign(int fd)
 	char text[32];
 	int length = snprintf(text, sizeof(text), "%d\n", getpid());
 
-	if (!ftruncate(fd, 0) && pwrite(fd, text, length, 0) != length)
-		length = ftruncate(fd, 0);
+	if (!ftruncate(fd, 0) && pwrite(fd, text, length, 0) != length && ftruncate(fd, 0))
+		return;
 }
 
 static int lock_holder(int fd)

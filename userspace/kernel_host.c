@@ -190,7 +190,9 @@ int instance_know_host(struct instance *instance, const struct host *host)
 	if (instance->foreign)
 		return -EXDEV;
 	entries = entries_read(instance);
-	error = entries ? own_addresses_write(instance, host) : -errno;
+	if (!entries)
+		return -errno;
+	error = own_addresses_write(instance, host);
 	for (__u32 i = 0; !error && i < INTERFACES; i++) {
 		const struct host_link *link = entries[i].ifindex ? host_link_by_index(host, entries[i].ifindex) : NULL;
 

@@ -47,9 +47,9 @@ unsigned past_confirmed(const struct places *places)
 
 	json_array_foreach(entries, i, entry)
 	{
-		if (made_live(entry) && !json_is_true(json_object_get(entry, "pending")))
-			kept = number(entry, "generation");
-		else if (is_action(entry, "confirmed") || is_action(entry, "reverted"))
+		bool for_good = made_live(entry) && !json_is_true(json_object_get(entry, "pending"));
+
+		if (for_good || is_action(entry, "confirmed") || is_action(entry, "reverted"))
 			kept = number(entry, "generation");
 		else if (is_action(entry, "down"))
 			kept = 0;

@@ -138,7 +138,7 @@ static json_t *set_of(const json_t *array)
 /* "+10.0.0.0/8, +11.0.0.0/8 and 17 more": members of one set that the other lacks. Returns how many. */
 static size_t told_members(const json_t *set, const json_t *without, char sign, char text[TEXT_MAX])
 {
-	size_t count = 0, used = strlen(text);
+	size_t count = 0, used;
 	const char *key;
 	json_t *value;
 

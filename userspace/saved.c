@@ -97,11 +97,13 @@ static int note(const char *path, const char *action, json_t *more)
 {
 	struct timespec now;
 	char name[64];
+	long long now_ms;
 	json_t *entry;
 	int error;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	entry = json_pack("{s:f, s:s, s:i, s:s}", "time", now.tv_sec + now.tv_nsec / 1000000 / 1000.0, "action", action,
+	now_ms = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+	entry = json_pack("{s:f, s:s, s:i, s:s}", "time", (double)now_ms / 1e3, "action", action,
 			  "uid", (int)getuid(), "user", login_name(name, sizeof(name)));
 	if (entry && login_uid() >= 0)
 		json_object_set_new(entry, "login_uid", json_integer(login_uid()));

@@ -156,7 +156,7 @@ int verb_apply(struct context *context, int argc, char **argv)
 		status = EXIT_SYSTEM;
 	else
 		report_print(&report, stderr);
-	if (!status && given.monitor)
+	if (policy && given.monitor)
 		policy->monitor = true;
 	if (!status && given.interface_count)
 		status = override_interfaces(&given, policy);

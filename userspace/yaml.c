@@ -320,11 +320,12 @@ static void take_event(struct reader *reader, struct fy_event *event)
 			descend(reader, node);
 		break;
 	case FYET_MAPPING_END:
-		check_duplicates(reader, reader->stack[reader->depth - 1]);
-		reader->depth--;
-		break;
 	case FYET_SEQUENCE_END:
+		if (!reader->depth)
+			break;
 		reader->depth--;
+		if (event->type == FYET_MAPPING_END)
+			check_duplicates(reader, reader->stack[reader->depth]);
 		break;
 	default:
 		break;
