@@ -77,6 +77,7 @@ struct slot_info {
 	char policy_path[208]; /* as given to apply, NUL-terminated */
 };
 #define SLOT_FLAG_MONITOR 1u /* the whole policy only monitors */
+#define GENERATION_MARK(flags) ((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
 _Static_assert(sizeof(struct slot_info) == 256, "slot_info is pinned");
 
 #endif

@@ -84,7 +84,7 @@ static bool same_policy(const struct apply *apply)
 	const struct slot_info *info = slot < GENERATION_SLOTS ? &apply->before.slots[slot] : NULL;
 
 	return info && info->generation && apply->before.slot_holds[HOOK_XDP][slot] &&
-	       apply->before.slot_holds[HOOK_EGRESS][slot] &&
+	       apply->before.slot_holds[HOOK_EGRESS][slot] && GENERATION_MARK(info->flags) == generation_mark(&apply->image) &&
 	       !memcmp(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
 }
 
@@ -155,7 +155,8 @@ static void describe_slot(const struct apply *apply, struct slot_info *info)
 {
 	*info = (struct slot_info){
 		.generation = apply->number,
-		.flags = apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0,
+		.flags = generation_mark(&apply->image) << 8 |
+			 (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0),
 		.loaded_at = time(NULL),
 	};
 	memcpy(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));

@@ -59,6 +59,9 @@ struct generation; /* opaque */
 int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline,
 		    struct generation *twin, struct generation **generation);
 void generation_free(struct generation *generation); /* closes; what sits in a slot stays alive there */
+/* 24 bits of a hash over what makes a generation beside its policy: the programs, what the host and the kernel can do, what
+ * was cut out of feeds. The same policy with another mark is not unchanged. */
+__u32 generation_mark(const struct image *image);
 /* instruction and size figures for check --json and the verifier table */
 struct program_figures { char name[32]; unsigned instructions, jited_bytes, verified_instructions; };
 int generation_figures(const struct generation *generation, struct program_figures figures[2]);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <xxhash.h>
 
 #include "shield.skel.h"
 
@@ -169,6 +170,25 @@ static void constants_set(struct generation_config *config, const struct instanc
 		memcpy(config->state_key, instance->origin.state_key, sizeof(config->state_key));
 	else if (getrandom(config->state_key, sizeof(config->state_key), 0) < 0)
 		config->state_key[0] = config->state_key[1] = 1; /* nobody attacks private state */
+}
+
+__u32 generation_mark(const struct image *image)
+{
+	size_t size;
+	const void *elf = shield_bpf__elf_bytes(&size);
+	__u64 hash = XXH3_64bits(elf, size);
+	__u8 host[] = {image->config.forwarding, image->config.forwarding && kernel_has_ct_lookup(),
+		       kernel_has_syncookie_helpers()};
+
+	hash = XXH3_64bits_withSeed(host, sizeof(host), hash);
+	for (size_t i = 0; i < image->list_count; i++) {
+		const size_t sizes[] = {image->lists[i].v4, image->lists[i].v6, image->lists[i].cut};
+
+		hash = XXH3_64bits_withSeed(sizes, sizeof(sizes), hash);
+	}
+	for (size_t i = 0; i < image->cuts.count && i < CUTS_TOLD; i++)
+		hash = XXH3_64bits_withSeed(&image->cuts.items[i].hole, sizeof(struct prefix), hash);
+	return hash >> 40;
 }
 
 static int shield_load(struct generation *generation, struct instance *instance, const struct image *image,
