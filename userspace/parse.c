@@ -45,6 +45,11 @@ static const struct key *find_key(const struct scope *scope, const char *name)
 	return NULL;
 }
 
+void warn_no_effect(struct parser *parser, const struct node *value)
+{
+	warn(parser, value->key, "'%s' has no effect in this version yet", value->key->text);
+}
+
 void parse_map(struct parser *parser, const struct scope *scope, void *object, const struct node *map)
 {
 	if (!is_map(parser, map, scope->what))

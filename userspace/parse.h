@@ -58,6 +58,8 @@ extern const struct scope *const all_scopes[]; /* ends with NULL */
 #define warn(parser, node, ...)                                                                                        \
 	policy_say((parser)->policy, (parser)->report, SEVERITY_WARNING, &(node)->at, __VA_ARGS__)
 
+/* What is taken, because leaving it out would make the policy mean less later, but is not acted upon yet. */
+void warn_no_effect(struct parser *parser, const struct node *value);
 void parse_map(struct parser *parser, const struct scope *scope, void *object, const struct node *map);
 bool is_map(struct parser *parser, const struct node *node, const char *of);
 bool is_sequence(struct parser *parser, const struct node *node, const char *of);

@@ -55,7 +55,8 @@ static void list_format(struct parser *parser, void *object, const struct node *
 
 static void list_refresh(struct parser *parser, void *object, const struct node *value)
 {
-	take_period(parser, value, &((struct list *)object)->refresh_s);
+	if (take_period(parser, value, &((struct list *)object)->refresh_s))
+		warn_no_effect(parser, value);
 }
 
 static void list_max_shrink(struct parser *parser, void *object, const struct node *value)

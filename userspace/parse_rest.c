@@ -102,8 +102,8 @@ static void metrics_listen(struct parser *parser, void *object, const struct nod
 	if (text && !is_endpoint(text))
 		wrong(parser, value,
 		      "'%.80s' is not an address with a port: write \"127.0.0.1:10473\" or \"[::1]:10473\"", text);
-	else if (text)
-		take_copy(parser, value, &((struct policy *)object)->metrics_listen);
+	else if (text && take_copy(parser, value, &((struct policy *)object)->metrics_listen))
+		warn_no_effect(parser, value);
 }
 
 static const struct key metrics_keys[] = {{"listen", metrics_listen}};
@@ -367,8 +367,11 @@ static void policy_on_failure(struct parser *parser, void *object, const struct 
 {
 	int word = take_word(parser, value, on_failure_words);
 
-	if (word >= 0)
-		((struct policy *)object)->on_failure = word;
+	if (word < 0)
+		return;
+	((struct policy *)object)->on_failure = word;
+	if (word == ON_FAILURE_CLOSED)
+		warn(parser, value, "'on-failure: closed' has no effect in this version yet");
 }
 
 static void policy_events(struct parser *parser, void *object, const struct node *value)
