@@ -24,7 +24,8 @@ PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 CFLAGS  ?= -O2 -g
 WARNINGS := -Wall -Wextra -Werror
 USER_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -MMD -MP -I$(BUILD) -Iinclude -Iuserspace $(PKG_CFLAGS)
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 $(WARNINGS) -fno-strict-aliasing -I$(BUILD) -Iinclude -MMD -MP
+# Newer bpftools declare every kfunc in vmlinux.h; ours are declared where they are used, weak.
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 $(WARNINGS) -fno-strict-aliasing -DBPF_NO_KFUNC_PROTOTYPES -I$(BUILD) -Iinclude -MMD -MP
 
 PROGRAMS := bulwark bulwarkd
 MAINS    := $(PROGRAMS:%=userspace/%.c)
