@@ -32,7 +32,7 @@ def rows(phases):
 
 def table(phases, now=None):
     """Lines of at most 79 columns; the title of the phase that is on is marked."""
-    titles = [("> " if name == now else "") + title for name, title in TITLES.items()]
+    titles = [("»" if name == now else "") + title for name, title in TITLES.items()]
     lines = [" " * 25 + "".join(f"{title:>18}" for title in titles)]
     for label, cells in rows(phases):
         lines.append(f"  {label:<23}" + "".join(f"{cell:>18}" for cell in cells))
@@ -50,7 +50,7 @@ class View:
     def __exit__(self, *_):
         pass
 
-    def summary(self, offered, timeout):
+    def summary(self, offered, timeout, settle):
         bare, shield = self.phases["bare"], self.phases["shield"]
         print("\n".join(table(self.phases)))
         print("\n  dropped, by reason")
@@ -58,7 +58,7 @@ class View:
             if packets:
                 print(f"    {reason:<20}{shield.rate(packets):>14,.0f} packets/s")
         print(f"\n  The attacker sent up to {offered:,} packets a second; a request counts as answered within"
-              f" {timeout:.0f} s.\n  Without the shield {percent(bare.answered())} of the client's requests were answered,"
+              f" {timeout:.0f} s;\n  the first {settle} seconds after each change are left out.\n\n  Without the shield {percent(bare.answered())} of the client's requests were answered,"
               f" with it {percent(shield.answered())}.")
 
 
@@ -77,9 +77,9 @@ class Lines(View):
                  f"{milliseconds(second.quantile(0.99))}, in {second.rate(second.received):,.0f}/s"
                  + (f", dropped {dropped}" if dropped else ""))
 
-    def summary(self, offered, timeout):
+    def summary(self, *numbers):
         print()
-        super().summary(offered, timeout)
+        super().summary(*numbers)
 
 
 class Screen(View):
@@ -112,9 +112,9 @@ class Screen(View):
         self.history = self.history[-self.HISTORY:]
         self._draw(name)
 
-    def summary(self, offered, timeout):
+    def summary(self, *numbers):
         self._restore()
-        super().summary(offered, timeout)
+        super().summary(*numbers)
         self._restore = lambda: None
 
     def _bar(self):
