@@ -39,6 +39,34 @@ struct flood_target {
 	__u16 port;
 };
 
+#define CPUS_MAX 64
+
+struct flood_bpf; /* the skeleton */
+
+/* What is asked. */
+struct run {
+	struct flood_target target;
+	const struct flood_profile *profiles[FLOOD_KINDS];
+	struct flood_kind kinds[FLOOD_KINDS];
+	unsigned kind_count;
+	const char *blocked, *from, *interface;
+	unsigned many;
+	unsigned cpus[CPUS_MAX], cpu_count;
+	double seconds;
+	__u64 rate, seed; /* packets a second, all CPUs together; 0: as many as go */
+	unsigned batch;
+	struct flood_bpf *bpf;
+	__u32 longest;
+};
+
+int flood_complain(const char *what, const char *about); /* says it and returns 2 */
+
+/* (flood_send.c) Exit statuses: 0, 2 or 3, and the words are on standard error. */
+void flood_heed_signals(void); /* they end a run early, in good order */
+int flood_load(struct run *run);
+int flood_send(struct run *run); /* prints what was sent */
+void flood_unload(struct run *run);
+
 /* One's complement sum in memory order, not folded to 16 bits: even length. */
 __u64 sum_words(const void *data, size_t length);
 

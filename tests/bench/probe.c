@@ -35,6 +35,7 @@ struct work {
 	struct flood_profile profile;
 	struct flood_kind kind;
 	unsigned rounds, repeat, ifindex, cpu, distinct;
+	bool anywhere;
 	struct probe_bpf *bpf;
 	double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
 };
@@ -121,7 +122,7 @@ static void draw_listed(const struct work *work, const struct flood_sources *fro
 	}
 }
 
-/* Somewhere in the same public space as the list, but not in it. */
+/* In the same space as the list, but not in it; IPv6 with --anywhere: mostly far from whatever the list holds. */
 static void draw_unlisted(const struct work *work, const struct flood_sources *from, struct probe_source6 *to)
 {
 	const struct flood_set *set = &from->sets[FROM_BLOCKED];
@@ -130,7 +131,8 @@ static void draw_unlisted(const struct work *work, const struct flood_sources *f
 
 	if (work->profile.ipv6) {
 		do {
-			wanted.high = htobe64(0x2400000000000000ULL | draw() >> 16);
+			wanted.high =
+				htobe64(work->anywhere ? 1ULL << 61 | draw() >> 3 : 0x2400ULL << 48 | draw() >> 16);
 			wanted.low = draw();
 		} while (listed6(from->v6 + set->first6, set->count6, &wanted));
 		to->high = wanted.high;
@@ -323,23 +325,15 @@ static void print_row(const char *name, const double *values, unsigned count)
 /* ---- options ---- */
 
 static const struct option options[] = {
-	{"program", required_argument, NULL, 'p'},
-	{"baseline", required_argument, NULL, 'b'},
-	{"iface", required_argument, NULL, 'i'},
-	{"dst", required_argument, NULL, 'd'},
-	{"port", required_argument, NULL, 'P'},
-	{"shape", required_argument, NULL, 's'},
-	{"hit", required_argument, NULL, 'h'},
-	{"miss", required_argument, NULL, 'm'},
-	{"peers", required_argument, NULL, 'e'},
-	{"expect", required_argument, NULL, 'x'},
-	{"rounds", required_argument, NULL, 'r'},
-	{"repeat", required_argument, NULL, 'n'},
-	{"events", required_argument, NULL, 'E'},
-	{"cpu", required_argument, NULL, 'c'},
-	{"distinct", required_argument, NULL, 'D'},
-	{"drain", required_argument, NULL, 'w'},
-	{},
+	{"program", required_argument, NULL, 'p'},  {"baseline", required_argument, NULL, 'b'},
+	{"iface", required_argument, NULL, 'i'},    {"dst", required_argument, NULL, 'd'},
+	{"port", required_argument, NULL, 'P'},	    {"shape", required_argument, NULL, 's'},
+	{"hit", required_argument, NULL, 'h'},	    {"miss", required_argument, NULL, 'm'},
+	{"peers", required_argument, NULL, 'e'},    {"expect", required_argument, NULL, 'x'},
+	{"rounds", required_argument, NULL, 'r'},   {"repeat", required_argument, NULL, 'n'},
+	{"events", required_argument, NULL, 'E'},   {"cpu", required_argument, NULL, 'c'},
+	{"distinct", required_argument, NULL, 'D'}, {"drain", required_argument, NULL, 'w'},
+	{"anywhere", no_argument, NULL, 'a'},	    {},
 };
 
 static int take_option(struct work *work, int option, const char *value)
@@ -371,6 +365,9 @@ static int take_option(struct work *work, int option, const char *value)
 	case 'd':
 		work->profile.ipv6 = inet_pton(AF_INET6, value, work->target.address6) == 1;
 		return work->profile.ipv6 || inet_pton(AF_INET, value, work->target.address4 + 12) == 1 ? 0 : 2;
+	case 'a':
+		work->anywhere = true;
+		return 0;
 	case 'w':
 		drain((void *)value); /* for ever, for a flood */
 		return 3;
