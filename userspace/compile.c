@@ -167,6 +167,7 @@ static int compile_steps(struct compile *compile)
 
 	err = err ? err : compile_rules(compile);
 	err = err ? err : compile_lists(compile);
+	err = err ? err : compile_limits(compile);
 	err = err ? err : compile_services(compile);
 	err = err ? err : compile_tables(compile);
 	err = err ? err : compile_classes(compile);
@@ -195,6 +196,7 @@ int image_compile(const struct policy *policy, const struct host *host, struct i
 	free(compile.service_rules);
 	free(compile.trusted_rules);
 	free(compile.block_rules);
+	free(compile.limit_rules);
 	if (err) {
 		image_free(image);
 		memset(image, 0, sizeof(*image));

@@ -37,6 +37,8 @@ static struct service_entry entry_of(const struct compile *compile, size_t index
 		.rule = compile->service_rules[index],
 		.flags = monitor ? SERVICE_MONITOR : 0,
 		.ttl = service->ttl,
+		.limits = first_limit(compile->policy, index),
+		.limit_count = (__u8)service->limit_count,
 	};
 }
 

@@ -110,6 +110,27 @@ static size_t service_candidates(struct compile *compile, struct candidate *cand
 	return count;
 }
 
+/* The limits of services that count, by the service's name. */
+static size_t limit_candidates(struct compile *compile, struct candidate *candidates)
+{
+	const struct policy *policy = compile->policy;
+	size_t count = 0, at = 0;
+
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+
+		for (size_t j = 0; j < service->limit_count; j++, at++) {
+			const struct place *place = &service->limits[j].at;
+
+			if (!entry_over(service->until, compile->now))
+				candidates[count++] =
+					(struct candidate){RULE_KIND_LIMIT, service->name, place,
+							   file_index(policy, place->file), &compile->limit_rules[at]};
+		}
+	}
+	return count;
+}
+
 static int number_candidates(struct compile *compile, struct candidate *candidates, size_t count)
 {
 	struct image *image = compile->image;
@@ -136,22 +157,25 @@ static int number_candidates(struct compile *compile, struct candidate *candidat
 int compile_rules(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
+	size_t limits = first_limit(policy, policy->service_count), count;
 	struct candidate *candidates;
-	size_t count;
 	int err;
 
 	compile->service_rules = calloc(policy->service_count + 1, sizeof(__u16));
 	compile->trusted_rules = calloc(policy->trusted.count + 1, sizeof(__u16));
 	compile->block_rules = calloc(policy->block.count + 1, sizeof(__u16));
-	candidates =
-		calloc(policy->service_count + policy->trusted.count + policy->block.count + 1, sizeof(*candidates));
-	if (!compile->service_rules || !compile->trusted_rules || !compile->block_rules || !candidates) {
+	compile->limit_rules = calloc(limits + 1, sizeof(__u16));
+	candidates = calloc(policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
+			    sizeof(*candidates));
+	if (!compile->service_rules || !compile->trusted_rules || !compile->block_rules || !compile->limit_rules ||
+	    !candidates) {
 		free(candidates);
 		return -ENOMEM;
 	}
 	count = use_candidates(compile, &policy->trusted, RULE_KIND_TRUSTED, compile->trusted_rules, candidates);
 	count += use_candidates(compile, &policy->block, RULE_KIND_BLOCK, compile->block_rules, candidates + count);
 	count += service_candidates(compile, candidates + count);
+	count += limit_candidates(compile, candidates + count);
 	err = number_candidates(compile, candidates, count);
 	free(candidates);
 	return err;

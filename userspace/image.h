@@ -12,7 +12,7 @@
 #include "host.h"
 #include "tables.h"
 
-enum rule_kind { RULE_KIND_NONE, RULE_KIND_DEFAULT, RULE_KIND_SERVICE, RULE_KIND_BLOCK, RULE_KIND_TRUSTED, RULE_KIND_WORD };
+enum rule_kind { RULE_KIND_NONE, RULE_KIND_DEFAULT, RULE_KIND_SERVICE, RULE_KIND_BLOCK, RULE_KIND_TRUSTED, RULE_KIND_LIMIT, RULE_KIND_WORD };
 
 struct rule {
 	enum rule_kind kind;

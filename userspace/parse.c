@@ -10,7 +10,7 @@
 #include "parse.h"
 
 const struct scope *const all_scopes[] = {
-	&policy_scope, &list_scope,   &use_scope,     &block_scope, &service_scope, &icmp_scope,
+	&policy_scope, &list_scope,   &use_scope,     &block_scope, &service_scope, &limit_scope, &icmp_scope,
 	&stray_scope,  &events_scope, &metrics_scope, &test_scope,  NULL,
 };
 

@@ -8,6 +8,7 @@
  *   parse_include.c   several files as one tree
  *   parse_list.c      lists, and where lists are used
  *   parse_service.c   services and ports
+ *   parse_limit.c     limits of services
  *   parse_rest.c      the top level, icmp, stray, events, metrics, tests
  */
 #ifndef BULWARK_PARSE_H
@@ -46,7 +47,7 @@ struct scope {
 	}
 
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope;
-extern const struct scope list_scope, use_scope, block_scope, service_scope;
+extern const struct scope list_scope, use_scope, block_scope, service_scope, limit_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
 #define ITEMS_MAX 65536 /* entries of any one sequence or map but `addresses` */
@@ -99,6 +100,12 @@ void parse_to(struct parser *parser, struct service *service, const struct node 
 
 /* ---- parse_service.c ---- */
 void parse_services(struct parser *parser, void *policy, const struct node *map);
+
+/* ---- parse_limit.c ---- */
+void parse_limits(struct parser *parser, void *service, const struct node *sequence);
+/* "packets", "bytes", ... by enum limit_measure, and the unit that their numbers have. */
+extern const char *const limit_measures[];
+enum unit measure_unit(enum limit_measure measure);
 
 /* ---- parse_rest.c ---- */
 /* The words of the top level, by the enums of struct policy; each ends with NULL. */

@@ -128,11 +128,11 @@ static const struct key service_keys[] = {
 	{"ttl", service_ttl},
 	{"tag", service_tag},
 	{"monitor", service_monitor},
+	{"limits", parse_limits},
 	{"syn-cookies", service_syn_cookies},
 	{"until", service_until},
 	{"owner", service_owner},
 	{"why", service_why},
-	{"limits", NULL},
 	{"tls", NULL},
 	{"http", NULL},
 	{"ban", NULL},
@@ -172,6 +172,7 @@ static void forget_service(struct parser *parser, struct service *service)
 	}
 	free(service->allow.items);
 	free(service->to.items);
+	free(service->limits);
 	free(service->owner);
 	free(service->why);
 	free(service->until);

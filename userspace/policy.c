@@ -129,6 +129,7 @@ static void service_free(struct service *service)
 	free(service->ports);
 	uses_free(&service->allow);
 	uses_free(&service->to);
+	free(service->limits);
 	free(service->owner);
 	free(service->why);
 	free(service->until);

@@ -71,6 +71,27 @@ struct port_range {
 	struct place at;
 };
 
+struct policy_rate { /* written 100/s; count per period */
+	__u64 count;
+	__u64 period_ns;
+	struct place at;
+	bool given;
+};
+
+enum limit_measure { MEASURE_PACKETS, MEASURE_BYTES, MEASURE_BITS, MEASURE_NEW_CONNECTIONS, MEASURE_NONE };
+enum limited { LIMITED_SOURCE, LIMITED_PREFIX, LIMITED_SERVICE }; /* what shares one limit */
+
+struct policy_limit {
+	struct place at; /* of the measure's key */
+	enum limit_measure measure;
+	struct policy_rate rate; /* of packets, bytes, bits or connections */
+	__u64 burst;		 /* in the same; 0: not given */
+	struct place burst_at;
+	enum limited per;
+	__u8 v4_length, v6_length; /* LIMITED_PREFIX: so much of the address */
+	bool has_per, monitor;
+};
+
 struct service {
 	char *name;
 	struct place at;
@@ -80,18 +101,13 @@ struct service {
 	bool has_allow;
 	struct list_uses to;
 	bool has_to;
+	struct policy_limit *limits; /* in file order */
+	size_t limit_count;
 	__u8 ttl; /* 0: any */
 	__u32 tag;
 	bool has_tag;
 	bool monitor;
 	char *owner, *why, *until;
-};
-
-struct policy_rate { /* written 100/s; count per period */
-	__u64 count;
-	__u64 period_ns;
-	struct place at;
-	bool given;
 };
 
 enum stray { STRAY_RESET, STRAY_DROP, STRAY_PASS };

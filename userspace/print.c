@@ -132,6 +132,21 @@ static void print_uses(FILE *out, const struct policy *policy, const char *name,
 	}
 }
 
+static void print_limit(FILE *out, const struct policy_limit *limit)
+{
+	enum unit unit = measure_unit(limit->measure);
+	char buffer[VALUE_TEXT];
+
+	fprintf(out, "      - { %s: %s", limit_measures[limit->measure], amount_rate_text(&limit->rate, unit, buffer));
+	if (limit->burst)
+		fprintf(out, ", burst: %s", amount_text(limit->burst, unit, buffer));
+	if (limit->per == LIMITED_PREFIX)
+		fprintf(out, ", per: \"/%u,/%u\"", limit->v4_length, limit->v6_length);
+	else
+		fprintf(out, ", per: %s", limit->per == LIMITED_SERVICE ? "service" : "source");
+	fputs(limit->monitor ? ", monitor: true }\n" : " }\n", out);
+}
+
 static void print_service(FILE *out, const struct policy *policy, const struct service *service)
 {
 	char buffer[VALUE_TEXT];
@@ -144,6 +159,10 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		print_uses(out, policy, "allow", &service->allow, "    ");
 	if (service->has_to)
 		print_uses(out, policy, "to", &service->to, "    ");
+	if (service->limit_count)
+		fputs("    limits:\n", out);
+	for (size_t i = 0; i < service->limit_count; i++)
+		print_limit(out, &service->limits[i]);
 	if (service->ttl)
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)

@@ -6,12 +6,12 @@
 
 #include "values.h"
 
-struct unit {
+struct time_unit {
 	char letter;
 	__u64 seconds;
 };
 
-static const struct unit units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+static const struct time_unit units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
 #define UNITS (sizeof(units) / sizeof(*units))
 
 static __u64 seconds_of(const char *unit)
@@ -36,48 +36,96 @@ static int number_parse(const char **text, __u64 *number)
 	return 0;
 }
 
-int rate_parse(const char *text, struct policy_rate *rate)
+/* The larger first, so that a text made of an amount takes the largest that divides it. */
+static const struct multiple {
+	const char *name;
+	__u64 factor;
+} ones[] = {{"G", 1000000000}, {"M", 1000000}, {"k", 1000}, {"", 1}, {NULL, 0}},
+  bytes[] = {{"GiB", 1 << 30}, {"GB", 1000000000}, {"MiB", 1 << 20}, {"MB", 1000000},
+	     {"KiB", 1 << 10}, {"kB", 1000},	   {"B", 1},	     {NULL, 0}},
+  bits[] = {{"Gbit", 1000000000}, {"Mbit", 1000000}, {"kbit", 1000}, {"bit", 1}, {NULL, 0}};
+
+static const struct multiple *multiples(enum unit unit)
 {
-	static const char letters[] = "kMG";
-	__u64 count = 0, seconds, factor = 1;
-	const char *letter;
-	int error = number_parse(&text, &count);
+	return unit == UNIT_BYTE ? bytes : unit == UNIT_BIT ? bits : ones;
+}
+
+/* Up to the end of the text, or to a '/'. Moves *text there. */
+static int amount_begin(const char **text, enum unit unit, __u64 *amount)
+{
+	size_t length;
+	int error = number_parse(text, amount);
 
 	if (error)
 		return error;
-	letter = *text ? strchr(letters, *text) : NULL;
-	if (letter) {
-		for (ptrdiff_t i = letter - letters; i >= 0; i--)
-			factor *= 1000;
-		text++;
+	length = strcspn(*text, "/");
+	for (const struct multiple *multiple = multiples(unit); multiple->name; multiple++) {
+		if (strlen(multiple->name) != length || strncmp(*text, multiple->name, length))
+			continue;
+		if (*amount > RATE_COUNT_MAX / multiple->factor)
+			return -ERANGE;
+		*amount *= multiple->factor;
+		*text += length;
+		return 0;
 	}
-	if (*text != '/')
-		return -EINVAL;
-	seconds = seconds_of(text + 1);
+	return -EINVAL;
+}
+
+int amount_parse(const char *text, enum unit unit, __u64 *amount)
+{
+	int error = amount_begin(&text, unit, amount);
+
+	return error ? error : *text ? -EINVAL : 0;
+}
+
+int amount_rate_parse(const char *text, enum unit unit, struct policy_rate *rate)
+{
+	__u64 count, seconds;
+	int error = amount_begin(&text, unit, &count);
+
+	if (error)
+		return error;
+	seconds = *text == '/' ? seconds_of(text + 1) : 0;
 	if (!seconds)
 		return -EINVAL;
-	if (count > RATE_COUNT_MAX / factor)
-		return -ERANGE;
-	rate->count = count * factor;
+	rate->count = count;
 	rate->period_ns = seconds * 1000000000ULL;
 	rate->given = true;
 	return 0;
 }
 
-const char *rate_text(const struct policy_rate *rate, char *buffer)
+int rate_parse(const char *text, struct policy_rate *rate)
 {
-	const char *letters[] = {"", "k", "M", "G"};
-	__u64 count = rate->count, seconds = rate->period_ns / 1000000000ULL;
-	unsigned letter = 0;
-	char period = 's';
+	return amount_rate_parse(text, UNIT_ONE, rate);
+}
 
-	while (count && count % 1000 == 0 && letter < 3)
-		count /= 1000, letter++;
+const char *amount_text(__u64 amount, enum unit unit, char *buffer)
+{
+	const struct multiple *multiple = multiples(unit);
+
+	while (multiple->factor > 1 && (!amount || amount % multiple->factor))
+		multiple++;
+	snprintf(buffer, VALUE_TEXT, "%llu%s", amount / multiple->factor, multiple->name);
+	return buffer;
+}
+
+const char *amount_rate_text(const struct policy_rate *rate, enum unit unit, char *buffer)
+{
+	__u64 seconds = rate->period_ns / 1000000000ULL;
+	char period = 's';
+	size_t length;
+
 	for (size_t i = 0; i < UNITS; i++)
 		if (seconds == units[i].seconds)
 			period = units[i].letter;
-	snprintf(buffer, VALUE_TEXT, "%llu%s/%c", count, letters[letter], period);
+	length = strlen(amount_text(rate->count, unit, buffer));
+	snprintf(buffer + length, VALUE_TEXT - length, "/%c", period);
 	return buffer;
+}
+
+const char *rate_text(const struct policy_rate *rate, char *buffer)
+{
+	return amount_rate_text(rate, UNIT_ONE, buffer);
 }
 
 int period_parse(const char *text, __u64 *seconds)

@@ -13,6 +13,15 @@
 int rate_parse(const char *text, struct policy_rate *rate);
 const char *rate_text(const struct policy_rate *rate, char *buffer);
 
+/* What a number counts: 20k; 1MiB, 500kB; 100Mbit. */
+enum unit { UNIT_ONE, UNIT_BYTE, UNIT_BIT };
+
+/* "100", "20k" | "1MiB" | "100Mbit"; and rates of them, "1MiB/s". 0, -EINVAL, -ERANGE. */
+int amount_parse(const char *text, enum unit unit, __u64 *amount);
+int amount_rate_parse(const char *text, enum unit unit, struct policy_rate *rate);
+const char *amount_text(__u64 amount, enum unit unit, char *buffer);
+const char *amount_rate_text(const struct policy_rate *rate, enum unit unit, char *buffer);
+
 /* "10s", "5m", "24h", "7d": a whole number and one unit. 0, -EINVAL, -ERANGE (beyond ten years). */
 int period_parse(const char *text, __u64 *seconds);
 const char *period_text(__u64 seconds, char *buffer);

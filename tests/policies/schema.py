@@ -20,7 +20,7 @@ FORM = re.compile(r"error: (.* is not a key of |.* is not supported by this vers
                   r".* this is |.* has no value|there is no value|.* needs 'ports'|a test needs |.* needs 'addresses' or|a list has 'addresses' or|"
                   r".* is neither true nor false|.* is not a whole number|.* is for a list with a 'feed'|"
                   r".* is not a share|.*text is needed here|.* cannot name a|'version' is missing|"
-                  r".*the port is missing|.*the protocol is missing|.*is not a rate|.*is not a time: )")
+                  r".*the port is missing|.*the protocol is missing|.*is not a rate|.*is not a burst|.*a limit needs |.*lets nothing through|.*as in ./24|.*counts .* already|.*is not a time: )")
 tool, root = sys.argv[1:]
 
 

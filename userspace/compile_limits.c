@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Limits -> struct limit_entry: what a packet costs and what may be spent ahead of time. What the tables and the clock
+ * of the packet path cannot keep is changed here, and said.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "compile.h"
+#include "values.h"
+
+#include "../include/state.h"
+
+/* The packet path takes the coarse clock: a whole tick's packets carry one time, so a smaller burst would refuse lawful
+ * ones. 10 ms is the longest tick a kernel has (HZ=100). */
+#define TICK_NS 10000000ULL
+#define BURST_LEAST 3		/* packets or connections: a network reorders and doubles */
+#define BURST_BYTES 65536	/* the largest packet there is, so that one can pass */
+#define HORIZON_NS (1ULL << 42) /* 73 minutes: a debt this far ahead still fits the limiter's time */
+#define SCALE (1ULL << 10)	/* struct limit_entry.cost is in 2^-10 ns */
+
+static const char *per_text(const struct policy_limit *limit, char *buffer, size_t size)
+{
+	if (limit->per == LIMITED_PREFIX)
+		snprintf(buffer, size, "/%u,/%u", limit->v4_length, limit->v6_length);
+	else
+		snprintf(buffer, size, "%s", limit->per == LIMITED_SERVICE ? "service" : "source");
+	return buffer;
+}
+
+/* What a limit counts for whom, by its service's name and not by its rate: a reload with another rate keeps what
+ * sources owe. Two alike in one service differ by which of them it is. */
+static __u32 limit_id(const struct service *service, size_t position)
+{
+	const struct policy_limit *limit = &service->limits[position];
+	char text[160], per[24];
+	size_t same = 0;
+
+	for (size_t i = 0; i < position; i++) {
+		const struct policy_limit *other = &service->limits[i];
+
+		same += other->measure == limit->measure && other->per == limit->per &&
+			other->v4_length == limit->v4_length && other->v6_length == limit->v6_length;
+	}
+	snprintf(text, sizeof(text), "%s %d %s %zu", service->name, limit->measure, per_text(limit, per, sizeof(per)),
+		 same);
+	return XXH32(text, strlen(text), 0);
+}
+
+/* Packets, connections or bytes: a limit in bits is one in bytes. */
+static __u64 in_units(const struct policy_limit *limit, __u64 amount)
+{
+	return limit->measure == MEASURE_BITS ? (amount + 7) / 8 : amount;
+}
+
+/* The burst, raised to what the clock and a single packet need; 0 given: what the limit allows in a second. */
+static __u64 burst_of(const struct compile *compile, const struct policy_limit *limit, __u64 count)
+{
+	bool bytes = limit->measure == MEASURE_BYTES || limit->measure == MEASURE_BITS;
+	__u64 period = limit->rate.period_ns, least = bytes ? BURST_BYTES : BURST_LEAST;
+	__u64 tick = (__u64)((__uint128_t)count * TICK_NS / period);
+	char given[VALUE_TEXT], raised[VALUE_TEXT];
+	__u64 burst = in_units(limit, limit->burst);
+
+	if (least < tick)
+		least = tick;
+	if (!limit->burst)
+		burst = (__u64)((__uint128_t)count * 1000000000 / period);
+	if (burst >= least)
+		return burst;
+	if (limit->burst)
+		policy_say(compile->policy, compile->report, SEVERITY_NOTE, &limit->burst_at,
+			   "burst %s is raised to %s: %s", amount_text(burst, bytes ? UNIT_BYTE : UNIT_ONE, given),
+			   amount_text(least, bytes ? UNIT_BYTE : UNIT_ONE, raised),
+			   least == tick ? "what the limit lets through in one tick of the clock"
+			   : bytes	 ? "one packet can be that large"
+					 : "fewer would refuse what a network reorders");
+	return least;
+}
+
+static int limit_entry(struct compile *compile, const struct service *service, size_t position,
+		       struct limit_entry *entry)
+{
+	static const __u8 kinds[] = {
+		[MEASURE_PACKETS] = LIMIT_PACKETS,
+		[MEASURE_BYTES] = LIMIT_BYTES,
+		[MEASURE_BITS] = LIMIT_BYTES,
+		[MEASURE_NEW_CONNECTIONS] = LIMIT_NEW_CONNECTIONS,
+	};
+	const struct policy_limit *limit = &service->limits[position];
+	__u64 count = in_units(limit, limit->rate.count), burst = burst_of(compile, limit, count);
+	__uint128_t cost = (__uint128_t)limit->rate.period_ns * SCALE / count;
+	__uint128_t tolerance =
+		cost *
+		(limit->measure == MEASURE_PACKETS || limit->measure == MEASURE_NEW_CONNECTIONS ? burst - 1 : burst) /
+		SCALE;
+
+	if (tolerance + cost / SCALE > HORIZON_NS) {
+		policy_say(compile->policy, compile->report, SEVERITY_ERROR, &limit->at,
+			   "this limit takes longer than 73 minutes to refill: raise its rate or lower its burst");
+		return -ERANGE;
+	}
+	*entry = (struct limit_entry){
+		.cost = cost ? (__u64)cost : 1,
+		.tolerance_ns = (__u64)tolerance,
+		.id = limit_id(service, position),
+		.kind = kinds[limit->measure],
+		.per = limit->per == LIMITED_SERVICE ? LIMIT_PER_SERVICE : LIMIT_PER_SOURCE,
+		.monitor = limit->monitor || compile->policy->monitor,
+		.v4_length = limit->per == LIMITED_PREFIX ? limit->v4_length : 32,
+		.v6_length = limit->per == LIMITED_PREFIX ? limit->v6_length : 64,
+		.position = (__u8)position,
+	};
+	return 0;
+}
+
+/* Slots are free again once a source owes nothing: so many sources a second can be told apart for each limit. */
+static void say_capacity(const struct compile *compile, const struct policy_limit *limit,
+			 const struct limit_entry *entry)
+{
+	__u64 owes_ns = (entry->kind == LIMIT_BYTES ? entry->cost * 1500 : entry->cost) / SCALE;
+	__u64 sources = owes_ns ? LIMITER_LINES * 8ULL * 1000000000 / owes_ns : ~0ULL;
+
+	if (entry->per == LIMIT_PER_SERVICE || sources >= 100000)
+		return;
+	policy_say(compile->policy, compile->report, SEVERITY_NOTE, &limit->at,
+		   "a flood of more than %llu new sources a second makes the limiter forget some that still owe: add a "
+		   "limit per "
+		   "service",
+		   sources);
+}
+
+int compile_limits(struct compile *compile)
+{
+	const struct policy *policy = compile->policy;
+	struct image *image = compile->image;
+	struct generation_config *config = &image->config;
+	size_t count = 0, at = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < policy->service_count; i++)
+		count += policy->services[i].limit_count;
+	if (!count)
+		return 0;
+	image->limits = calloc(count, sizeof(*image->limits));
+	if (!image->limits)
+		return -ENOMEM;
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+
+		for (size_t j = 0; j < service->limit_count; j++, at++) {
+			struct limit_entry *entry = &image->limits[at];
+			__u64 horizon;
+			int error = limit_entry(compile, service, j, entry);
+
+			if (error) {
+				err = error;
+				continue;
+			}
+			entry->rule = compile->limit_rules[at];
+			horizon = entry->tolerance_ns + entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
+			if (config->limit_horizon_ns < horizon)
+				config->limit_horizon_ns = horizon;
+			say_capacity(compile, &service->limits[j], entry);
+		}
+	}
+	image->limit_count = count;
+	config->have_limits = 1;
+	return err;
+}
+
+__u16 first_limit(const struct policy *policy, size_t service)
+{
+	size_t first = 0;
+
+	for (size_t i = 0; i < service; i++)
+		first += policy->services[i].limit_count;
+	return (__u16)first;
+}
