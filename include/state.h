@@ -117,7 +117,8 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 /*
  * limiters: lines of eight GCRA slots, a slot is [fingerprint:24][theoretical arrival time:40], the time in units of
  * 64 ns of the coarse clock (it wraps every 19.5 h; a time further ahead than any limit can put it is one that wrapped,
- * and as good as expired). Lines are found by the source, fingerprints also tell limits apart. The victim is the
+ * and as good as expired; a source that comes back within its own burst time of exactly 19.5 h later finds that burst
+ * spent once). Lines are found by the source, fingerprints also tell limits apart. The victim is the
  * smallest debt: who sends least has least to lose, and over the limit nothing is written.
  */
 #define LIMITER_LINES 16384u /* 1 MiB, 131072 slots */
