@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "policy_diff.h"
 #include "saved.h"
 
 /* ---- from the policy to an image ---- */
@@ -173,6 +174,24 @@ static unsigned next_number(const struct apply *apply)
 	return number + 1;
 }
 
+/* What is new since the policy that was live, in one line. */
+static void put_changed(const struct apply *apply, json_t *more)
+{
+	struct report report = {};
+	struct policy *before = saved_policy(&apply->context->places, apply->live, &report);
+	char *old = before && !report.errors ? policy_print(before) : NULL, line[1024];
+	char *new = policy_print(apply->request->policy);
+	json_t *differences = old && new ? policy_diff(old, new) : NULL;
+
+	if (json_array_size(differences))
+		json_object_set_new(more, "changed", json_string(diff_line(differences, line, sizeof(line))));
+	json_decref(differences);
+	free(old);
+	free(new);
+	policy_free(before);
+	report_free(&report);
+}
+
 static void write_history(struct apply *apply)
 {
 	const struct apply_request *request = apply->request;
@@ -186,6 +205,8 @@ static void write_history(struct apply *apply)
 		json_object_set_new(more, "pending", json_true());
 		json_object_set_new(more, "confirm_s", json_integer(request->confirm_ns / 1000000000));
 	}
+	if (more && apply->live)
+		put_changed(apply, more);
 	if (more && request->from_saved)
 		json_object_set_new(more, "policy_of", json_integer(request->from_saved));
 	if (history_note(&apply->context->places, request->action, more))

@@ -5,6 +5,7 @@
  */
 #include <libfyaml.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 
 #define MEMBERS_TOLD 5 /* of a sequence that gained or lost more, only so many are named */
 #define TEXT_MAX 2048
+#define DIFFERENCES_TOLD 5 /* in one line */
 
 /* ---- YAML as JSON: scalars are strings, so that 10 and "10" do not differ ---- */
 
@@ -255,6 +257,31 @@ static void compare_policies(const json_t *old, const json_t *new, json_t *diffe
 		compare(key, "", value, NULL, differences);
 	json_decref(rest_old);
 	json_decref(rest_new);
+}
+
+const char *diff_line(const json_t *differences, char *text, size_t size)
+{
+	size_t count = json_array_size(differences), used = 0, i;
+	json_t *entry;
+
+	*text = 0;
+	json_array_foreach(differences, i, entry)
+	{
+		const char *change = json_string_value(json_object_get(entry, "change"));
+		bool known = change && strcmp(change, "changed");
+
+		if (i == DIFFERENCES_TOLD || used >= size)
+			break;
+		used += snprintf(text + used, size - used, "%s%s%s: %s", i ? "; " : "",
+				 !known		  ? ""
+				 : *change == 'a' ? "+"
+						  : "-",
+				 json_string_value(json_object_get(entry, "what")),
+				 json_string_value(json_object_get(entry, "text")));
+	}
+	if (count > DIFFERENCES_TOLD && used < size)
+		snprintf(text + used, size - used, "; and %zu more", count - DIFFERENCES_TOLD);
+	return text;
 }
 
 json_t *policy_diff(const char *old_text, const char *new_text)

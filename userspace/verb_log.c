@@ -135,7 +135,8 @@ static void print_action(const json_t *document)
 	const char *action = word(document, "event.action"), *message = word(document, "message");
 	const char *address = word(document, "source.address"), *user = word(document, "user.name");
 	const char *reason = word(document, "event.reason"), *path = word(document, "bulwark.policy_path");
-	const char *why = word(document, "bulwark.why"), *origin = word(document, "bulwark.origin");
+	const char *why = word(document, "bulwark.why"), *changed = word(document, "bulwark.changed");
+	const char *origin = word(document, "bulwark.origin");
 	const json_t *generation = member(document, "bulwark.generation"), *seconds = member(document, "bulwark.for_s");
 	char time[32];
 
@@ -156,6 +157,8 @@ static void print_action(const json_t *document)
 		printf(": %s", reason);
 	if (why)
 		printf(": %s", why);
+	if (changed)
+		printf(": %s", changed);
 	if (message)
 		printf(": %s", message);
 	putchar('\n');

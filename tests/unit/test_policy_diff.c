@@ -73,6 +73,25 @@ static void test_same(void **state)
 	json_decref(differences);
 }
 
+static void test_line(void **state)
+{
+	char text[1024], line[256], cut[12];
+	json_t *differences;
+
+	(void)state;
+	changed(text, "default: drop\nlists:", "default: pass\nmonitor: true\nlists:");
+	differences = policy_diff(base, text);
+	assert_string_equal(diff_line(differences, line, sizeof(line)), "default: drop -> pass; +monitor: true");
+	assert_string_equal(diff_line(differences, cut, sizeof(cut)), "default: dr");
+	json_decref(differences);
+	differences = policy_diff(base, base);
+	assert_string_equal(diff_line(differences, line, sizeof(line)), "");
+	for (int i = 0; i < 7; i++)
+		diff_add(differences, "changed", "x", "y");
+	assert_string_equal(diff_line(differences, line, sizeof(line)), "x: y; x: y; x: y; x: y; x: y; and 2 more");
+	json_decref(differences);
+}
+
 static void test_order_of_services(void **state)
 {
 	static const char turned[] = "version: 1\nservices:\n  b:\n    ports: [tcp/2]\n  a:\n    ports: [tcp/1]\n";
@@ -101,9 +120,8 @@ static void test_many_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_same),
-		cmocka_unit_test(test_order_of_services),
+		cmocka_unit_test(test_rows),	       cmocka_unit_test(test_same),
+		cmocka_unit_test(test_line),	       cmocka_unit_test(test_order_of_services),
 		cmocka_unit_test(test_many_addresses),
 	};
 
