@@ -354,7 +354,7 @@ NGINX = """
 user root; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
 events {{ worker_connections 4096; }}
 http {{
-	access_log off; client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root};
+	access_log off; client_body_temp_path {root}; client_max_body_size 0; error_page 405 =200 /index.html; proxy_temp_path {root}; fastcgi_temp_path {root};
 	uwsgi_temp_path {root}; scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
 	server {{
 		listen {port} ssl backlog=4096; listen [::]:{port} ssl backlog=4096; root {root};
