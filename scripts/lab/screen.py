@@ -58,7 +58,7 @@ class View:
             if packets:
                 print(f"    {reason:<20}{shield.rate(packets):>14,.0f} packets/s")
         print(f"\n  The attacker sent up to {offered:,} packets a second; a request counts as answered within"
-              f" {timeout:.0f} s;\n  the first {settle} seconds after each change are left out.\n\n  Without the shield {percent(bare.answered())} of the client's requests were answered,"
+              f" {timeout:.0f} s;\n  the first {settle:.0f} s after each change are left out.\n\n  Without the shield {percent(bare.answered())} of the client's requests were answered,"
               f" with it {percent(shield.answered())}.")
 
 

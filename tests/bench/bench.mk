@@ -3,6 +3,7 @@
 
 BENCH_BUILD    := $(BUILD)/bench
 lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
+tests: lab-programs
 bench-programs: lab-programs $(addprefix $(BENCH_BUILD)/,probe prefixes latency bare.bpf.o)
 
 bench:
