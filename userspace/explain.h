@@ -43,6 +43,7 @@ struct explain {
 	struct generation *offline;
 	struct connections *connections;
 	struct summary *summary;
+	char **line_places; /* by rule: where its line can be read; of a live policy its saved text, else NULL */
 	size_t open_before;
 	__u64 first_ns, now_ns;
 	unsigned long long counts[VERDICT_COUNT], sent, cut_off;

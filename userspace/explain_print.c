@@ -160,7 +160,9 @@ static void print_rule(const struct explain *explain, const char *what, unsigned
 	if (!rule)
 		return;
 	printf("  %s %s\n", what, rule_text(&explain->image, rule, text, sizeof(text)));
-	if (place && explain->policy_path)
+	if (place && explain->line_places)
+		place = explain->line_places[rule];
+	if (place)
 		print_policy_line(place);
 }
 

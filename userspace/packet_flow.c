@@ -200,7 +200,7 @@ const void *packet_untagged(const void *frame, size_t *length, void *copy)
 	struct view view = {frame, *length, *length, 0};
 	unsigned type;
 
-	if (skip_link(&view, &type) || view.at == 14)
+	if (skip_link(&view, &type) || view.at == 14 || view.at > *length)
 		return frame;
 	memcpy(copy, frame, 12);
 	memcpy((__u8 *)copy + 12, view.data + view.at - 2, *length - view.at + 2);

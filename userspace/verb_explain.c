@@ -106,13 +106,15 @@ static void name_place(struct image *image, const char *kind, const char *name, 
 
 /* What is saved is canonical text, in which the entries keep their order; rules are named by the places of the file
  * that was applied. */
-static void name_places(struct image *image, json_t *description)
+static void name_places(struct explain *explain, json_t *description)
 {
 	json_t *rules = json_object_get(description, "rules"), *told;
+	struct image *image = &explain->image;
 	size_t at;
 
-	for (size_t i = 0; rules && i < image->rule_count; i++) {
-		free(image->rules[i].place);
+	explain->line_places = rules ? calloc(image->rule_count, sizeof(*explain->line_places)) : NULL;
+	for (size_t i = 0; explain->line_places && i < image->rule_count; i++) {
+		explain->line_places[i] = image->rules[i].place;
 		image->rules[i].place = NULL;
 	}
 	json_array_foreach(rules, at, told)
@@ -121,7 +123,7 @@ static void name_places(struct image *image, json_t *description)
 		const char *name = json_string_value(json_object_get(told, "name"));
 		const char *place = json_string_value(json_object_get(told, "place"));
 
-		if (kind && name && place)
+		if (explain->line_places && kind && name && place)
 			name_place(image, kind, name, place);
 	}
 }
@@ -184,7 +186,7 @@ static int load_policy(struct explain *explain, struct report *report)
 		return EXIT_USAGE;
 	description = generation ? saved_description(&explain->context->places, generation) : NULL;
 	if (description)
-		name_places(&explain->image, description);
+		name_places(explain, description);
 	json_decref(description);
 	return EXIT_DONE;
 }
@@ -226,6 +228,9 @@ int verb_explain(struct context *context, int argc, char **argv)
 	generation_free(explain.offline);
 	connections_free(explain.connections);
 	summary_free(explain.summary);
+	for (size_t i = 0; explain.line_places && i < explain.image.rule_count; i++)
+		free(explain.line_places[i]);
+	free(explain.line_places);
 	image_free(&explain.image);
 	policy_free(explain.policy);
 	free(explain.packets);
