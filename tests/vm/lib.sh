@@ -72,7 +72,7 @@ build_network() {
 	for host in 2 66; do
 		[ $host = 2 ] && lifetime=forever || lifetime=0 # no program picks the bad one by itself
 		peer ip addr add 192.0.2.$host/24 dev p0
-		peer ip addr add 2001:db8:2::$host/64 dev p0 nodad preferred_lft $lifetime
+		peer ip addr add 2001:db8:2::$host/64 dev p0 nodad preferred_lft "$lifetime"
 	done
 	peer ip link set lo up
 	peer ip link set p0 up
