@@ -57,9 +57,10 @@ class View:
         for reason, packets in sorted(shield.drops.items(), key=lambda item: -item[1]):
             if packets:
                 print(f"    {reason:<20}{shield.rate(packets):>14,.0f} packets/s")
-        print(f"\n  The attacker sent up to {offered:,} packets a second; a request counts as answered within"
-              f" {timeout:.0f} s;\n  the first {settle:.0f} s after each change are left out.\n\n  Without the shield {percent(bare.answered())} of the client's requests were answered,"
-              f" with it {percent(shield.answered())}.")
+        print(f"\n  The attacker sent up to {offered:,} packets a second; a request counts as answered within {timeout:.0f} s;\n"
+              f"  the first {settle:.0f} s after each change are left out.\n\n"
+              f"  Without the shield {percent(bare.answered())} of the client's requests were answered, with it"
+              f" {percent(shield.answered())}.")
 
 
 class Lines(View):

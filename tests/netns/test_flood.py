@@ -63,7 +63,7 @@ def main():
             grown = {key: count - before.get(key, 0) for key, count in shield.packets().items() if count > before.get(key, 0)}
             good = sum(grown.get((verdict, reason), 0) for reason in reasons) > MOST * sum(grown.values()) > 100
             failed += not good
-            print(f"{'ok' if good else 'not ok'} {number} - most packets of '{profile}' end as {verdict} {' or '.join(reasons)}", flush=True)
+            print(f"{'ok' if good else 'not ok'} {number} - most packets of '{profile}' end as {verdict}", *reasons, flush=True)
             if not good:
                 print(f"# {sent.strip()} {grown}", flush=True)
         shield.down()
