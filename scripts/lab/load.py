@@ -30,7 +30,8 @@ async def request(fetching, timeout, results):
         answer = await asyncio.wait_for(fetching, timeout)
     except (OSError, asyncio.TimeoutError):
         answer = b""
-    results.append(clock() - began if answer.startswith(b"HTTP/1.1 200") else None)
+    took = clock() - began
+    results.append(took if answer.startswith(b"HTTP/1.1 200") and took <= timeout else None)
 
 
 async def report(results):
