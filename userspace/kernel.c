@@ -222,13 +222,29 @@ static bool seen_by_init(const char *path)
 	return errno != ENOENT && mounted_by_init(ours.st_dev); /* PID 1 may be out of reach, its mounts are not */
 }
 
+/* Mounts have numbers of their own in every mount namespace: the first one's tells whether two are the same. */
+static int first_mount(const char *mountinfo)
+{
+	FILE *mounts = fopen(mountinfo, "re");
+	int number = -1;
+
+	if (mounts && fscanf(mounts, "%d", &number) != 1)
+		number = -1;
+	if (mounts)
+		fclose(mounts);
+	return number;
+}
+
 enum bpffs bpffs_look(const struct places *places)
 {
 	char near[PATH_MAX];
 
 	nearest_directory(places->pin_dir, near, sizeof(near));
-	if (!is_bpffs(near))
-		return BPFFS_NONE;
+	if (!is_bpffs(near)) {
+		int ours = first_mount("/proc/self/mountinfo"), first = first_mount("/proc/1/mountinfo");
+
+		return first < 0 || ours == first ? BPFFS_NONE : BPFFS_PRIVATE;
+	}
 	return seen_by_init(near) ? BPFFS_OF_HOST : BPFFS_PRIVATE;
 }
 

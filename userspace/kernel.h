@@ -36,7 +36,8 @@ bool instance_ephemeral(const struct instance *instance);
 const char *kernel_words(void);
 void kernel_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* sets the words */
 
-/* Where the pins would be: no bpffs yet (apply mounts one), one that PID 1 sees, or one that ends with this mount namespace. */
+/* Where the pins would be: no bpffs yet (apply mounts one), one that PID 1 sees, or one that ends (would end) with this
+ * mount namespace. */
 enum bpffs { BPFFS_NONE, BPFFS_OF_HOST, BPFFS_PRIVATE };
 enum bpffs bpffs_look(const struct places *places);
 /* Refuses kernels that lack what is needed, naming it. */

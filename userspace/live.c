@@ -101,6 +101,7 @@ const char *live_rule(const struct live *live, unsigned number, char *buffer, si
 	const char *kind, *name, *place;
 	json_t *entry;
 	size_t i;
+	bool own;
 
 	json_array_foreach(json_object_get(live->description, "rules"), i, entry)
 	{
@@ -109,8 +110,12 @@ const char *live_rule(const struct live *live, unsigned number, char *buffer, si
 		kind = json_string_value(json_object_get(entry, "kind"));
 		name = json_string_value(json_object_get(entry, "name"));
 		place = json_string_value(json_object_get(entry, "place"));
-		snprintf(buffer, size, "%s%s%s%s%s%s", place ? place : "", place ? " (" : "", kind ? kind : "",
-			 name ? " " : "", name ? name : "", place ? ")" : "");
+		if (!name || !kind)
+			return NULL;
+		/* A word of the policy is its own name: "api.yaml:3 (default)", not "(default default)". */
+		own = !strcmp(kind, "word") || !strcmp(kind, name);
+		snprintf(buffer, size, place ? "%s (%s%s%s)" : "%s%s%s%s", place ? place : "", own ? "" : kind,
+			 own ? "" : " ", name);
 		return buffer;
 	}
 	return NULL;

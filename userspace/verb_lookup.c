@@ -148,13 +148,14 @@ static int judge(struct lookup *lookup, const struct frame *frame, struct decisi
 	return 0;
 }
 
-static void put_pause(const struct lookup *lookup, struct decision *decision)
+static void put_pause(const struct lookup *lookup, struct decision *decision, char *service)
 {
 	if (lookup->live.control.active != SLOT_PAUSED)
 		return;
 	decision->verdict = VERDICT_PASS;
 	decision->reason = REASON_PAUSED;
-	decision->would = 0;
+	decision->rule = decision->would = 0;
+	*service = 0;
 }
 
 static int put_verdict(struct lookup *lookup, json_t *answer)
@@ -174,7 +175,7 @@ static int put_verdict(struct lookup *lookup, json_t *answer)
 	error = judge(lookup, &frame, &decision, service);
 	if (error)
 		return fail_kernel(error, "lookup");
-	put_pause(lookup, &decision);
+	put_pause(lookup, &decision, service);
 	named = decision.rule ? live_rule(&lookup->live, decision.rule, rule, sizeof(rule)) : NULL;
 	json_object_set_new(answer, "next_syn",
 			    json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s}", "destination", lookup->destination,
