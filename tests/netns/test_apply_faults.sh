@@ -31,7 +31,8 @@ judges() { # what both policies agree on
 }
 
 kill_at() { # kill_at SECONDS FILE: an apply that is killed then, if it still runs
-	bulwark apply "$DIR/$2.yaml" &
+	# not through bulwark(): the number must be that of the program, which nsenter becomes, not of a shell around it
+	nsenter --net=/run/netns/"$NODE" "$BULWARK" apply "$DIR/$2.yaml" &
 	sleep "$1"
 	kill -9 $! 2>/dev/null
 	wait $! 2>/dev/null
