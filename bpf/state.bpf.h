@@ -22,7 +22,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SERVICE_ROWS * VERDICT_COUNT);
+	__uint(max_entries, SERVICE_ROWS *VERDICT_COUNT);
 	__type(key, __u32);
 	__type(value, struct counter);
 } service_counters SEC(".maps");

@@ -59,13 +59,14 @@ static int open_instance(struct apply *apply)
 		error = control_read(apply->instance, &apply->before);
 	if (error)
 		return fail_kernel(error, apply->context->verb);
-	apply->live = in_slot(&apply->before, apply->before.active == SLOT_PAUSED ? apply->before.fallback
-										  : apply->before.active);
+	apply->live = in_slot(&apply->before,
+			      apply->before.active == SLOT_PAUSED ? apply->before.fallback : apply->before.active);
 	apply->live_description = apply->live ? saved_description(&apply->context->places, apply->live) : NULL;
 	if (!apply->before.remaining_ms || apply->before.active == SLOT_PAUSED || request->dry_run)
 		return EXIT_DONE;
-	return fail(EXIT_SYSTEM, "%s: generation %u waits to be confirmed for another %llu s: `bulwark confirm` or "
-				 "`bulwark rollback` first",
+	return fail(EXIT_SYSTEM,
+		    "%s: generation %u waits to be confirmed for another %llu s: `bulwark confirm` or "
+		    "`bulwark rollback` first",
 		    apply->context->verb, in_slot(&apply->before, apply->before.active),
 		    (unsigned long long)apply->before.remaining_ms / 1000);
 }
@@ -85,7 +86,8 @@ static bool same_policy(const struct apply *apply)
 	const struct slot_info *info = slot < GENERATION_SLOTS ? &apply->before.slots[slot] : NULL;
 
 	return info && info->generation && apply->before.slot_holds[HOOK_XDP][slot] &&
-	       apply->before.slot_holds[HOOK_EGRESS][slot] && GENERATION_MARK(info->flags) == generation_mark(&apply->image) &&
+	       apply->before.slot_holds[HOOK_EGRESS][slot] &&
+	       GENERATION_MARK(info->flags) == generation_mark(&apply->image) &&
 	       !memcmp(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
 }
 
@@ -156,8 +158,8 @@ static void describe_slot(const struct apply *apply, struct slot_info *info)
 {
 	*info = (struct slot_info){
 		.generation = apply->number,
-		.flags = generation_mark(&apply->image) << 8 |
-			 (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0),
+		.flags =
+			generation_mark(&apply->image) << 8 | (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0),
 		.loaded_at = time(NULL),
 	};
 	memcpy(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
@@ -213,6 +215,19 @@ static void write_history(struct apply *apply)
 		apply_note(apply, "the history could not be written to %s", apply->context->places.state_dir);
 }
 
+/* What fell through until now has been repaired, or was before anything was in force: count from here on. */
+static void forget_fallthrough(struct apply *apply)
+{
+	__u64 packets[HOOK_COUNT];
+
+	if (fallthrough_read(apply->instance, packets) || !(packets[HOOK_XDP] + packets[HOOK_EGRESS]))
+		return;
+	if (apply->live)
+		apply_note(apply, "%llu packets in and %llu out had fallen through the root programs unjudged",
+			   (unsigned long long)packets[HOOK_XDP], (unsigned long long)packets[HOOK_EGRESS]);
+	fallthrough_forget(apply->instance);
+}
+
 static int go_live(struct apply *apply)
 {
 	const struct apply_request *request = apply->request;
@@ -233,8 +248,8 @@ static int go_live(struct apply *apply)
 	error = generation_switch(apply->instance, apply->candidate, &info, request->confirm_ns / 1000000);
 	if (error)
 		return fail_kernel(error, apply->context->verb);
-	if (!apply->live)
-		fallthrough_forget(apply->instance); /* nothing was in force before */
+	apply->saved = false; /* it is live: whatever happens now, it stays */
+	forget_fallthrough(apply);
 	write_history(apply);
 	leave_others(apply);
 	if (!control_read(apply->instance, &apply->before))
@@ -250,6 +265,7 @@ static int stay(struct apply *apply)
 	if (status)
 		return status;
 	leave_others(apply);
+	forget_fallthrough(apply);
 	if (apply->before.active == SLOT_PAUSED && !control_resume(apply->instance)) {
 		apply_note(apply, "the pause has ended");
 		history_note(&apply->context->places, "resumed", json_pack("{s:i}", "generation", (int)apply->live));
@@ -265,6 +281,15 @@ static int try_offline(struct apply *apply)
 	return status ?: apply_guard(apply);
 }
 
+/* A refused first apply leaves nothing: neither an instance in which nothing is in force, nor its saved generation. */
+static void clear_away(struct apply *apply)
+{
+	if (apply->saved)
+		apply_unsave(apply);
+	if (apply->instance && instance_made(apply->instance))
+		instance_down(apply->instance);
+}
+
 static int run(struct apply *apply)
 {
 	int status = compile(apply);
@@ -273,16 +298,16 @@ static int run(struct apply *apply)
 		status = open_instance(apply);
 	if (!status)
 		status = look_at_interfaces(apply);
-	if (status)
-		return status;
-	apply->unchanged = same_policy(apply);
-	if (!apply->unchanged) {
+	apply->unchanged = !status && same_policy(apply);
+	if (!status && !apply->unchanged) {
 		status = apply_feeds(apply);
 		if (!status)
 			status = try_offline(apply);
 	}
 	if (!status && !apply->request->dry_run)
 		status = apply->unchanged ? stay(apply) : go_live(apply);
+	if (status)
+		clear_away(apply);
 	return status ?: apply_say(apply);
 }
 

@@ -12,11 +12,12 @@
 #include "verbs.h"
 
 struct apply_request {
-	struct policy *policy; /* parsed and checked without errors; borrowed, `monitor` and `interfaces` may change it */
-	const char *source;    /* where the policy was read, as it is told to people */
-	const char *action;    /* for the history: "applied", "rolled-back" */
-	__u64 confirm_ns;      /* 0: for good */
-	unsigned from_saved;   /* the generation whose saved policy this is, 0: none */
+	struct policy
+		*policy;     /* parsed and checked without errors; borrowed, `monitor` and `interfaces` may change it */
+	const char *source;  /* where the policy was read, as it is told to people */
+	const char *action;  /* for the history: "applied", "rolled-back" */
+	__u64 confirm_ns;    /* 0: for good */
+	unsigned from_saved; /* the generation whose saved policy this is, 0: none */
 	bool dry_run, ephemeral, force;
 };
 
@@ -40,6 +41,7 @@ struct apply {
 	struct attachment *attached; /* parallel to links */
 	json_t *notes;		     /* what else is worth saying, strings */
 	bool unchanged;
+	bool saved; /* on disk, and not live yet */
 };
 
 /* Runs it all and says what happened. Returns enum exit_status. */
@@ -55,6 +57,7 @@ size_t apply_refused_peers(const struct apply *apply);
 /* apply_save.c: the state directory. 0 or -errno with kernel_words(). */
 unsigned saved_newest(const struct places *places); /* highest generation number, 0: none */
 int apply_save(struct apply *apply);
+void apply_unsave(struct apply *apply);
 void saved_prune(const struct places *places, const struct control_state *state);
 
 /* apply_say.c */

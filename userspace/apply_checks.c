@@ -62,8 +62,9 @@ int apply_feeds(struct apply *apply)
 				   compiled->feed, before, now);
 			continue;
 		}
-		return fail(EXIT_USAGE, "%s: feed %s of list %s shrank from %lld to %lld prefixes, more than its max-shrink of "
-					"%u%%; the last good one stays live (--force takes the new one)",
+		return fail(EXIT_USAGE,
+			    "%s: feed %s of list %s shrank from %lld to %lld prefixes, more than its max-shrink of "
+			    "%u%%; the last good one stays live (--force takes the new one)",
 			    apply->context->verb, compiled->feed, list->name, before, now, list->max_shrink);
 	}
 	return EXIT_DONE;
@@ -92,8 +93,10 @@ int apply_tests(struct apply *apply)
 static const char *who_text(enum guard_who who)
 {
 	static const char *const words[] = {
-		[GUARD_OPERATOR] = "your own connection from", [GUARD_GATEWAY] = "gateway",
-		[GUARD_RESOLVER] = "resolver",		       [GUARD_OWN] = "this host's own address",
+		[GUARD_OPERATOR] = "your own connection from",
+		[GUARD_GATEWAY] = "gateway",
+		[GUARD_RESOLVER] = "resolver",
+		[GUARD_OWN] = "this host's own address",
 		[GUARD_PEER] = "the open connection of",
 	};
 
@@ -111,7 +114,9 @@ static void finding_text(const struct apply *apply, const struct guard_finding *
 		snprintf(more, sizeof(more), " (and %zu more)", finding->more);
 	snprintf(text, size, "%s %s%s%s would be %s: %s%s%s", who_text(finding->who),
 		 prefix_text(&finding->source, address), port, more,
-		 finding->open ? "cut" : finding->port ? "refused when opened anew" : "refused",
+		 finding->open	 ? "cut"
+		 : finding->port ? "refused when opened anew"
+				 : "refused",
 		 reason_name(finding->decision.reason), number ? " by " : "",
 		 number ? rule_text(&apply->image, number, rule, sizeof(rule)) : "");
 }
@@ -132,8 +137,9 @@ int apply_guard(struct apply *apply)
 			continue; /* told as a number */
 		finding_text(apply, finding, text, sizeof(text));
 		if (finding->who == GUARD_OPERATOR && !allowed)
-			status = fail(EXIT_ANSWER_NO, "%s: %s; refused, the live policy is untouched: change that rule, or say "
-						      "--confirm (goes back by itself) or --force",
+			status = fail(EXIT_ANSWER_NO,
+				      "%s: %s; refused, the live policy is untouched: change that rule, or say "
+				      "--confirm (goes back by itself) or --force",
 				      apply->context->verb, text);
 		else
 			apply_note(apply, "%s", text);

@@ -102,8 +102,8 @@ static int sync_directory(const char *path)
 static json_t *describe_rules(const struct image *image)
 {
 	static const char *const kinds[] = {
-		[RULE_KIND_NONE] = "none",	 [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
-		[RULE_KIND_BLOCK] = "block",	 [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
+		[RULE_KIND_NONE] = "none",   [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
+		[RULE_KIND_BLOCK] = "block", [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
 		[RULE_KIND_LIMIT] = "limit",
 	};
 	json_t *rules = json_array();
@@ -112,9 +112,9 @@ static json_t *describe_rules(const struct image *image)
 		const struct rule *rule = &image->rules[i];
 
 		if (rule->kind != RULE_KIND_NONE)
-			json_array_append_new(rules, json_pack("{s:i, s:s, s:s?, s:s?}", "number", (int)i, "kind",
-							       kinds[rule->kind], "name", rule->name, "place",
-							       rule->place));
+			json_array_append_new(rules,
+					      json_pack("{s:i, s:s, s:s?, s:s?}", "number", (int)i, "kind",
+							kinds[rule->kind], "name", rule->name, "place", rule->place));
 	}
 	return rules;
 }
@@ -139,10 +139,10 @@ static json_t *describe(const struct apply *apply)
 	for (size_t i = 0; i < apply->link_count; i++)
 		json_array_append_new(interfaces, json_string(apply->links[i]->name));
 	description = json_pack("{s:i, s:I, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "generation",
-				(int)apply->number, "created", (json_int_t)time(NULL), "uid", (int)getuid(), "login_uid",
-				(json_int_t)login_uid(), "user", login_name(user, sizeof(user)), "policy_path",
-				request->source, "hash", hash, "monitor", request->policy->monitor, "rules",
-				describe_rules(&apply->image), "lists", apply_lists(&apply->image), "services",
+				(int)apply->number, "created", (json_int_t)time(NULL), "uid", (int)getuid(),
+				"login_uid", (json_int_t)login_uid(), "user", login_name(user, sizeof(user)),
+				"policy_path", request->source, "hash", hash, "monitor", request->policy->monitor,
+				"rules", describe_rules(&apply->image), "lists", apply_lists(&apply->image), "services",
 				describe_services(&apply->image), "interfaces", interfaces);
 	if (description && request->from_saved)
 		json_object_set_new(description, "policy_of", json_integer(request->from_saved));
@@ -194,7 +194,15 @@ int apply_save(struct apply *apply)
 		kernel_say("cannot save generation %u in %s: %s; the live policy is untouched", apply->number, parent,
 			   strerror(-error));
 	}
+	apply->saved = !error;
 	return error;
+}
+
+void apply_unsave(struct apply *apply)
+{
+	char path[SAVED_PATH_MAX];
+
+	remove_saved(saved_path(&apply->context->places, apply->number, "", path));
 }
 
 /* ---- keeping the directory small ---- */

@@ -81,10 +81,9 @@ static json_t *cuts_json(const struct apply *apply)
 	char feed[PREFIX_TEXT], hole[PREFIX_TEXT];
 
 	for (size_t i = 0; i < cuts->count && i < CUTS_TOLD; i++)
-		json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "feed",
-						       prefix_text(&cuts->items[i].feed_prefix, feed), "cut",
-						       prefix_text(&cuts->items[i].hole, hole), "why",
-						       cuts->items[i].why));
+		json_array_append_new(
+			array, json_pack("{s:s, s:s, s:s}", "feed", prefix_text(&cuts->items[i].feed_prefix, feed),
+					 "cut", prefix_text(&cuts->items[i].hole, hole), "why", cuts->items[i].why));
 	return array;
 }
 
@@ -99,8 +98,8 @@ static int say_json(const struct apply *apply)
 			apply->request->source, "hash", hash, "monitor", apply->request->policy->monitor, "interfaces",
 			interfaces_json(apply), "lists", apply_lists(&apply->image), "cuts", cuts_json(apply),
 			"cut_count", (int)apply->image.cuts.count, "tests_passed", (int)apply->tests, "refused_peers",
-			(int)apply_refused_peers(apply), "confirm_s", (int)(apply->request->confirm_ns / 1000000000), "notes",
-			apply->notes);
+			(int)apply_refused_peers(apply), "confirm_s", (int)(apply->request->confirm_ns / 1000000000),
+			"notes", apply->notes);
 	return print_json(all);
 }
 

@@ -92,8 +92,8 @@ static int lock_wait(const char *path, int fd)
 			return -errno;
 		}
 		if (waited >= LOCK_WAIT_MS) {
-			kernel_say("another bulwark (pid %d) has held %s for %d s: wait for it, or end it", lock_holder(fd),
-				   path, LOCK_WAIT_MS / 1000);
+			kernel_say("another bulwark (pid %d) has held %s for %d s: wait for it, or end it",
+				   lock_holder(fd), path, LOCK_WAIT_MS / 1000);
 			return -EBUSY;
 		}
 		usleep(LOCK_POLL_MS * 1000);
@@ -266,10 +266,11 @@ static int bpffs_prepare(const struct places *places, unsigned how, __u32 *flags
 		if (!(how & OPEN_EPHEMERAL)) {
 			if (mounted[0])
 				umount(mounted);
-			kernel_say("the bpffs at %s belongs to a private mount namespace (ip netns exec, a container, a "
-				   "sandboxed service): protection would end with it; enter the network namespace with "
-				   "nsenter --net=..., or say --ephemeral if that is meant",
-				   near);
+			kernel_say(
+				"the bpffs at %s belongs to a private mount namespace (ip netns exec, a container, a "
+				"sandboxed service): protection would end with it; enter the network namespace with "
+				"nsenter --net=..., or say --ephemeral if that is meant",
+				near);
 			return -EPERM;
 		}
 	}
@@ -369,8 +370,8 @@ static int load_root(struct root_bpf *root, __u32 flags)
 		bpf_program__set_expected_attach_type(root->progs.egress_root, ATTACH_TCX_EGRESS);
 	error = root_bpf__load(root);
 	if (error) {
-		kernel_say("the kernel refused the root programs: %s%s%s", strerror(-error), *libbpf_words() ? ": " : "",
-			   libbpf_words());
+		kernel_say("the kernel refused the root programs: %s%s%s", strerror(-error),
+			   *libbpf_words() ? ": " : "", libbpf_words());
 		return error;
 	}
 	paused = bpf_program__fd(root->progs.paused);
@@ -506,12 +507,14 @@ static int open_or_make(struct instance *instance)
 			return -errno;
 		}
 		if (!(instance->how & OPEN_CREATE)) {
-			kernel_say("no policy is applied here (nothing pinned in %s): bulwark apply FILE", places->pin_dir);
+			kernel_say("no policy is applied here (nothing pinned in %s): bulwark apply FILE",
+				   places->pin_dir);
 			return -ENOENT;
 		}
 		error = instance_make(instance, flags);
 		if (error)
 			return error;
+		instance->made = true;
 	}
 	return open_pins(instance);
 }
@@ -571,6 +574,11 @@ bool instance_foreign(const struct instance *instance)
 bool instance_ephemeral(const struct instance *instance)
 {
 	return instance->origin.flags & ORIGIN_EPHEMERAL;
+}
+
+bool instance_made(const struct instance *instance)
+{
+	return instance->made;
 }
 
 /* Also for what a broken instance left: it works on the directory, not on the open pins. */

@@ -33,6 +33,7 @@ void instance_close(struct instance *instance);
 const char *instance_broken(const struct instance *instance); /* what is missing of it, or "" */
 bool instance_foreign(const struct instance *instance);	      /* it protects another network namespace than ours */
 bool instance_ephemeral(const struct instance *instance);
+bool instance_made(const struct instance *instance); /* by this opening: nothing was pinned there before */
 const char *kernel_words(void);
 void kernel_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* sets the words */
 
@@ -55,16 +56,19 @@ void kernel_features(struct kernel_features *features);
 
 /* A generation in memory of the kernel, not in any slot yet: two programs and the maps they hold. */
 struct generation; /* opaque */
-/* number: 0 for offline. Offline ones have private state and take nothing from the instance (which may be NULL). tables of
- * `twin` are shared instead of filled again (the guard's offline twin of the candidate), or NULL. */
-int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline,
-		    struct generation *twin, struct generation **generation);
+/* number: 0 for offline. Offline ones have private state and take nothing from the instance (which may be NULL). tables
+ * of `twin` are shared instead of filled again (the guard's offline twin of the candidate), or NULL. */
+int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline, struct generation *twin,
+		    struct generation **generation);
 void generation_free(struct generation *generation); /* closes; what sits in a slot stays alive there */
-/* 24 bits of a hash over what makes a generation beside its policy: the programs, what the host and the kernel can do, what
- * was cut out of feeds. The same policy with another mark is not unchanged. */
+/* 24 bits of a hash over what makes a generation beside its policy: the programs, what the host and the kernel can do,
+ * what was cut out of feeds. The same policy with another mark is not unchanged. */
 __u32 generation_mark(const struct image *image);
 /* instruction and size figures for check --json and the verifier table */
-struct program_figures { char name[32]; unsigned instructions, jited_bytes, verified_instructions; };
+struct program_figures {
+	char name[32];
+	unsigned instructions, jited_bytes, verified_instructions;
+};
 int generation_figures(const struct generation *generation, struct program_figures figures[2]);
 
 /* Puts it into a free slot (neither active nor fallback) and switches with one store. timeout_ms 0: for good, else the
@@ -81,16 +85,16 @@ struct control_state {
 	bool slot_holds[HOOK_COUNT][SLOT_COUNT]; /* a program is really there */
 };
 int control_read(struct instance *instance, struct control_state *state);
-int control_confirm(struct instance *instance);	  /* -ENOENT: nothing pending */
-int control_fall_back(struct instance *instance); /* -ENOENT: nothing pending */
+int control_confirm(struct instance *instance);			/* -ENOENT: nothing pending */
+int control_fall_back(struct instance *instance);		/* -ENOENT: nothing pending */
 int control_pause(struct instance *instance, __u64 timeout_ms); /* -EBUSY while a confirm is pending */
 int control_resume(struct instance *instance);
 
 /* Offline judgement of one frame by the real program at a virtual time. */
 int generation_judge(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
 		     struct decision *decision);
-/* Offline: what one frame costs, in ns, as the kernel itself measures it over many runs. A NULL generation: a program that
- * passes everything, to compare with. */
+/* Offline: what one frame costs, in ns, as the kernel itself measures it over many runs. A NULL generation: a program
+ * that passes everything, to compare with. */
 int generation_measure(struct generation *generation, const void *frame, size_t length, unsigned repeat, __u32 *ns);
 /* Offline: the frame leaves this host (runs the egress program, so that answers are known). */
 int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns);
@@ -104,20 +108,20 @@ int generation_own(struct generation *generation, const struct prefix *addresses
 struct attachment {
 	unsigned ifindex;
 	char name[16];
-	bool xdp, native, egress;	/* ours, live */
+	bool xdp, native, egress; /* ours, live */
 	bool egress_is_tcx;
-	__u32 other_xdp_id;		/* another program sits there; 0: none */
+	__u32 other_xdp_id; /* another program sits there; 0: none */
 	char other_xdp_name[32];
-	char why_generic[128];		/* "" when native */
-	char trouble[128];		/* link is defunct, pin is missing, ... or "" */
+	char why_generic[128]; /* "" when native */
+	char trouble[128];     /* link is defunct, pin is missing, ... or "" */
 };
 /* mode as in struct policy. Never displaces another program (-EBUSY with its name and id). Idempotent. */
 int interface_attach(struct instance *instance, const struct host_link *link, int mode, struct attachment *attachment);
 int interface_detach(struct instance *instance, const char *name);
 /* What the interface has now; -EBUSY with words when another XDP program sits there. Changes nothing. */
 int interface_look(struct instance *instance, const char *name, struct attachment *attachment);
-/* Programs of whomever on the packets' way at this host, ours among them. Owned by the caller (free). ifindex 0: those of the
- * cgroup that everything is in (sockops). instance (may be NULL) knows which are ours. */
+/* Programs of whomever on the packets' way at this host, ours among them. Owned by the caller (free). ifindex 0: those
+ * of the cgroup that everything is in (sockops). instance (may be NULL) knows which are ours. */
 struct packet_program {
 	const char *hook; /* "xdp", "tcx ingress", "tc egress filter", "sockops", ... */
 	__u32 id;
@@ -134,22 +138,41 @@ int instance_down(struct instance *instance);
 
 /* ---- state (kernel_state.c) ---- */
 
-struct counter_row { char interface[16]; unsigned verdict, reason; struct counter counter; };
-int counters_read(struct instance *instance, struct counter_row **rows, size_t *count); /* non-zero ones, summed over CPUs */
-struct service_row { char name[64]; unsigned verdict; struct counter counter; };
+struct counter_row {
+	char interface[16];
+	unsigned verdict, reason;
+	struct counter counter;
+};
+int counters_read(struct instance *instance, struct counter_row **rows,
+		  size_t *count); /* non-zero ones, summed over CPUs */
+struct service_row {
+	char name[64];
+	unsigned verdict;
+	struct counter counter;
+};
 int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
 int fallthrough_read(struct instance *instance, __u64 packets[HOOK_COUNT]);
 int fallthrough_forget(struct instance *instance); /* counts from now on */
-struct telling_row { unsigned reason; struct telling telling; };
+struct telling_row {
+	unsigned reason;
+	struct telling telling;
+};
 int telling_read(struct instance *instance, struct telling_row **rows, size_t *count);
 
-struct hold_row { struct prefix prefix; struct hold hold; struct hold_note note; };
-int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin, const char *reason);
-int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by, const char *reason);
-int hold_unban(struct instance *instance, const struct prefix *prefix);		/* -ENOENT */
+struct hold_row {
+	struct prefix prefix;
+	struct hold hold;
+	struct hold_note note;
+};
+int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin,
+	     const char *reason);
+int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by,
+	       const char *reason);
+int hold_unban(struct instance *instance, const struct prefix *prefix); /* -ENOENT */
 int hold_unban_origin(struct instance *instance, const char *origin, size_t *lifted);
-int hold_disallow(struct instance *instance, const struct prefix *prefix);	/* -ENOENT */
-int holds_read(struct instance *instance, struct hold_row **rows, size_t *count); /* unexpired, sorted; drops expired ones when the lock is held */
+int hold_disallow(struct instance *instance, const struct prefix *prefix); /* -ENOENT */
+int holds_read(struct instance *instance, struct hold_row **rows,
+	       size_t *count); /* unexpired, sorted; drops expired ones when the lock is held */
 __u64 boottime_ns(void);
 
 /* Drains the event ring without blocking or waits on its fd. */

@@ -272,7 +272,8 @@ static void explain_generic(const struct host_link *link, int error, char *why, 
 	if (error == -EOPNOTSUPP)
 		snprintf(why, size, "the driver (%s) has no native XDP", driver);
 	else
-		snprintf(why, size, "the driver (%s) refused native XDP: %s; MTU %u", driver, strerror(-error), link->mtu);
+		snprintf(why, size, "the driver (%s) refused native XDP: %s; MTU %u", driver, strerror(-error),
+			 link->mtu);
 }
 
 static bool worth_generic(int error)
@@ -312,9 +313,10 @@ static int attach_xdp(const struct instance *instance, const struct host_link *l
 
 	if (attachment->xdp && !pinned_link(instance, HOOK_XDP, link->name, &about) && about.ifindex == link->ifindex) {
 		if (mode == MODE_NATIVE && !attachment->native) {
-			kernel_say("%s is attached in generic mode, and changing that would leave it bare for a moment: "
-				   "`bulwark down`, then apply, if that is meant",
-				   link->name);
+			kernel_say(
+				"%s is attached in generic mode, and changing that would leave it bare for a moment: "
+				"`bulwark down`, then apply, if that is meant",
+				link->name);
 			return -EEXIST;
 		}
 		return 0;

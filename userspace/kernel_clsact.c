@@ -16,7 +16,8 @@
 
 static struct bpf_tc_hook egress_of(unsigned ifindex)
 {
-	return (struct bpf_tc_hook){.sz = sizeof(struct bpf_tc_hook), .ifindex = ifindex, .attach_point = BPF_TC_EGRESS};
+	return (struct bpf_tc_hook){
+		.sz = sizeof(struct bpf_tc_hook), .ifindex = ifindex, .attach_point = BPF_TC_EGRESS};
 }
 
 /* The priority our handle sits at and the program it runs; 0 when it is nowhere. */
@@ -75,7 +76,8 @@ static bool has_filters(unsigned ifindex, __u32 parent)
 		struct nlmsghdr header;
 		struct tcmsg about;
 	} request = {
-		.header = {.nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETTFILTER,
+		.header = {.nlmsg_len = sizeof(request),
+			   .nlmsg_type = RTM_GETTFILTER,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 		.about = {.tcm_family = AF_UNSPEC, .tcm_ifindex = ifindex, .tcm_parent = parent},
 	};

@@ -61,7 +61,8 @@ static int length_add(struct hold_lengths *lengths, __u32 length)
 
 	if (!lengths->count[length]) {
 		if (lengths->kinds >= HOLD_KINDS) {
-			kernel_say("bans and allows of %d prefix lengths are in use, and no more are looked up: use one of those "
+			kernel_say("bans and allows of %d prefix lengths are in use, and no more are looked up: use "
+				   "one of those "
 				   "lengths",
 				   HOLD_KINDS);
 			return -E2BIG;
@@ -171,7 +172,8 @@ static __u64 until(__u64 for_ns)
 	return for_ns > UINT64_MAX - now ? UINT64_MAX : now + for_ns;
 }
 
-int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin, const char *reason)
+int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin,
+	     const char *reason)
 {
 	struct hold_key key;
 	struct hold hold;

@@ -86,7 +86,7 @@ static int table_fill(struct bpf_map *map, const struct table *table)
 {
 	size_t value = bpf_map__value_size(map), stride = (value + 7) & ~7ul, page = sysconf(_SC_PAGESIZE);
 	size_t length = (stride * bpf_map__max_entries(map) + page - 1) & ~(page - 1);
-	size_t per_value = items_per_value(map, table), values = (table->count + per_value - 1) / per_value;
+	size_t per_value = items_per_value(map, table) ?: 1, values = (table->count + per_value - 1) / per_value;
 	int fd = bpf_map__fd(map);
 	char *memory;
 

@@ -13,10 +13,13 @@
 /* Every pinned map, under its name. */
 #define PINNED_MAPS(MAP)                                                                                               \
 	MAP(control)                                                                                                   \
-	MAP(slots) MAP(xdp_slots) MAP(egress_slots) MAP(counters) MAP(service_counters) MAP(service_names)             \
-		MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds) MAP(hold_notes) MAP(hold_lengths)       \
-			MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(limiters) MAP(service_cells)         \
-				MAP(samples) MAP(telling) MAP(events) MAP(origin)
+	MAP(slots)                                                                                                     \
+	MAP(xdp_slots)                                                                                                 \
+	MAP(egress_slots)                                                                                              \
+	MAP(counters)                                                                                                  \
+	MAP(service_counters) MAP(service_names) MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds)        \
+		MAP(hold_notes) MAP(hold_lengths) MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(limiters)  \
+			MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)
@@ -39,6 +42,7 @@ struct instance {
 	__u32 root_ids[HOOK_COUNT]; /* program ids of the two roots */
 	struct origin origin;
 	char broken[1024]; /* what is missing, "" when whole */
+	bool made;	   /* by this opening */
 	bool foreign;	   /* made in another network namespace: interface names and indices mean nothing here */
 };
 

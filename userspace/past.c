@@ -33,8 +33,8 @@ unsigned past_before(const struct places *places, unsigned generation)
 	unsigned before = 0;
 	size_t i;
 
-	json_array_foreach(entries, i, entry) if (made_live(entry) && number(entry, "generation") == generation) before =
-		number(entry, "from");
+	json_array_foreach(entries, i, entry) if (made_live(entry) && number(entry, "generation") == generation)
+		before = number(entry, "from");
 	json_decref(entries);
 	return before;
 }

@@ -111,7 +111,8 @@ static int refuse_policy(const struct context *context, const struct report *rep
 }
 
 /* The policy that was meant to stay, as it was saved. source: where it came from, at least PATH_MAX bytes. */
-static struct policy *read_saved(const struct context *context, struct given *given, struct report *report, char *source)
+static struct policy *read_saved(const struct context *context, struct given *given, struct report *report,
+				 char *source)
 {
 	json_t *description;
 	const char *path;

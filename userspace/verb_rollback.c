@@ -29,7 +29,8 @@ static int take_generation(const struct context *context, const char *text, unsi
 	unsigned long number = strtoul(text, &end, 10);
 
 	if (*end || *text < '1' || *text > '9' || number > 0x7fffffff)
-		return fail_usage(context, "'%s' is not the number of a generation; `bulwark history` lists them", text);
+		return fail_usage(context, "'%s' is not the number of a generation; `bulwark history` lists them",
+				  text);
 	*generation = number;
 	return EXIT_DONE;
 }
@@ -41,11 +42,12 @@ static int fall_back(struct context *context, struct instance *instance, const s
 
 	if (error)
 		return fail_kernel(error, context->verb);
-	history_note(&context->places, "reverted",
-		     json_pack("{s:i, s:i, s:s}", "generation", (int)to, "from", (int)from, "why", "rolled back by hand"));
+	history_note(
+		&context->places, "reverted",
+		json_pack("{s:i, s:i, s:s}", "generation", (int)to, "from", (int)from, "why", "rolled back by hand"));
 	if (context->json)
-		return print_json(json_pack("{s:s, s:i, s:i}", "result", "reverted", "generation", (int)to, "from",
-					    (int)from));
+		return print_json(
+			json_pack("{s:s, s:i, s:i}", "result", "reverted", "generation", (int)to, "from", (int)from));
 	if (to)
 		printf("generation %u is live again; %u is gone\n", to, from);
 	else
@@ -98,8 +100,9 @@ static int apply_saved(struct context *context, unsigned generation, bool force)
 		status = apply_policy(context, &request);
 	} else {
 		report_print(&report, stderr);
-		status = fail(EXIT_USAGE, "rollback: the policy of generation %u cannot be read from %s; the live policy is "
-					  "untouched",
+		status = fail(EXIT_USAGE,
+			      "rollback: the policy of generation %u cannot be read from %s; the live policy is "
+			      "untouched",
 			      generation, context->places.state_dir);
 	}
 	policy_free(policy);

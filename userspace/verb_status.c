@@ -36,10 +36,8 @@ struct status {
 	bool unguarded;	     /* nothing is judged at all */
 };
 
-static void problem(struct status *status, const char *remedy, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void problem(struct status *status, const char *remedy, const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+problem(struct status *status, const char *remedy, const char *format, ...)
 {
 	va_list arguments;
 	char text[512];
@@ -162,7 +160,8 @@ static void check_slots(struct status *status)
 	}
 	if (!holds[HOOK_XDP][status->slot]) {
 		status->unguarded = true;
-		problem(status, "apply the policy again", "the slot of generation %u holds no XDP program: packets fall through",
+		problem(status, "apply the policy again",
+			"the slot of generation %u holds no XDP program: packets fall through",
 			status->live->generation);
 	}
 	if (!holds[HOOK_EGRESS][status->slot])
@@ -194,7 +193,8 @@ static void check_attachments(struct status *status)
 		const char *name = json_string_value(one);
 
 		if (name && !attachment_of(status, name))
-			problem(status, "apply the policy again", "%s: the policy asks for it, but it is not attached", name);
+			problem(status, "apply the policy again", "%s: the policy asks for it, but it is not attached",
+				name);
 	}
 	if (!any && status->live) {
 		status->unguarded = true;
@@ -279,11 +279,15 @@ static json_t *interfaces_json(const struct status *status)
 
 		json_array_append_new(
 			rows, json_pack("{s:s, s:s?, s:s?, s:b, s:s?, s:s?}", "name", attachment->name, "mode",
-					!attachment->xdp ? NULL : attachment->native ? "native" : "generic", "why_generic",
-					attachment->why_generic[0] ? attachment->why_generic : NULL, "egress",
-					attachment->egress, "egress_by",
-					!attachment->egress ? NULL : attachment->egress_is_tcx ? "tcx" : "clsact", "trouble",
-					attachment->trouble[0] ? attachment->trouble : NULL));
+					!attachment->xdp     ? NULL
+					: attachment->native ? "native"
+							     : "generic",
+					"why_generic", attachment->why_generic[0] ? attachment->why_generic : NULL,
+					"egress", attachment->egress, "egress_by",
+					!attachment->egress	    ? NULL
+					: attachment->egress_is_tcx ? "tcx"
+								    : "clsact",
+					"trouble", attachment->trouble[0] ? attachment->trouble : NULL));
 	}
 	return rows;
 }
@@ -313,8 +317,8 @@ static json_t *document(const struct status *status)
 	json_t *all = json_pack("{s:s, s:O, s:O, s:o, s:o, s:f, s:{s:I, s:I}}", "status",
 				headline(status, head, sizeof(head)), "problems", status->problems, "unprotected",
 				status->unprotected, "interfaces", interfaces_json(status), "packets",
-				reasons_json(status), "remaining_s", status->control.remaining_ms / 1000.0, "fallthrough",
-				"xdp", (json_int_t)status->now.fallthrough[HOOK_XDP], "egress",
+				reasons_json(status), "remaining_s", status->control.remaining_ms / 1000.0,
+				"fallthrough", "xdp", (json_int_t)status->now.fallthrough[HOOK_XDP], "egress",
 				(json_int_t)status->now.fallthrough[HOOK_EGRESS]);
 
 	if (all)
@@ -338,7 +342,8 @@ static void say_problems(const struct status *status)
 	if (status->control.reverted)
 		printf("  the kernel went back at the deadline: nobody confirmed\n");
 	if (!status->unguarded && status->control.remaining_ms && json_array_size(status->problems))
-		printf("  %s for another %llu s\n", status->control.active == SLOT_PAUSED ? "paused" : "to be confirmed",
+		printf("  %s for another %llu s\n",
+		       status->control.active == SLOT_PAUSED ? "paused" : "to be confirmed",
 		       (unsigned long long)status->control.remaining_ms / 1000);
 }
 
@@ -351,9 +356,9 @@ static void say_interfaces(const struct status *status)
 		const struct attachment *attachment = &status->attachments[i];
 
 		printf("  %-15s %s%s%s%s\n", attachment->name,
-		       !attachment->xdp	       ? "not attached"
-		       : attachment->native    ? "native"
-					       : "generic",
+		       !attachment->xdp	    ? "not attached"
+		       : attachment->native ? "native"
+					    : "generic",
 		       attachment->why_generic[0] ? ": " : "", attachment->why_generic,
 		       attachment->xdp && !attachment->egress ? ", no egress program" : "");
 	}
@@ -370,8 +375,7 @@ static void say_generation(const struct status *status)
 		return;
 	time = json_integer(status->live->loaded_at);
 	printf("  generation %u: %s, since %s%s\n", status->live->generation, status->live->policy_path,
-	       text_time(time, when, sizeof(when)),
-	       status->live->flags & SLOT_FLAG_MONITOR ? ", monitors only" : "");
+	       text_time(time, when, sizeof(when)), status->live->flags & SLOT_FLAG_MONITOR ? ", monitors only" : "");
 	json_decref(time);
 }
 
@@ -399,16 +403,17 @@ static int by_packets(const void *a, const void *b)
 static void say_drops(const struct status *status)
 {
 	static const struct column columns[] = {
-		{"verdict", "VERDICT", false, NULL},	{"reason", "REASON", false, NULL},
-		{"packets", "PACKETS", true, NULL},	{"rate", "PER SECOND", true, text_count},
+		{"verdict", "VERDICT", false, NULL},
+		{"reason", "REASON", false, NULL},
+		{"packets", "PACKETS", true, NULL},
+		{"rate", "PER SECOND", true, text_count},
 		{},
 	};
 	json_t *rows = reasons_json(status), *drops = json_array(), *sorted[VERDICT_COUNT * REASON_COUNT], *row;
 	size_t i, count = 0;
 
-	json_array_foreach(rows, i, row)
-		if (strcmp(json_string_value(json_object_get(row, "verdict")), verdict_name(VERDICT_PASS)))
-			sorted[count++] = row;
+	json_array_foreach(rows, i, row) if (strcmp(json_string_value(json_object_get(row, "verdict")),
+						    verdict_name(VERDICT_PASS))) sorted[count++] = row;
 	if (count)
 		qsort(sorted, count, sizeof(*sorted), by_packets);
 	for (i = 0; i < count && i < REASONS_SHOWN; i++)
@@ -442,8 +447,8 @@ static int say_nothing_there(const struct context *context)
 	const char *words = kernel_words();
 
 	if (context->json)
-		print_json(json_pack("{s:s, s:[{s:s, s:s}]}", "status", "UNPROTECTED: no policy is applied here", "problems",
-				     "what", words, "do", "bulwark apply FILE"));
+		print_json(json_pack("{s:s, s:[{s:s, s:s}]}", "status", "UNPROTECTED: no policy is applied here",
+				     "problems", "what", words, "do", "bulwark apply FILE"));
 	else
 		printf("UNPROTECTED: %s\n", words);
 	return EXIT_ANSWER_NO;
