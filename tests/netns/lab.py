@@ -142,6 +142,12 @@ class Namespace:
         with self:
             return socket.socket(*arguments)
 
+    def overflowed(self, device):
+        """Frames that device could not hand to its peer, because a queue was full: the shield has not seen them."""
+        with self, open("/proc/thread-self/net/dev", encoding="ascii") as file:
+            columns = next(line.split(":")[1].split() for line in file if line.split(":")[0].strip() == device)
+        return int(columns[11])
+
     def raw(self, device):
         """A packet socket that sends frames through device as they are."""
         with self:

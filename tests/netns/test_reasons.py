@@ -470,7 +470,7 @@ class Trial:
     def try_rows(self, family):
         """All rows at once: each frame's fate by what it carries, and the sums of every reason. Copies differ, so that
         two rows that took each other's reason are found."""
-        sent, sums = {}, {}
+        sent, sums, arrived, unsettled = {}, {}, [], 0
         for number, (reason, _, families, function) in enumerate(ROWS):
             if family not in families:
                 continue
@@ -482,7 +482,10 @@ class Trial:
             sums[reason] = sums.get(reason, 0) + copies * len(frames)
             for frame in frames * copies:
                 self.send(frame)
-        arrived, changes = self.settle(), self.changes()
+            unsettled += copies * len(frames)
+            if unsettled > 60:  # no queue overflows
+                arrived, unsettled = arrived + self.settle(), 0
+        arrived, changes = arrived + self.settle(), self.changes()
         for number in sent:
             reason, behaviour = ROWS[number][:2]
             with it(f"{self.mode}, IPv{family}: {behaviour}: {reason}"):
@@ -508,9 +511,11 @@ class Trial:
         with it(f"{self.mode}, IPv{family}: {behaviour}: {reason}"):
             frame = ethernet(self.lab.eth1.mac, self.lab.a0.mac, packet)
             self.settle()
+            overflowed = self.lab.attacker.overflowed("a0")
             for _ in range(count):
                 self.send(frame)
             arrived = sum(frame == one for one in self.settle())
+            count -= self.lab.attacker.overflowed("a0") - overflowed
             dropped = self.changes().get(("drop", reason), 0)
             same(arrived + dropped, count, "passed and dropped")
             assert dropped and arrived, f"{arrived} arrived, {dropped} dropped"
