@@ -29,6 +29,9 @@ services:
   web:      {{ ports: [tcp/443, udp/443] }}
   partner:  {{ ports: tcp/8443, allow: [partners] }}
   vrrp:     {{ ports: ip/vrrp, ttl: 255 }}
+  packets:  {{ ports: udp/6001, limits: [ {{ packets: 20/s, per: source }} ] }}
+  bytes:    {{ ports: udp/6002, limits: [ {{ bytes: 4KiB/s, per: service }} ] }}
+  newcomer: {{ ports: tcp/6003, limits: [ {{ new-connections: 20/s, per: "/24,/48" }} ] }}
 {more}
 """
 
@@ -43,7 +46,7 @@ BEHIND = {4: "45.90.1.5", 6: "2a01:90::5"}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 GROUP = {4: "224.0.0.5", 6: "ff02::5"}
 DROPS = ("banned", "blocked", "unexposed", "not-allowed", "stray", "icmp-type", "icmp-rate", "icmp-unrelated",
-         "forward-refused", "malformed", "fragment-bogus", "fragment-tiny", "fragment-early", "unparsed", "blocked-out")
+         "forward-refused", "rate-", "malformed", "fragment-bogus", "fragment-tiny", "fragment-early", "unparsed", "blocked-out")
 NOISY = ("floor", "established")  # the hosts themselves send such packets meanwhile
 ROWS = []
 reached = set()
@@ -589,6 +592,12 @@ def try_mode(lab, mode):
         trial.burst("icmp-rate", family, "echo requests over their rate are dropped", echo(stranger, me, 9), 100)
         trial.burst("fragment-early", family, "later fragments over their budget are dropped",
                     ip(stranger, me, UDP, bytes(64), number=903, offset=48), 6000)
+        trial.burst("rate-packets", family, "packets over the limit of a service are dropped",
+                    udp(stranger, me, 4000, 6001, b"many"), 200)
+        trial.burst("rate-bytes", family, "bytes over the limit of a service are dropped",
+                    udp(stranger, me, 4000, 6002, bytes(500)), 200)
+        trial.burst("rate-connections", family, "SYNs over the limit of a service are dropped",
+                    tcp(stranger, me, 4000, 6003, SYN), 200)
         try_egress(trial, family)
     try_policies(trial)
     trial.close()
