@@ -13,7 +13,7 @@
 
 int print_json(json_t *document)
 {
-	int error = json_dumpf(document, stdout, JSON_INDENT(2));
+	int error = json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(14));
 
 	json_decref(document);
 	if (error || putchar('\n') == EOF || fflush(stdout))

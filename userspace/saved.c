@@ -70,7 +70,7 @@ const char *login_name(char *buffer, size_t size)
 static int append_line(const char *path, json_t *entry)
 {
 	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	char *text = json_dumps(entry, JSON_COMPACT), *line = NULL;
+	char *text = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(14)), *line = NULL;
 	char last = '\n';
 	struct stat stat;
 	int length, error = 0;
