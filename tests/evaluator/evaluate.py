@@ -356,7 +356,25 @@ class Evaluator:
         if not packets.parse(packet) or self.floor(packet):
             return "floor"
         self.addresses(packet)
-        return self.judge_source(packet, outcome) or self.judge_exposure(packet, outcome)
+        reason = self.judge_source(packet, outcome)
+        if not reason:
+            reason = self.judge_exposure(packet, outcome)
+            self.judge_limits(packet, outcome, reason)
+        return reason
+
+    def judge_limits(self, packet, outcome, reason):
+        if reason not in ("service", "established"):
+            return
+        proven = reason == "established"
+        service = next(service for service in self.policy.services if service.name == outcome.service)
+        for limit in service.limits:
+            if limit.kind == "new-connections" and (proven or packet.protocol != packets.TCP):
+                continue
+            if limit.within(packet.source, proven, len(packet.frame), self.now):
+                continue
+            if not limit.monitor and not self.policy.monitor:
+                raise Refused(limit.reason)
+            outcome.would = outcome.would or limit.reason
 
     def judge(self, packet):
         outcome = Verdict(None, None)

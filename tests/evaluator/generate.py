@@ -34,7 +34,7 @@ class Maker:
         self.sources = {version: list(known) for version, known in SOURCES.items()}
         for address in extra_sources:
             self.sources[ipaddress.ip_address(address).version].append(address)
-        self.time = 1_700_000_000 * 10**9
+        self.time = 1_700_000_000 * 2**30  # in steps of 1024 ns: limiters round to 64
         self.packets = []
         self.recent = []  # network layers seen lately, for ICMP errors to quote
 
@@ -98,9 +98,9 @@ class Maker:
     # ---- onto the wire
 
     def pass_time(self):
-        self.time += self.random.choice([1000, 10**5, 10**6, 10**6, 10**7, 10**8])
+        self.time += self.random.choice([1, 100, 1000, 1000, 10**4, 10**5]) * 1024
         if self.chance(0.002):
-            self.time += self.random.choice([5, 13, 47, 200]) * 10**9
+            self.time += self.random.choice([5, 13, 47, 200]) * 10**6 * 1024
 
     def emit(self, network, honest=False):
         self.pass_time()
@@ -217,9 +217,13 @@ class Maker:
         """Enough of one kind to use up a budget."""
         client, own = self.calm_ends()
         six = ":" in own
-        kind = self.random.choice(["echo", "stray"])
+        kind, port = self.random.choice(["echo", "stray", "syn", "udp"]), self.random.choice([443, 53, 9000, 9005, 4433])
         for _ in range(self.random.choice([10, 60, 120])):
-            if kind == "echo":
+            if kind == "syn":
+                network = self.network(client, own, 6, self.tcp(self.random.randrange(1024, 65536), 443, 2))
+            elif kind == "udp":
+                network = self.network(client, own, 17, self.udp(4000, port, self.random.choice([0, 100, 1400])))
+            elif kind == "echo":
                 network = self.network(client, own, 58 if six else 1, struct.pack(">BBHHH", 128 if six else 8, 0, 0, 1, 1))
             else:
                 network = self.network(client, own, 6, self.tcp(6000, 443, 16))
@@ -229,7 +233,7 @@ class Maker:
         kinds = [self.stray_packet] * 12 + [self.handshake] * 4 + [self.outbound_connection, self.question, self.question, self.echo,
                                                                   self.error, self.error, self.fragments]
         while len(self.packets) < count:
-            if self.chance(0.004):
+            if self.chance(0.01):
                 self.burst()
             else:
                 self.random.choice(kinds)()

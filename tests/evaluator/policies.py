@@ -91,6 +91,54 @@ def rate(text):
     return increment, increment * (max(3, 10**9 // increment) - 1)
 
 
+UNITS = {"": 1, "k": 1000, "M": 10**6, "B": 1, "kB": 1000, "MB": 10**6, "KiB": 1024, "MiB": 2**20,
+         "bit": 1, "kbit": 1000, "Mbit": 10**6}
+
+
+def amount(text):
+    number, unit = re.fullmatch(r"(\d+)([A-Za-z]*)", str(text)).groups()
+    return int(number) * UNITS[unit]
+
+
+class Limit:
+    """A generic cell rate algorithm for each source, prefix or for everybody; packets of open connections apart."""
+
+    REASONS = {"packets": "rate-packets", "bytes": "rate-bytes", "bits": "rate-bytes", "new-connections": "rate-connections"}
+
+    def __init__(self, words):
+        self.kind = next(kind for kind in self.REASONS if kind in words)
+        self.reason = self.REASONS[self.kind]
+        self.per = words["per"]
+        self.monitor = words.get("monitor", False)
+        number, unit = words[self.kind].split("/")
+        period = {"s": 10**9, "m": 60 * 10**9}[unit]
+        rate, burst = amount(number), amount(words["burst"]) if "burst" in words else None
+        if self.kind == "bits":
+            rate, burst = rate // 8, burst and burst // 8
+        least = max(65536 if self.kind in ("bytes", "bits") else 3, rate * 10**7 // period)
+        burst = max(least, rate * 10**9 // period if burst is None else burst)
+        self.cost = period / rate
+        self.tolerance = self.cost * (burst if self.kind in ("bytes", "bits") else burst - 1)
+        self.arrivals = {}
+
+    def counted(self, address):
+        if self.per == "service":
+            return None
+        lengths = {4: 32, 6: 64}
+        if self.per != "source":
+            lengths = dict(zip((4, 6), (int(length) for length in self.per.replace("/", "").split(","))))
+        version, number = address
+        return version, number >> (32 if version == 4 else 128) - lengths[version]
+
+    def within(self, source, proven, size, now):
+        key = (self.counted(source), proven)
+        debt = max(self.arrivals.get(key, 0) - now, 0)
+        if debt > self.tolerance:
+            return False
+        self.arrivals[key] = now + debt + self.cost * (size if self.kind in ("bytes", "bits") else 1)
+        return True
+
+
 class Service:
     def __init__(self, name, words):
         self.name = name
@@ -107,6 +155,7 @@ class Service:
         self.to = words.get("to")
         self.ttl = words.get("ttl")
         self.monitor = words.get("monitor", False)
+        self.limits = [Limit(limit) for limit in words.get("limits", [])]
 
     def serves(self, protocol, port):
         for known, first, last in self.ports:
