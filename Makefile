@@ -7,7 +7,7 @@
 #   make bench      the numbers of the README, as ratios to baseline programs in the same run
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
-#   also: dependencies, tidy, format-check, clean
+#   also: fuzz, dependencies, tidy, format-check, clean
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -35,8 +35,8 @@ MANUALS  := $(patsubst userspace/%.scd,$(BUILD)/man/%,$(wildcard userspace/*.scd
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 RUNNERS  := $(patsubst tests/packets/%.c,$(BUILD)/tests/%,$(wildcard tests/packets/run_*.c))
 # Everything run-tests runs, in this order: the quick ones first.
-TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/evaluator/run tests/vm/test_policies.sh) \
-	    $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
+TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/cli/run tests/evaluator/run \
+	    tests/vm/test_policies.sh) $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 
@@ -57,11 +57,25 @@ sanitize:
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
 
-tests: $(UNITS) $(RUNNERS) $(BUILD)/tests/policy_print_tool man
+# Each fuzzer for FUZZ_SECONDS, from the golden policies; what it finds stays in build/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz: dependencies-fuzz
+	$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=undefined' WARNINGS=-Wall FUZZ_SECONDS=$(FUZZ_SECONDS) fuzzers
+
+fuzzers: $(patsubst tests/fuzz/%.c,$(BUILD)/%.fuzzed,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(BUILD)/%.fuzzed: tests/fuzz/%.c $(BUILD)/libbulwark.a
+	mkdir -p $(BUILD)/corpus
+	$(CC) $(USER_CFLAGS) -fsanitize=fuzzer $^ $(PKG_LIBS) -o $(BUILD)/$*
+	$(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(BUILD)/ -print_final_stats=1 \
+		$(BUILD)/corpus tests/policies policies
+
+tests: $(UNITS) $(RUNNERS) $(BUILD)/tests/policy_print_tool man lab-programs
 
 man: $(MANUALS)
 
-dependencies dependencies-vm dependencies-run dependencies-lint:
+dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz:
 	scripts/dependencies build test $(patsubst dependencies-%,%,$(filter-out dependencies,$@))
 
 # ---- the kernel's side
@@ -140,5 +154,5 @@ clean:
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk)
 .PHONY: all check check-vm run sanitize tests man install uninstall tidy format-check clean \
-	dependencies dependencies-vm dependencies-run dependencies-lint
+	fuzz fuzzers dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:

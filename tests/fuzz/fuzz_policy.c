@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Any bytes as a policy: never a crash, always words when it is refused, and what is accepted prints to a fixed point.
- * libFuzzer; seeds are the golden policies:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -Iinclude tests/fuzz/fuzz_policy.c \
- *     userspace/{report,utf8,prefix_text,policy,yaml,yaml_text,values,parse,parse_*,check,print,packet_text,packet_build}.c
- * \
- *     $(pkg-config --cflags --libs libfyaml) -o build/fuzz_policy
- *   mkdir -p build/corpus && build/fuzz_policy -max_len=4096 build/corpus tests/policies policies
+ * libFuzzer, by `make fuzz`; seeds are the golden policies.
  */
 #include <stdlib.h>
 #include <string.h>
