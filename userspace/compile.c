@@ -130,16 +130,11 @@ static int hash_begin(struct compile *compile)
 	return 0;
 }
 
-/* Whether the host forwards is part of it: the programs look at destinations only where it does, so the same text on a
- * host that has begun to forward is another generation. */
 static void hash_end(struct compile *compile)
 {
-	__u8 forwarding = compile->image->config.forwarding;
-
 	for (unsigned i = 0; i < 2; i++) {
 		XXH128_canonical_t canonical;
 
-		XXH3_128bits_update(compile->hash[i], &forwarding, sizeof(forwarding));
 		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(compile->hash[i]));
 		memcpy(compile->image->policy_hash + 16 * i, canonical.digest, 16);
 	}

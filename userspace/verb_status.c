@@ -215,6 +215,17 @@ static void check_fallthrough(struct status *status)
 			"packets fall through the root programs unjudged (%llu so far)", (unsigned long long)now);
 }
 
+/* A container engine that came later: to the live programs every destination is this host, and no connection of a
+ * container is known. */
+static void check_forwarding(struct status *status)
+{
+	const json_t *forwarding = json_object_get(status->description, "forwarding");
+
+	if (forwarding && !json_is_true(forwarding) && status->host.forwards)
+		problem(status, "apply the policy again",
+			"this host forwards since the policy was applied: what is behind it is not reached");
+}
+
 static void compare(struct status *status)
 {
 	if (*instance_broken(status->instance))
@@ -222,6 +233,7 @@ static void compare(struct status *status)
 	check_slots(status);
 	check_attachments(status);
 	check_fallthrough(status);
+	check_forwarding(status);
 	find_unprotected(status);
 }
 

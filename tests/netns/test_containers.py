@@ -154,8 +154,20 @@ def try_mode(lab, mode):
         pair.close()
 
 
-def tests(lab):
+def try_late(lab):
+    """Before there is a container."""
+    lab.apply(POLICY.format(mode="native", more=""))
+    same(lab.headline(), "ENFORCING")
     lab.box = build_container(lab)
+    with it("a host that begins to forward is told to apply its policy again, and that is no `unchanged`"):
+        holds(lab.headline(), "DEGRADED", "this host forwards since")
+        assert "unchanged" not in lab.apply(POLICY.format(mode="native", more=""))
+        same(lab.headline(), "ENFORCING")
+    lab.bulwark("down")
+
+
+def tests(lab):
+    try_late(lab)
     lab.client.run("ip", "route", "add", "10.77.0.0/24", "via", lab.eth0.v4)
     lab.client.run("ip", "-6", "route", "add", "fd77::/64", "via", lab.eth0.v6)
     lab.https(lab.box, 443, size=8 << 20)
