@@ -351,8 +351,9 @@ static int begin(struct loop *loop)
 	if (error)
 		return fail(EXIT_SYSTEM, "%s: %s", loop->log_path, strerror(-error));
 	daemon->names = names_open(&daemon->places);
+	daemon->unprotected = json_object();
 	daemon->minute_told_ns = monotonic_ns();
-	if (!daemon->names)
+	if (!daemon->names || !daemon->unprotected)
 		return fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
 	return open_sources(loop);
 }
@@ -369,6 +370,7 @@ static void end(struct loop *loop)
 	watch_close(daemon);
 	event_log_close(&daemon->log);
 	names_free(daemon->names);
+	json_decref(daemon->unprotected);
 }
 
 int main(int argc, char **argv)

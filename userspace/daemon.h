@@ -24,9 +24,10 @@ struct daemon {
 
 	struct instance *instance; /* NULL: nothing is applied, looked for again */
 	struct event_ring *ring;
-	__u64 pins;	    /* identity of the pinned ring: another one means that `down` and `apply` came */
-	bool links_changed; /* rtnetlink said so */
-	bool attach_failed; /* told once, until it succeeds */
+	__u64 pins;	     /* identity of the pinned ring: another one means that `down` and `apply` came */
+	bool links_changed;  /* rtnetlink said so */
+	json_t *unprotected; /* names of interfaces that could not be attached: told once, tried again */
+	__u64 attach_again_ns;
 
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;

@@ -7,6 +7,8 @@
 
 #include "daemon.h"
 
+#define RETRY_NS (5ULL * 1000000000) /* of an interface that somebody else holds */
+
 /* ---- the instance ---- */
 
 /* 0: nothing is pinned. */
@@ -42,6 +44,7 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 		return;
 	}
 	daemon->pins = pins;
+	names_forget(daemon->names);
 	daemon->links_changed = true; /* what happened while we were not there */
 }
 
@@ -61,6 +64,8 @@ void watch_instance(struct daemon *daemon)
 	/* Reading makes a passed deadline good, and notes it in the history: nobody else may look for hours. */
 	if (daemon->instance)
 		control_read(daemon->instance, &state);
+	if (json_object_size(daemon->unprotected) && monotonic_ns() >= daemon->attach_again_ns)
+		daemon->links_changed = true;
 }
 
 /* ---- interfaces ---- */
@@ -133,16 +138,16 @@ static void attach_again(struct daemon *daemon, struct instance *instance, const
 	int error = interface_attach(instance, link, mode, &attachment);
 
 	if (!error) {
-		daemon->attach_failed = false;
+		json_object_del(daemon->unprotected, link->name);
 		tell_notice(daemon, "interface-attached",
 			    json_pack("{s:s, s:b}", "interface", link->name, "native", attachment.native),
 			    "%s came back and is protected again", link->name);
 		return;
 	}
-	if (!daemon->attach_failed)
+	if (!json_object_get(daemon->unprotected, link->name))
 		tell_notice(daemon, "interface-unprotected", json_pack("{s:s}", "interface", link->name),
 			    "%s came back and cannot be protected: %s", link->name, kernel_words());
-	daemon->attach_failed = true;
+	json_object_set_new(daemon->unprotected, link->name, json_true());
 }
 
 static void attach_returned(struct daemon *daemon, const struct host *host, const struct wanted *wanted,
@@ -171,6 +176,7 @@ void watch_links(struct daemon *daemon)
 	size_t count = 0;
 
 	daemon->links_changed = false;
+	daemon->attach_again_ns = monotonic_ns() + RETRY_NS;
 	if (!daemon->instance)
 		return;
 	if (!host_read_links(&host)) {

@@ -26,7 +26,7 @@ static const struct driver_note {
 	{"ixgbe", "attaching resets the link for a moment"},
 	{"i40e", "attaching resets the queues for a moment"},
 	{"ice", "attaching resets the queues for a moment"},
-	{"mlx5_core", "native XDP turns LRO off and re-makes the receive queues"},
+	{"mlx5_core", "native XDP is refused while LRO or HW GRO is on, and re-makes the receive queues"},
 	{"hv_netvsc", "the program runs on the synthetic and on the virtual function's queues"},
 };
 

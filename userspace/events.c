@@ -12,8 +12,9 @@
 #include "events.h"
 #include "judge.h"
 
-#define DESCRIPTIONS_MAX 4 /* of the generations that still make events: live, fallback, a pending one, one just gone  \
-			    */
+#define DESCRIPTIONS_MAX                                                                                               \
+	4 /* of the generations that still make events: live, fallback, a pending one, one just gone                   \
+	   */
 
 struct names {
 	struct places places;
@@ -36,12 +37,17 @@ struct names *names_open(const struct places *places)
 	return names;
 }
 
-void names_free(struct names *names)
+void names_forget(struct names *names)
 {
-	if (!names)
-		return;
 	for (unsigned i = 0; i < DESCRIPTIONS_MAX; i++)
 		json_decref(names->known[i].description);
+	memset(names->known, 0, sizeof(names->known));
+}
+
+void names_free(struct names *names)
+{
+	if (names)
+		names_forget(names);
 	free(names);
 }
 

@@ -15,15 +15,12 @@ struct dump {
 	int (*heard)(const struct nlmsghdr *message, void *arg);
 	void *arg;
 	int result; /* of heard(), the first that failed */
-	bool torn;  /* the kernel's tables changed meanwhile */
 };
 
 static int on_message(struct nl_msg *message, void *arg)
 {
 	struct dump *dump = arg;
 
-	if (nlmsg_hdr(message)->nlmsg_flags & NLM_F_DUMP_INTR)
-		dump->torn = true;
 	dump->result = dump->heard(nlmsg_hdr(message), dump->arg);
 	return dump->result ? NL_STOP : NL_OK;
 }

@@ -102,6 +102,24 @@ it "an interface that returns is attached again within two seconds" within 2 pro
 it "and that is told" within 2 told "it['event']['action'] == 'interface-attached'"
 it "its own service is served" within 5 fetches
 
+cat >"$DIR/other.c" <<'EOC'
+__attribute__((section("xdp"), used)) int somebody(void *ctx) { return 2; }
+char _license[] __attribute__((section("license"), used)) = "GPL";
+EOC
+kill -STOP "$daemon"
+node ip link del n0
+join
+if clang -O2 -g -target bpf -c "$DIR/other.c" -o "$DIR/other.o" && node ip link set n0 xdpdrv obj "$DIR/other.o" sec xdp; then
+	kill -CONT "$daemon"
+	it "an interface that somebody else holds is told" within 3 told "it['event']['action'] == 'interface-unprotected'"
+	it "never displaced" says "prog/xdp" node ip link show n0
+	node ip link set n0 xdpdrv off
+else
+	kill -CONT "$daemon"
+	skip "an interface that somebody else holds" "no program could be loaded here"
+fi
+it "and taken when it is free again" within 8 protected
+
 it "down and apply" eval 'bulwark down && bulwark apply "$DIR/a.yaml"'
 sleep 1.2
 knock 9202

@@ -63,7 +63,7 @@ it "lookup knows of monitor" json "it['next_syn']['verdict'] == 'pass' and it['n
 bulwark down >/dev/null
 cat >"$DIR/other.c" <<'EOC'
 __attribute__((section("xdp"), used)) int somebody(void *ctx) { return 2; }
-char license[] __attribute__((section("license"), used)) = "GPL";
+char _license[] __attribute__((section("license"), used)) = "GPL";
 EOC
 if clang -O2 -g -target bpf -c "$DIR/other.c" -o "$DIR/other.o" 2>/dev/null &&
 	node ip link set n0 xdpdrv obj "$DIR/other.o" sec xdp 2>/dev/null; then
