@@ -480,10 +480,30 @@ static int open_pins(struct instance *instance)
 	return 0;
 }
 
+/* What a killed first apply left half made goes with the next command of any kind, unless another one is making it. */
+static void clear_leftovers(const struct instance *instance)
+{
+	char making[sizeof(instance->base) + 8], lock[PATH_MAX];
+	struct stat about;
+	cleanup_fd int fd = -1;
+
+	making_path(instance, making, sizeof(making));
+	if (stat(making, &about))
+		return;
+	if (instance->lock < 0) {
+		snprintf(lock, sizeof(lock), "%s/lock", instance->places.state_dir);
+		fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))
+			return;
+	}
+	path_remove(making);
+	if (!(instance->how & OPEN_CREATE))
+		rmdir(instance->places.pin_dir); /* when nothing else is in it */
+}
+
 static int open_or_make(struct instance *instance)
 {
 	const struct places *places = &instance->places;
-	char making[sizeof(instance->base) + 8];
 	__u32 flags = 0;
 	struct stat about;
 	int error;
@@ -497,10 +517,7 @@ static int open_or_make(struct instance *instance)
 		if (error)
 			return error;
 	}
-	if (instance->how & OPEN_WRITE) {
-		making_path(instance, making, sizeof(making));
-		path_remove(making); /* of an apply that was killed */
-	}
+	clear_leftovers(instance);
 	if (stat(instance->base, &about)) {
 		if (errno != ENOENT && errno != ENOTDIR) {
 			kernel_say("cannot look into %s: %s", places->pin_dir, strerror(errno));

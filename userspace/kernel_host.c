@@ -11,22 +11,9 @@
 
 #define KEPT_FLAGS (INTERFACE_GENERIC | INTERFACE_CLSACT | INTERFACE_QDISC)
 
-/* All entries of `interfaces`; the caller's. */
 struct interface_entry *entries_read(const struct instance *instance)
 {
-	struct interface_entry *entries = calloc(INTERFACES, sizeof(*entries));
-	__u32 keys[INTERFACES], next, count = INTERFACES;
-
-	if (entries && !bpf_map_lookup_batch(instance->maps[MAP_interfaces], NULL, &next, keys, entries, &count, NULL))
-		return entries;
-	if (entries && errno == ENOENT && count == INTERFACES)
-		return entries; /* that was the last batch */
-	for (__u32 i = 0; entries && i < INTERFACES; i++)
-		if (bpf_map_lookup_elem(instance->maps[MAP_interfaces], &i, &entries[i])) {
-			free(entries);
-			return NULL;
-		}
-	return entries;
+	return array_read(instance->maps[MAP_interfaces], INTERFACES, sizeof(struct interface_entry));
 }
 
 static int entry_write(const struct instance *instance, __u32 index, const struct interface_entry *entry)

@@ -94,13 +94,11 @@ static int name_row(struct instance *instance, struct service_name *names, const
  * pending generation uses is cleared and given away, the oldest first. */
 int service_rows_take(struct instance *instance, struct image *image, __u32 number)
 {
-	struct service_name *names = calloc(SERVICE_ROWS, sizeof(*names));
+	struct service_name *names =
+		array_read(instance->maps[MAP_service_names], SERVICE_ROWS, sizeof(struct service_name));
 	bool used[SERVICE_ROWS] = {};
 	int error = names ? 0 : -ENOMEM;
 
-	for (__u32 i = 1; names && i < SERVICE_ROWS; i++)
-		if (bpf_map_lookup_elem(instance->maps[MAP_service_names], &i, &names[i]))
-			error = -errno;
 	for (__u32 slot = 0; !error && slot < GENERATION_SLOTS; slot++)
 		rows_in_slot(instance, slot, used);
 	for (size_t i = 1; !error && i < image->service_count; i++)

@@ -17,8 +17,9 @@
 	MAP(xdp_slots)                                                                                                 \
 	MAP(egress_slots)                                                                                              \
 	MAP(counters)                                                                                                  \
-	MAP(service_counters) MAP(service_names) MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds)        \
-		MAP(hold_notes) MAP(hold_lengths) MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(limiters)  \
+	MAP(service_counters)                                                                                          \
+	MAP(service_names) MAP(fallthrough) MAP(interfaces) MAP(own_addresses) MAP(holds) MAP(hold_notes)              \
+		MAP(hold_lengths) MAP(flows) MAP(half_open) MAP(fragments) MAP(budgets) MAP(limiters)                  \
 			MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
@@ -78,7 +79,9 @@ extern const char constants_map[];
 extern const size_t constants_offset;
 /* Gives every service its row in the counters (kernel_live.c). */
 int service_rows_take(struct instance *instance, struct image *image, __u32 number);
-int path_remove(const char *path);				       /* a tree; what is not there is fine */
+int path_remove(const char *path); /* a tree; what is not there is fine */
+/* Every value of an array map, in one call where the kernel can; the caller's, or NULL. */
+void *array_read(int map, __u32 entries, size_t value);
 struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */
 /* Enters an interface into the map of interfaces; flags are added to those it has. */
 int interface_enter(struct instance *instance, const struct host_link *link, __u32 flags);

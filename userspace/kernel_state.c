@@ -34,6 +34,23 @@ failed:
 	return NULL;
 }
 
+void *array_read(int map, __u32 entries, size_t value)
+{
+	__u32 *keys = calloc(entries, sizeof(*keys)), next, count = entries;
+	char *values = calloc(entries, value);
+	bool read = keys && values &&
+		    (!bpf_map_lookup_batch(map, NULL, &next, keys, values, &count, NULL) ||
+		     (errno == ENOENT && count == entries)); /* that was the last batch */
+
+	for (__u32 i = 0; keys && values && !read && i < entries; i++)
+		if (bpf_map_lookup_elem(map, &i, values + (size_t)i * value)) {
+			free(values);
+			values = NULL;
+		}
+	free(keys);
+	return values;
+}
+
 static struct counter sum(const struct counter *counters, int cpus)
 {
 	struct counter total = {};
