@@ -332,8 +332,8 @@ class Lab:
 
         def answer(server):
             connection, _ = server.accept()
-            connection.sendall(greeting)
             connections.append(connection)
+            connection.sendall(greeting)
 
         self.serve(namespace, family, socket.SOCK_STREAM, address, port, answer)
         self.undo.callback(lambda: [c.close() for c in connections])
