@@ -110,29 +110,12 @@ static __always_inline __u64 v6_mask_of(void *table, __u32 hash, __u32 size)
 	return mask ? *mask : 0;
 }
 
-/* Whether some prefix may share the first 32 bits; most misses end here. */
-static __always_inline int v6_stem_known(__u32 hash)
+/* The length numbers of the prefixes hashed by length that may match; bit 0 is the longest. */
+static __always_inline __u64 v6_lengths_of_stem(__u64 high)
 {
-	__u32 bit = v6_bit_of(hash, constants.v6_bits_size), number = bit / 64;
-	const __u64 *word = bpf_map_lookup_elem(&v6_bits, &number);
+	__u32 hash = v6_hash(high & prefix_mask64(32), 0, 32, constants.v6_seed);
+	__u64 possible = v6_mask_of(&v6_mask32, hash, constants.v6_mask32_size);
 
-	return word && *word >> (bit % 64) & 1;
-}
-
-/* The lengths that can match, as a mask of length numbers; bit 0 is the longest. */
-static __always_inline __u64 v6_possible(__u64 high)
-{
-	__u32 hash = v6_hash(high & prefix_mask64(32), 0, 32, constants.v6_seed), first = high >> 48;
-	__u64 possible = 0;
-	const __u64 *mask;
-
-	if (constants.have_v6_short) {
-		mask = bpf_map_lookup_elem(&v6_short, &first);
-		if (mask)
-			possible |= *mask;
-	}
-	if (v6_stem_known(hash))
-		possible |= v6_mask_of(&v6_mask32, hash, constants.v6_mask32_size);
 	if (constants.have_v6_mask48 && possible & constants.v6_deep_lengths) {
 		hash = v6_hash(high & prefix_mask64(48), 0, 48, constants.v6_seed);
 		possible &= ~constants.v6_deep_lengths | v6_mask_of(&v6_mask48, hash, constants.v6_mask48_size);
@@ -140,11 +123,9 @@ static __always_inline __u64 v6_possible(__u64 high)
 	return possible;
 }
 
-/* A global function: verified once, not once for every path that leads here. Halves in host order. */
-__noinline int class_of_v6(__u64 high, __u64 low)
+/* The class of the longest of the possible lengths that matches, or -1. */
+__noinline int v6_by_length(__u64 high, __u64 low, __u64 possible)
 {
-	__u64 possible = v6_possible(high);
-
 	for (int i = 0; i < V6_LENGTHS; i++) {
 		__u32 number, length;
 		int class;
@@ -161,7 +142,145 @@ __noinline int class_of_v6(__u64 high, __u64 low)
 		if (class >= 0)
 			return class;
 	}
-	return constants.v6_default;
+	return -1;
+}
+
+/* Whether some prefix may have the stem that was hashed; most misses end here. */
+static __always_inline int v6_stem_known(void *bits, __u32 hash, __u32 size)
+{
+	__u32 bit = v6_bit_of(hash, size), number = bit / 64;
+	const __u64 *word = bpf_map_lookup_elem(bits, &number);
+
+	return word && *word >> (bit % 64) & 1;
+}
+
+/* A match is length << 16 | class; 0: none. A free slot has length and class 0. */
+#define V6_LOOK_BY_LENGTH (1ULL << 32) /* the stem may have others elsewhere, look there first */
+
+/* The larger of two, without a branch, which the empty asm keeps the compiler from bringing back. */
+static __always_inline __u64 v6_longer(__u64 one, __u64 other)
+{
+	__s64 less = other - one;
+
+	less >>= 63;
+	asm volatile("" : "+r"(less));
+	return one + ((other - one) & ~less);
+}
+
+static __always_inline __u64 v6_match_in64(const struct v6_line64 *line, __u64 high)
+{
+	__u64 best = 0;
+
+	for (int i = 0; i < 5; i++) {
+		__u64 length = line->length[i];
+
+		best = v6_longer(best, is_zero((line->key[i] ^ high) >> ((64 - length) & 63)) *
+					       (length << 16 | line->class[i]));
+	}
+	return best;
+}
+
+static __always_inline __u64 v6_match_in128(const struct v6_line128 *line, __u64 high, __u64 low)
+{
+	__u64 best = 0;
+
+	for (int i = 0; i < 3; i++) {
+		__u64 length = line->length[i];
+
+		best = v6_longer(best, is_zero((line->high[i] ^ high) | (line->low[i] ^ low) >> ((128 - length) & 63)) *
+					       (length << 16 | line->class[i]));
+	}
+	return best;
+}
+
+/* The longest match in the lines of a stem. Where one line has a match, the next ones have no longer one. */
+static __always_inline __u64 v6_match_stem(__u64 high, __u32 hash)
+{
+	__u32 at = hash_slot(hash, constants.v6_lines64_size);
+	const struct v6_line64 *line = bpf_map_lookup_elem(&v6_lines64, &at);
+	__u64 best, elsewhere;
+
+	if (!line)
+		return 0;
+	elsewhere = line->by_length ? V6_LOOK_BY_LENGTH : 0;
+	best = v6_match_in64(line, high);
+	for (int probe = 1; probe < V6_PROBES && line->more && !best; probe++) {
+		at++;
+		line = bpf_map_lookup_elem(&v6_lines64, &at);
+		if (!line)
+			break;
+		best = v6_match_in64(line, high);
+	}
+	return best | elsewhere;
+}
+
+static __always_inline __u64 v6_match_wide_stem(__u64 high, __u64 low, __u32 hash)
+{
+	__u32 at = hash_slot(hash, constants.v6_lines128_size);
+	const struct v6_line128 *line = bpf_map_lookup_elem(&v6_lines128, &at);
+	__u64 best, elsewhere;
+
+	if (!line)
+		return 0;
+	elsewhere = line->by_length ? V6_LOOK_BY_LENGTH : 0;
+	best = v6_match_in128(line, high, low);
+	for (int probe = 1; probe < V6_PROBES && line->more && !best; probe++) {
+		at++;
+		line = bpf_map_lookup_elem(&v6_lines128, &at);
+		if (!line)
+			break;
+		best = v6_match_in128(line, high, low);
+	}
+	return best | elsewhere;
+}
+
+/* The class by a prefix longer than 64 bits, or -1. */
+static __always_inline int v6_class_wide(__u64 high, __u64 low)
+{
+	__u32 hash = v6_hash(high, 0, V6_WIDE_STEM, constants.v6_seed);
+	__u64 match = 0;
+	int class = -1;
+
+	if (v6_stem_known(&v6_wide_bits, hash, constants.v6_wide_bits_size))
+		match = v6_match_wide_stem(high, low, hash);
+	if (constants.have_v6_by_length && match & V6_LOOK_BY_LENGTH)
+		class = v6_by_length(high, low, v6_lengths_of_stem(high) & constants.v6_wide_lengths);
+	if (class < 0 && match & ~V6_LOOK_BY_LENGTH)
+		class = match & 0xffff;
+	return class;
+}
+
+/* The class by a prefix of 32 to 64 bits, or -1. */
+static __always_inline int v6_class_narrow(__u64 high)
+{
+	__u32 hash = v6_hash(high & prefix_mask64(V6_STEM), 0, V6_STEM, constants.v6_seed);
+	__u64 match = 0;
+	int class = -1;
+
+	if (v6_stem_known(&v6_bits, hash, constants.v6_bits_size))
+		match = v6_match_stem(high, hash);
+	if (constants.have_v6_by_length && match & V6_LOOK_BY_LENGTH)
+		class = v6_by_length(high, 0, v6_lengths_of_stem(high) & ~constants.v6_wide_lengths);
+	if (class < 0 && (match >> 16 & 0xff) >= V6_STEM)
+		class = match & 0xffff;
+	return class;
+}
+
+/* A global function: verified once, not once for every path that leads here. Halves in host order. */
+__noinline int class_of_v6(__u64 high, __u64 low)
+{
+	int class = constants.have_v6_wide ? v6_class_wide(high, low) : -1;
+	__u32 first = high >> 48;
+	const __u64 *possible;
+
+	if (class < 0)
+		class = v6_class_narrow(high);
+	if (class >= 0 || !constants.have_v6_short)
+		return class >= 0 ? class : constants.v6_default;
+	possible = bpf_map_lookup_elem(&v6_short, &first);
+	if (possible)
+		class = v6_by_length(high, low, *possible);
+	return class >= 0 ? class : constants.v6_default;
 }
 
 static __always_inline __u16 class_of(const union address *address, int ipv6)

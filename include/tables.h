@@ -14,10 +14,13 @@
  *     kind 2  MASK    a 256-bit mask: set octets have class pair.on, the rest pair.off
  *     kind 3  RUNS    stretches of octets, each with a class of its own
  *
- * IPv6: longest match by hashing, over the prefix lengths that occur. A bitmap hashed by the first 32 bits answers
- * most misses; masks hashed by the first 32 and 48 bits (the first 16 for the widest prefixes) say which lengths
- * can match at all (false positives possible, false negatives not), then lines of full keys decide: exact, no
- * fingerprints. A prefix carries the class of all lists that cover it, so only the longest match matters.
+ * IPv6: hashing by stems, the first 32 bits for prefixes of 32 to 64 bits, the first 64 bits for longer ones. A bitmap
+ * of the stems of each kind answers most misses; then the lines of the stem hold the prefixes that share it, with their
+ * full keys: exact, no fingerprints. What does not fit there is hashed by its own length: prefixes of stems with very
+ * many, and, when there are many of them, those shorter than 32. Masks hashed by the first 32 and 48 bits (16 for
+ * the short ones) say which of these lengths can match (false positives possible, false negatives not), and the
+ * longest match is looked for. A prefix carries the class of all lists that cover it, so only the longest match
+ * matters.
  *
  * Small items stand in lines of 64 bytes, because an array map pads each of its values to 8 bytes.
  *
@@ -96,21 +99,29 @@ static inline __attribute__((always_inline)) __u32 v4_hosts_hit(__u32 entry, __u
 
 /* ---- IPv6 ---- */
 
-/* Lengths in use are numbered from the longest to the shortest, so the lowest set bit of a mask of length
- * numbers is the longest match still possible. At most 64 lengths: with more, the builder expands the odd
+/* The lengths that are hashed by length are numbered from the longest to the shortest, so the lowest set bit of a mask
+ * of length numbers is the longest match still possible. At most 64 lengths: with more, the builder expands the odd
  * ones by a bit. A ::/0 is not in the tables, it is the class generation_config.v6_default. */
 #define V6_LENGTHS 64
 
-#define V6_SHORT_MASKS 65536u /* index: first 16 bits; the lengths below 32 that v6_mask32 does not have */
-/* v6_mask32, v6_mask48: u16 indices into v6_masks, the different masks that occur ([0] is 0). v6_mask32 has all lengths
- * from 32 on, and the shorter ones when it is not too long with them; v6_mask48 has those above 48. */
+#define V6_STEM 32
+#define V6_STEM_PREFIXES 10 /* of 33 to 64 bits that one stem has in its lines; with more, they are hashed by length   \
+			     */
+#define V6_WIDE_STEM 64
+#define V6_WIDE_STEM_PREFIXES 8 /* likewise, of 65 to 128 bits */
+
+#define V6_SHORT_MASKS                                                                                                 \
+	65536u /* index: first 16 bits; the lengths below 32, unless they are few and written out as /32 */
+/* v6_mask32, v6_mask48: u16 indices into v6_masks, the different masks that occur ([0] is 0). v6_mask32 has the lengths
+ * above 32 that are hashed by length; v6_mask48 those of them above 48. */
 
 struct v6_line64 { /* prefixes of length 1..64 */
 	__u64 key[5];
 	__u16 class[5];
 	__u8 length[5]; /* 0: free */
 	__u8 more;	/* not 0: this line overflowed, its keys go on in the next line */
-	__u8 unused[8];
+	__u8 by_length; /* not 0: a stem whose first line this is has prefixes that are hashed by length */
+	__u8 unused[7];
 };
 _Static_assert(sizeof(struct v6_line64) == 64, "one cache line");
 
@@ -119,7 +130,8 @@ struct v6_line128 { /* prefixes of length 65..128 */
 	__u16 class[3];
 	__u8 length[3];
 	__u8 more;
-	__u8 unused[6];
+	__u8 by_length;
+	__u8 unused[5];
 };
 _Static_assert(sizeof(struct v6_line128) == 64, "one cache line");
 
@@ -144,7 +156,7 @@ static inline __attribute__((always_inline)) __u32 hash_slot(__u32 hash, __u32 s
 	return ((__u64)hash * size) >> 32;
 }
 
-/* The place in v6_bits, by other bits of the hash than the place in v6_mask32. */
+/* The place in v6_bits and v6_wide_bits, by other bits of the hash than the place among the lines. */
 static inline __attribute__((always_inline)) __u32 v6_bit_of(__u32 hash, __u32 size)
 {
 	return hash_slot(hash << 16 | hash >> 16, size);

@@ -157,6 +157,7 @@ static void live_tables_free(struct tables *tables)
 	free(tables->v4_run_classes);
 	free(tables->v6_short);
 	free(tables->v6_bits);
+	free(tables->v6_wide_bits);
 	free(tables->v6_masks);
 	free(tables->v6_mask32);
 	free(tables->v6_mask48);
@@ -172,6 +173,7 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 		.v4_default = config->v4_default,
 		.v6_default = config->v6_default,
 		.v6_bits_size = config->v6_bits_size,
+		.v6_wide_bits_size = config->v6_wide_bits_size,
 		.v6_mask32_size = config->v6_mask32_size,
 		.v6_mask48_size = config->v6_mask48_size,
 		.v6_lines64_size = config->v6_lines64_size,
@@ -196,6 +198,8 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	if (config->have_v6_short)
 		t->v6_short = live_table(instance, slot, "v6_short", sizeof(*t->v6_short));
 	t->v6_bits = live_table(instance, slot, "v6_bits", sizeof(*t->v6_bits));
+	if (config->have_v6_wide)
+		t->v6_wide_bits = live_table(instance, slot, "v6_wide_bits", sizeof(*t->v6_wide_bits));
 	t->v6_masks = live_table(instance, slot, "v6_masks", sizeof(*t->v6_masks));
 	t->v6_mask32 = live_table(instance, slot, "v6_mask32", sizeof(*t->v6_mask32));
 	t->v6_mask48 = live_table(instance, slot, "v6_mask48", sizeof(*t->v6_mask48));

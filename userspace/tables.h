@@ -29,9 +29,11 @@ struct tables {
 	__u64 *v6_short; /* V6_SHORT_MASKS, or NULL when it would be empty */
 	__u64 *v6_bits;	 /* v6_bits_size bits, a power of two: v6_bit_of() the hash of the first 32 bits */
 	__u32 v6_bits_size;
-	__u16 *v6_mask32; /* v6_mask32_size items, at hash_slot() of v6_hash(high masked to /32, 0, 32, seed) */
+	__u64 *v6_wide_bits; /* likewise of the first 64 bits, for prefixes longer than that; or NULL */
+	__u32 v6_wide_bits_size;
+	__u16 *v6_mask32; /* v6_mask32_size items, at hash_slot() of v6_hash(high masked to /32, 0, 32, seed), or NULL */
 	__u32 v6_mask32_size;
-	__u16 *v6_mask48; /* likewise with 48; NULL when no prefix is longer */
+	__u16 *v6_mask48; /* likewise with 48 */
 	__u32 v6_mask48_size;
 	__u64 *v6_masks; /* what the items of both point at */
 	size_t v6_mask_count;

@@ -110,21 +110,31 @@ static unsigned lengths_used(const struct prefixes *prefixes, bool used[129])
 	return count;
 }
 
+static int reserve6(struct prefixes *prefixes, size_t count)
+{
+	struct prefix6 *grown;
+
+	if (count <= prefixes->v6_capacity)
+		return 0;
+	grown = realloc(prefixes->v6, count * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	prefixes->v6 = grown;
+	prefixes->v6_capacity = count;
+	return 0;
+}
+
 /* A prefix of odd length becomes its two halves: at most 64 lengths are left. */
 static int expand_odd_lengths(struct prefixes *prefixes)
 {
 	size_t odd = 0, count = prefixes->v6_count;
-	struct prefix6 *grown;
+	int err;
 
 	for (size_t i = 0; i < count; i++)
 		odd += prefixes->v6[i].length % 2;
-	if (count + odd > prefixes->v6_capacity) {
-		grown = realloc(prefixes->v6, (count + odd) * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		prefixes->v6 = grown;
-		prefixes->v6_capacity = count + odd;
-	}
+	err = reserve6(prefixes, count + odd);
+	if (err)
+		return err;
 	for (size_t i = 0; i < count; i++) {
 		struct prefix6 *half = &prefixes->v6[i], *other;
 
@@ -141,11 +151,59 @@ static int expand_odd_lengths(struct prefixes *prefixes)
 	return 0;
 }
 
+#define STEMS_SPARE 65536 /* so many prefixes more than there are is always all right */
+
+/* Which lengths below 32 are few enough to be written out as /32; more: the prefixes that this adds. */
+static void plan_short(const struct prefixes *prefixes, bool expand[V6_STEM], size_t *more)
+{
+	size_t counts[V6_STEM] = {0}, spare = prefixes->v6_count + STEMS_SPARE;
+
+	for (size_t i = 0; i < prefixes->v6_count; i++) {
+		if (prefixes->v6[i].length < V6_STEM)
+			counts[prefixes->v6[i].length]++;
+	}
+	*more = 0;
+	expand[0] = false;
+	for (unsigned length = V6_STEM - 1; length; length--) {
+		size_t stems = counts[length] << (V6_STEM - length);
+
+		expand[length] = stems <= spare;
+		spare -= expand[length] ? stems : 0;
+		*more += expand[length] ? stems - counts[length] : 0;
+	}
+}
+
+/* Prefixes shorter than a stem become the stems they hold, the wider ones only while that does not make the tables
+ * much larger: what is left would have to be looked for by length, by nearly every packet. */
+static int expand_short_lengths(struct prefixes *prefixes)
+{
+	bool expand[V6_STEM];
+	size_t count = prefixes->v6_count, more;
+	int err;
+
+	plan_short(prefixes, expand, &more);
+	err = more ? reserve6(prefixes, count + more) : 0;
+	for (size_t i = 0; !err && i < count; i++) {
+		struct prefix6 *prefix = &prefixes->v6[i];
+		unsigned length = prefix->length;
+
+		if (length >= V6_STEM || !expand[length])
+			continue;
+		prefix->length = V6_STEM;
+		for (__u64 stem = 1; stem < 1ULL << (V6_STEM - length); stem++) {
+			prefixes->v6[prefixes->v6_count] = *prefix;
+			prefixes->v6[prefixes->v6_count++].high += stem << 32;
+		}
+	}
+	return err;
+}
+
 /* ---- keys: what is left of the prefixes, each with its class ---- */
 
 struct key {
 	__u64 high, low;
 	__u8 length, number; /* number of the length */
+	bool by_length;	     /* hashed by its own length, not by its stem */
 	__u16 class;
 	__u32 home; /* line where it would like to be */
 };
@@ -222,13 +280,42 @@ static int sweep(const struct prefixes *prefixes, struct classes *classes, struc
 	return 0;
 }
 
+/* Of the keys of some lengths, those whose stem has too many of them are hashed by their own length. Keys are in order:
+ * those of one stem stand together. */
+static void choose_places(struct keys *keys, unsigned stem_bits, unsigned above, unsigned up_to, size_t limit)
+{
+	size_t first = 0;
+
+	while (first < keys->count) {
+		size_t end = first, sharing = 0;
+		__u64 mask = prefix_mask64(stem_bits), stem = keys->items[first].high & mask;
+
+		for (; end < keys->count && (keys->items[end].high & mask) == stem; end++)
+			sharing += keys->items[end].length > above && keys->items[end].length <= up_to;
+		for (; first < end; first++) {
+			unsigned length = keys->items[first].length;
+
+			if (length > above && length <= up_to)
+				keys->items[first].by_length = sharing > limit;
+		}
+	}
+}
+
+static void choose_all_places(struct keys *keys)
+{
+	for (size_t i = 0; i < keys->count; i++)
+		keys->items[i].by_length = keys->items[i].length < V6_STEM;
+	choose_places(keys, V6_STEM, V6_STEM, 64, V6_STEM_PREFIXES);
+	choose_places(keys, V6_WIDE_STEM, 64, 128, V6_WIDE_STEM_PREFIXES);
+}
+
 static void number_lengths(struct keys *keys, struct tables *tables)
 {
 	__u8 numbers[129] = {0};
 	bool used[129] = {false};
 
 	for (size_t i = 0; i < keys->count; i++)
-		used[keys->items[i].length] = true;
+		used[keys->items[i].length] |= keys->items[i].by_length;
 	for (unsigned length = 128; length; length--) {
 		unsigned number = tables->v6_length_count;
 
@@ -248,78 +335,67 @@ static void number_lengths(struct keys *keys, struct tables *tables)
 
 /* ---- masks ---- */
 
-#define STEMS_SPARE 65536 /* so many stems more than needed are always all right */
-
 /* What the masks are made from. */
 struct mask_plan {
 	const struct keys *keys;
-	bool as_stems[32]; /* lengths below 32 that are written out in v6_mask32 */
-	size_t stems32, stems48;
+	size_t stems, wide_stems; /* of the keys of 32 to 64 bits, and of the longer ones */
+	size_t stems32, stems48;  /* of the keys that are hashed by length */
 	bool any_short;
 	struct classes interned; /* masks -> their indices; the same thing as sets of lists -> classes */
 };
-
-static void short_mask_add(__u64 *masks, const struct key *key)
-{
-	__u32 first = (__u32)(key->high >> 48);
-	__u32 count = key->length < 16 ? 1u << (16 - key->length) : 1;
-
-	for (__u32 i = first; i < first + count; i++)
-		masks[i] |= 1ULL << key->number;
-}
 
 static __u32 stem_hash(__u64 high, unsigned bits, __u64 seed)
 {
 	return v6_hash(high & prefix_mask64(bits), 0, bits, seed);
 }
 
-/* How many different first 32 or 48 bits the keys of at least this length have; keys are in order. */
-static size_t count_stems(const struct keys *keys, unsigned bits, unsigned at_least)
+/* Whether v6_mask32 and v6_mask48 tell of a key. */
+static bool is_masked(const struct key *key, unsigned bits)
 {
-	__u64 last = 0;
-	size_t stems = 0;
-
-	for (size_t i = 0; i < keys->count; i++) {
-		__u64 stem = keys->items[i].high & prefix_mask64(bits);
-
-		if (keys->items[i].length < at_least || (stems && stem == last))
-			continue;
-		last = stem;
-		stems++;
-	}
-	return stems;
+	return key->by_length && key->length > bits;
 }
 
-/* A /29 is written out as eight stems of 32 bits, and so on to wider ones for as long as that does not make the
- * table much longer: v6_short, by 16 bits, would say "perhaps" far too often. */
+/* Counts the different first bits of keys that come in order. */
+struct stem_counter {
+	size_t count;
+	__u64 last;
+};
+
+static void stem_count(struct stem_counter *counter, __u64 high, unsigned bits)
+{
+	__u64 stem = high & prefix_mask64(bits);
+
+	counter->count += !counter->count || stem != counter->last;
+	counter->last = stem;
+}
+
 static void plan_masks(struct mask_plan *plan)
 {
-	size_t counts[32] = {0}, spare;
+	struct stem_counter narrow = {0}, wide = {0}, masked32 = {0}, masked48 = {0};
 
 	for (size_t i = 0; i < plan->keys->count; i++) {
-		if (plan->keys->items[i].length < 32)
-			counts[plan->keys->items[i].length]++;
-	}
-	plan->stems32 = count_stems(plan->keys, 32, 32);
-	plan->stems48 = count_stems(plan->keys, 48, 49);
-	spare = plan->stems32 + STEMS_SPARE;
-	for (unsigned length = 31; length; length--) {
-		size_t stems = counts[length] << (32 - length);
+		const struct key *key = &plan->keys->items[i];
 
-		plan->as_stems[length] = stems <= spare;
-		if (plan->as_stems[length]) {
-			spare -= stems;
-			plan->stems32 += stems;
-		} else {
-			plan->any_short = true;
-		}
+		plan->any_short |= key->length < V6_STEM;
+		if (key->length >= V6_STEM && key->length <= 64)
+			stem_count(&narrow, key->high, V6_STEM);
+		if (key->length > 64)
+			stem_count(&wide, key->high, V6_WIDE_STEM);
+		if (is_masked(key, 32))
+			stem_count(&masked32, key->high, 32);
+		if (is_masked(key, 48))
+			stem_count(&masked48, key->high, 48);
 	}
+	plan->stems = narrow.count;
+	plan->wide_stems = wide.count;
+	plan->stems32 = masked32.count;
+	plan->stems48 = masked48.count;
 }
 
-/* Items of a table of masks. They are wrong about a stem that they were not made for as often as they are in use. */
+/* Items of a table of masks: one in four is wrong about a stem that it was not made for. */
 static __u32 mask_size(size_t stems)
 {
-	size_t size = stems + stems / 2;
+	size_t size = 3 * stems;
 
 	return size < 1024 ? 1024 : size > 1u << 30 ? 1u << 30 : (__u32)size;
 }
@@ -332,6 +408,23 @@ static __u32 bits_size(size_t stems)
 	while (size < 16 * stems && (size < 1u << 24 || size < 6 * stems) && size < 1u << 31)
 		size *= 2;
 	return (__u32)size;
+}
+
+/* v6_bits or v6_wide_bits. */
+static int bits_build(const struct mask_plan *plan, bool wide, __u64 seed, __u64 **bits, __u32 *size)
+{
+	*size = bits_size(wide ? plan->wide_stems : plan->stems);
+	*bits = calloc(*size / 64, sizeof(**bits));
+	if (!*bits)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->keys->count; i++) {
+		const struct key *key = &plan->keys->items[i];
+		__u32 bit = v6_bit_of(stem_hash(key->high, wide ? V6_WIDE_STEM : V6_STEM, seed), *size);
+
+		if (wide == (key->length > 64) && key->length >= V6_STEM)
+			(*bits)[bit / 64] |= 1ULL << (bit % 64);
+	}
+	return 0;
 }
 
 /* Masks -> indices, into a table of its own. With more than CLASS_LIMIT different ones, "any length" stands in. */
@@ -352,64 +445,36 @@ static int intern_masks(struct mask_plan *plan, const __u64 *masks, __u32 size, 
 	return 0;
 }
 
-static void stems_add(struct tables *tables, const struct key *key, __u64 *masks)
-{
-	__u64 count = key->length < 32 ? 1ULL << (32 - key->length) : 1;
-
-	for (__u64 i = 0; i < count; i++) {
-		__u32 hash = stem_hash(key->high + (i << 32), 32, tables->v6_seed);
-		__u32 bit = v6_bit_of(hash, tables->v6_bits_size);
-
-		masks[hash_slot(hash, tables->v6_mask32_size)] |= 1ULL << key->number;
-		tables->v6_bits[bit / 64] |= 1ULL << (bit % 64);
-	}
-}
-
-static int mask32_build(struct mask_plan *plan, struct tables *tables)
+/* v6_mask32 or v6_mask48. */
+static int mask_build(struct mask_plan *plan, size_t stems, unsigned bits, __u64 seed, __u16 **items, __u32 *size)
 {
 	__u64 *masks;
 	int err;
 
-	tables->v6_mask32_size = mask_size(plan->stems32);
-	tables->v6_bits_size = bits_size(plan->stems32);
-	tables->v6_bits = calloc(tables->v6_bits_size / 64, sizeof(*tables->v6_bits));
-	masks = calloc(tables->v6_mask32_size, sizeof(*masks));
-	if (!masks || !tables->v6_bits) {
-		free(masks);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < plan->keys->count; i++) {
-		const struct key *key = &plan->keys->items[i];
-
-		if (key->length >= 32 || plan->as_stems[key->length])
-			stems_add(tables, key, masks);
-	}
-	err = intern_masks(plan, masks, tables->v6_mask32_size, &tables->v6_mask32);
-	free(masks);
-	return err;
-}
-
-static int mask48_build(struct mask_plan *plan, struct tables *tables)
-{
-	__u64 *masks;
-	int err;
-
-	if (!plan->stems48)
+	if (!stems)
 		return 0;
-	tables->v6_mask48_size = mask_size(plan->stems48);
-	masks = calloc(tables->v6_mask48_size, sizeof(*masks));
+	*size = mask_size(stems);
+	masks = calloc(*size, sizeof(*masks));
 	if (!masks)
 		return -ENOMEM;
 	for (size_t i = 0; i < plan->keys->count; i++) {
 		const struct key *key = &plan->keys->items[i];
-		__u32 hash = stem_hash(key->high, 48, tables->v6_seed);
 
-		if (key->length > 48)
-			masks[hash_slot(hash, tables->v6_mask48_size)] |= 1ULL << key->number;
+		if (is_masked(key, bits))
+			masks[hash_slot(stem_hash(key->high, bits, seed), *size)] |= 1ULL << key->number;
 	}
-	err = intern_masks(plan, masks, tables->v6_mask48_size, &tables->v6_mask48);
+	err = intern_masks(plan, masks, *size, items);
 	free(masks);
 	return err;
+}
+
+static void short_mask_add(__u64 *masks, const struct key *key)
+{
+	__u32 first = (__u32)(key->high >> 48);
+	__u32 count = key->length < 16 ? 1u << (16 - key->length) : 1;
+
+	for (__u32 i = first; i < first + count; i++)
+		masks[i] |= 1ULL << key->number;
 }
 
 static int short_build(const struct mask_plan *plan, struct tables *tables)
@@ -420,10 +485,8 @@ static int short_build(const struct mask_plan *plan, struct tables *tables)
 	if (!tables->v6_short)
 		return -ENOMEM;
 	for (size_t i = 0; i < plan->keys->count; i++) {
-		const struct key *key = &plan->keys->items[i];
-
-		if (key->length < 32 && !plan->as_stems[key->length])
-			short_mask_add(tables->v6_short, key);
+		if (plan->keys->items[i].length < V6_STEM)
+			short_mask_add(tables->v6_short, &plan->keys->items[i]);
 	}
 	return 0;
 }
@@ -439,9 +502,14 @@ static int masks_build(const struct keys *keys, struct tables *tables)
 	if (!err)
 		err = short_build(&plan, tables);
 	if (!err)
-		err = mask32_build(&plan, tables);
+		err = bits_build(&plan, false, tables->v6_seed, &tables->v6_bits, &tables->v6_bits_size);
+	if (!err && plan.wide_stems)
+		err = bits_build(&plan, true, tables->v6_seed, &tables->v6_wide_bits, &tables->v6_wide_bits_size);
 	if (!err)
-		err = mask48_build(&plan, tables);
+		err = mask_build(&plan, plan.stems32, V6_STEM, tables->v6_seed, &tables->v6_mask32,
+				 &tables->v6_mask32_size);
+	if (!err)
+		err = mask_build(&plan, plan.stems48, 48, tables->v6_seed, &tables->v6_mask48, &tables->v6_mask48_size);
 	free(plan.interned.slots);
 	tables->v6_masks = plan.interned.lists;
 	tables->v6_mask_count = plan.interned.count;
@@ -507,6 +575,14 @@ static bool is_of_kind(const struct key *key, const struct line_kind *kind)
 	return kind->over ? key->length > kind->over : key->length <= 64;
 }
 
+/* What decides where a key is: its stem, or all of it. */
+static __u32 place_hash(const struct key *key, __u64 seed)
+{
+	if (key->by_length)
+		return v6_hash(key->high, key->low, key->length, seed);
+	return stem_hash(key->high, key->length > 64 ? V6_WIDE_STEM : V6_STEM, seed);
+}
+
 /* The keys of one kind in the order of their home lines; starts has an item more than there are lines. */
 static void order_by_home(struct keys *keys, const struct line_kind *kind, __u32 size, __u64 seed, __u32 *starts,
 			  __u32 *order)
@@ -517,7 +593,7 @@ static void order_by_home(struct keys *keys, const struct line_kind *kind, __u32
 
 		if (!is_of_kind(key, kind))
 			continue;
-		key->home = hash_slot(v6_hash(key->high, key->low, key->length, seed), size);
+		key->home = hash_slot(place_hash(key, seed), size);
 		starts[key->home + 1]++;
 	}
 	for (__u32 line = 0; line < size; line++)
@@ -525,6 +601,22 @@ static void order_by_home(struct keys *keys, const struct line_kind *kind, __u32
 	for (size_t i = 0; i < keys->count; i++) {
 		if (is_of_kind(&keys->items[i], kind))
 			order[starts[keys->items[i].home]++] = (__u32)i;
+	}
+}
+
+/* The longest first, so that the first match of a stem is the longest one. */
+static void order_by_length(const struct keys *keys, __u32 *order, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		__u32 moved = order[i];
+		const struct key *key = &keys->items[moved];
+		size_t at = i;
+
+		for (; at && keys->items[order[at - 1]].home == key->home &&
+		       keys->items[order[at - 1]].length < key->length;
+		     at--)
+			order[at] = order[at - 1];
+		order[at] = moved;
 	}
 }
 
@@ -567,6 +659,7 @@ static int lines_try(struct keys *keys, const struct line_kind *kind, size_t cou
 	*lines = make_lines((size_t)size + V6_PROBES);
 	if (starts && order && *lines) {
 		order_by_home(keys, kind, size, seed, starts, order);
+		order_by_length(keys, order, count);
 		fits = fill_lines(keys, kind, order, count, *lines);
 	}
 	free(starts);
@@ -592,6 +685,23 @@ static int lines_build(struct keys *keys, const struct line_kind *kind, size_t c
 	return -E2BIG;
 }
 
+/* The first lines of stems with prefixes that are hashed by length say so. */
+static void mark_by_length(const struct keys *keys, struct tables *tables)
+{
+	for (size_t i = 0; i < keys->count; i++) {
+		const struct key *key = &keys->items[i];
+		bool wide = key->length > 64;
+		__u32 hash = stem_hash(key->high, wide ? V6_WIDE_STEM : V6_STEM, tables->v6_seed);
+
+		if (!is_masked(key, V6_STEM))
+			continue;
+		if (wide)
+			tables->v6_lines128[hash_slot(hash, tables->v6_lines128_size)].by_length = 1;
+		else
+			tables->v6_lines64[hash_slot(hash, tables->v6_lines64_size)].by_length = 1;
+	}
+}
+
 static int all_lines_build(struct keys *keys, struct tables *tables)
 {
 	size_t wide = 0;
@@ -602,11 +712,12 @@ static int all_lines_build(struct keys *keys, struct tables *tables)
 		wide += keys->items[i].length > 64;
 	err = lines_build(keys, &kind64, keys->count - wide, tables->v6_seed, &lines, &tables->v6_lines64_size);
 	tables->v6_lines64 = lines;
-	if (err || !wide)
-		return err;
 	lines = NULL;
-	err = lines_build(keys, &kind128, wide, tables->v6_seed, &lines, &tables->v6_lines128_size);
+	if (!err && wide)
+		err = lines_build(keys, &kind128, wide, tables->v6_seed, &lines, &tables->v6_lines128_size);
 	tables->v6_lines128 = lines;
+	if (!err)
+		mark_by_length(keys, tables);
 	return err;
 }
 
@@ -619,7 +730,8 @@ int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, str
 	if (!prefixes->v6_count)
 		return 0;
 	tables->v6_seed = seed;
-	if (lengths_used(prefixes, used) > V6_LENGTHS)
+	err = expand_short_lengths(prefixes);
+	if (!err && lengths_used(prefixes, used) > V6_LENGTHS)
 		err = expand_odd_lengths(prefixes);
 	if (!err)
 		err = sort_prefixes(prefixes->v6, prefixes->v6_count);
@@ -630,6 +742,7 @@ int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, str
 		return -ENOMEM;
 	err = sweep(prefixes, classes, tables, &keys);
 	if (!err) {
+		choose_all_places(&keys);
 		number_lengths(&keys, tables);
 		err = masks_build(&keys, tables);
 	}
@@ -640,6 +753,12 @@ int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, str
 }
 
 /* ---- looking up ---- */
+
+struct v6_match {
+	__u8 length;	/* 0: none */
+	bool by_length; /* those hashed by length are to be looked for as well, first */
+	__u16 class;
+};
 
 static bool find64(const struct tables *tables, __u64 high, __u32 length, __u16 *class)
 {
@@ -679,13 +798,72 @@ static bool find128(const struct tables *tables, __u64 high, __u64 low, __u32 le
 	return false;
 }
 
-static __u64 lengths_possible(const struct tables *tables, __u64 high)
+static bool has_bit(const __u64 *bits, __u32 size, __u32 hash)
 {
-	__u64 mask = tables->v6_short ? tables->v6_short[high >> 48] : 0;
-	__u32 hash = stem_hash(high, 32, tables->v6_seed), bit = v6_bit_of(hash, tables->v6_bits_size);
+	__u32 bit = v6_bit_of(hash, size);
 
-	if (tables->v6_bits[bit / 64] >> (bit % 64) & 1)
-		mask |= tables->v6_masks[tables->v6_mask32[hash_slot(hash, tables->v6_mask32_size)]];
+	return bits && bits[bit / 64] >> (bit % 64) & 1;
+}
+
+/* The longest match of at least 32 bits in the lines of a stem; length 0: none. */
+static struct v6_match find_in_stem(const struct tables *tables, __u64 high, __u32 hash)
+{
+	const struct v6_line64 *line = &tables->v6_lines64[hash_slot(hash, tables->v6_lines64_size)];
+	struct v6_match match = {.by_length = line->by_length};
+
+	for (unsigned probe = 0; probe < V6_PROBES && !match.length; probe++, line++) {
+		for (unsigned i = 0; i < LINE64_KEYS; i++) {
+			if (line->length[i] >= V6_STEM && line->length[i] > match.length &&
+			    !((line->key[i] ^ high) & prefix_mask64(line->length[i]))) {
+				match.length = line->length[i];
+				match.class = line->class[i];
+			}
+		}
+		if (!line->more)
+			break;
+	}
+	return match;
+}
+
+static struct v6_match find_in_wide_stem(const struct tables *tables, __u64 high, __u64 low, __u32 hash)
+{
+	const struct v6_line128 *line = &tables->v6_lines128[hash_slot(hash, tables->v6_lines128_size)];
+	struct v6_match match = {.by_length = line->by_length};
+
+	for (unsigned probe = 0; probe < V6_PROBES && !match.length; probe++, line++) {
+		for (unsigned i = 0; i < LINE128_KEYS; i++) {
+			if (line->length[i] > match.length && line->high[i] == high &&
+			    !((line->low[i] ^ low) & prefix_mask64(line->length[i] - 64))) {
+				match.length = line->length[i];
+				match.class = line->class[i];
+			}
+		}
+		if (!line->more)
+			break;
+	}
+	return match;
+}
+
+static bool find_by_length(const struct tables *tables, __u64 high, __u64 low, __u64 mask, __u16 *class)
+{
+	for (; mask; mask &= mask - 1) {
+		__u32 length = tables->v6_lengths[__builtin_ctzll(mask)];
+
+		if (!length) /* "any length" of fewer than 64 */
+			break;
+		if (length > 64 ? find128(tables, high, low & prefix_mask64(length - 64), length, class)
+				: find64(tables, high & prefix_mask64(length), length, class))
+			return true;
+	}
+	return false;
+}
+
+/* Of those hashed by length. */
+static __u64 lengths_of_stem(const struct tables *tables, __u64 high)
+{
+	__u32 hash = stem_hash(high, 32, tables->v6_seed);
+	__u64 mask = tables->v6_masks[tables->v6_mask32[hash_slot(hash, tables->v6_mask32_size)]];
+
 	if (mask & tables->v6_deep_lengths) {
 		hash = stem_hash(high, 48, tables->v6_seed);
 		mask &= ~tables->v6_deep_lengths |
@@ -696,17 +874,28 @@ static __u64 lengths_possible(const struct tables *tables, __u64 high)
 
 __u16 v6_class(const struct tables *tables, __u64 high, __u64 low)
 {
-	__u64 mask = tables->v6_bits ? lengths_possible(tables, high) : 0;
-	__u16 class = 0;
+	__u32 hash = stem_hash(high, V6_WIDE_STEM, tables->v6_seed);
+	struct v6_match match = {0};
+	__u16 class;
 
-	for (; mask; mask &= mask - 1) {
-		__u32 length = tables->v6_lengths[__builtin_ctzll(mask)];
+	if (has_bit(tables->v6_wide_bits, tables->v6_wide_bits_size, hash))
+		match = find_in_wide_stem(tables, high, low, hash);
+	if (match.by_length &&
+	    find_by_length(tables, high, low, lengths_of_stem(tables, high) & tables->v6_wide_lengths, &class))
+		return class;
+	if (match.length)
+		return match.class;
 
-		if (!length) /* "any length" of fewer than 64 */
-			break;
-		if (length > 64 ? find128(tables, high, low & prefix_mask64(length - 64), length, &class)
-				: find64(tables, high & prefix_mask64(length), length, &class))
-			return class;
-	}
+	hash = stem_hash(high, V6_STEM, tables->v6_seed);
+	match = (struct v6_match){0};
+	if (has_bit(tables->v6_bits, tables->v6_bits_size, hash))
+		match = find_in_stem(tables, high, hash);
+	if (match.by_length &&
+	    find_by_length(tables, high, low, lengths_of_stem(tables, high) & ~tables->v6_wide_lengths, &class))
+		return class;
+	if (match.length)
+		return match.class;
+	if (tables->v6_short && find_by_length(tables, high, low, tables->v6_short[high >> 48], &class))
+		return class;
 	return tables->v6_default;
 }

@@ -3,7 +3,7 @@
  * Prefixes as blocklists have them: mostly single hosts, some networks. Reproducible.
  *
  *   IPv4   80 % /32, 10 % /24, 5 % /20../23, 5 % /25../31, all over the unicast space
- *   IPv6   in 2000::/3: 10 % /29../32, 45 % /48, 10 % /40../47, 20 % /56 and /64, 15 % /128
+ * *   IPv6   in 2000::/3: 5 % /29../32, 45 % /48, 15 % /33../47, 20 % /56 and /64, 15 % /128
  */
 #ifndef BULWARK_PREFIX_MIX_H
 #define BULWARK_PREFIX_MIX_H
@@ -32,12 +32,12 @@ static inline unsigned mix_length4(unsigned percent)
 
 static inline unsigned mix_length6(unsigned percent)
 {
-	if (percent < 10)
+	if (percent < 5)
 		return 29 + mix_random() % 4;
-	if (percent < 55)
+	if (percent < 50)
 		return 48;
 	if (percent < 65)
-		return 40 + mix_random() % 8;
+		return 33 + mix_random() % 15;
 	if (percent < 85)
 		return percent < 75 ? 56 : 64;
 	return 128;
