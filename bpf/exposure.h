@@ -65,6 +65,11 @@ static __always_inline enum reason judge_forwarded(struct packet *pkt)
 	return constants.forward == FORWARD_DROP ? REASON_FORWARD_REFUSED : REASON_NONE;
 }
 
+static __always_inline int admits(const struct packet *pkt, const struct service_entry *service, __u64 lists)
+{
+	return service && (!service->allow || service->allow & lists) && (!service->ttl || pkt->ttl == service->ttl);
+}
+
 /* New traffic to a port: is it declared, and for this source? */
 static __always_inline enum reason judge_service(struct packet *pkt, const struct service_entry *service, __u64 lists)
 {
@@ -74,7 +79,7 @@ static __always_inline enum reason judge_service(struct packet *pkt, const struc
 		return REASON_UNEXPOSED;
 	}
 	pkt->rule = service->rule;
-	if ((service->allow && !(service->allow & lists)) || (service->ttl && pkt->ttl != service->ttl)) {
+	if (!admits(pkt, service, lists)) {
 		if (!(service->flags & SERVICE_MONITOR))
 			return REASON_NOT_ALLOWED;
 		would_drop(pkt, REASON_NOT_ALLOWED, service->rule);
@@ -130,12 +135,10 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 		pkt->service = 0;
 	if (flow->protocol == IPPROTO_TCP)
 		return judge_tcp(ctx, pkt, service, lists);
-	why = judge_service(pkt, service, lists);
-	if (why != REASON_SERVICE && flow->protocol == IPPROTO_UDP && is_answer(flow)) {
-		pkt->pass_anyway = 0;
+	/* an answer needs no service; where one admits the packet anyway the look-up is saved */
+	if (flow->protocol == IPPROTO_UDP && !admits(pkt, service, lists) && is_answer(flow))
 		return REASON_ANSWER;
-	}
-	return why;
+	return judge_service(pkt, service, lists);
 }
 
 #endif

@@ -40,6 +40,14 @@ struct quoted_v6 {
 	__be16 source, destination;
 	__be16 rest[2];
 };
+struct quoted_v6_fragment {
+	struct ipv6hdr ip;
+	__u8 next, unused;
+	__be16 offset; /* and flags */
+	__be32 id;
+	__be16 source, destination;
+	__be16 rest[2];
+};
 
 /* ports: the first eight bytes of the quoted transport header. The quoted packet is one that we sent: its source is
  * the local end, so the flow as it would come in has the ends the other way round. */
@@ -79,6 +87,7 @@ static __always_inline int parse_quote_v4(void *at, void *end, __u32 left, struc
 static __always_inline int parse_quote_v6(void *at, void *end, __u32 left, struct flow *flow)
 {
 	struct quoted_v6 *quoted = at;
+	struct quoted_v6_fragment *fragment = at;
 
 	if (left < sizeof(*quoted) || (void *)(quoted + 1) > end || quoted->ip.version != 6)
 		return 0;
@@ -86,7 +95,15 @@ static __always_inline int parse_quote_v6(void *at, void *end, __u32 left, struc
 	__builtin_memcpy(&flow->destination, &quoted->ip.saddr, sizeof(flow->destination));
 	flow->protocol = quoted->ip.nexthdr;
 	flow->ipv6 = 1;
-	quoted_ports(flow, &quoted->source);
+	if (flow->protocol != IPPROTO_FRAGMENT) {
+		quoted_ports(flow, &quoted->source);
+		return 1;
+	}
+	/* what we sent in fragments and was too big all the same: the first one has the ports */
+	if (left < sizeof(*fragment) || (void *)(fragment + 1) > end || fragment->offset & bpf_htons(0xfff8))
+		return 0;
+	flow->protocol = fragment->next;
+	quoted_ports(flow, &fragment->source);
 	return 1;
 }
 

@@ -267,21 +267,21 @@ class Evaluator:
         outcome.service = service.name if service else None
         if packet.protocol == packets.TCP:
             return self.judge_tcp(packet, outcome, service)
-        try:
-            return self.judge_service(packet, outcome, service)
-        except Refused:
-            if packet.protocol == packets.UDP and self.asked(packet.flow()):
-                outcome.verdict = "pass"
-                return "answer"
-            raise
+        if packet.protocol == packets.UDP and not self.admits(packet, service) and self.asked(packet.flow()):
+            return "answer"
+        return self.judge_service(packet, outcome, service)
+
+    def admits(self, packet, service):
+        if service is None or (service.ttl and packet.ttl != service.ttl):
+            return False
+        return not service.allow or self.policy.in_any(packet.source, service.allow)
 
     def judge_service(self, packet, outcome, service):
         if service is None:
             if self.policy.default_pass:
                 outcome.verdict = "pass"
             raise Refused("unexposed")
-        allowed = not service.allow or self.policy.in_any(packet.source, service.allow)
-        if not allowed or (service.ttl and packet.ttl != service.ttl):
+        if not self.admits(packet, service):
             if not service.monitor and not self.policy.monitor:
                 raise Refused("not-allowed")
             outcome.would = outcome.would or "not-allowed"
@@ -327,6 +327,10 @@ class Evaluator:
             quote.source, quote.destination = (
                 (6, int.from_bytes(data[8:24], "big")), (6, int.from_bytes(data[24:40], "big")))
             quote.protocol, data = data[6], data[40:]
+            if quote.protocol == packets.FRAGMENT:
+                if len(data) < 8 or struct.unpack_from(">H", data, 2)[0] & 0xFFF8:
+                    return None  # a later fragment has no ports
+                quote.protocol, data = data[0], data[8:]
         quote.version = packet.version
         if len(data) < 8:
             return None
