@@ -18,7 +18,7 @@ struct host_link {
 	char kind[16];	 /* veth, bridge, vlan, bond, ... or "" */
 	unsigned mtu;
 	unsigned rx_queues; /* at most; the driver may use fewer */
-	unsigned master; /* ifindex or 0 */
+	unsigned master;    /* ifindex or 0 */
 	bool up, loopback, default_route, bridge_port;
 	unsigned lower; /* the device below a VLAN, macvlan, ..., ifindex or 0; the devices below a bond have it as
 			   master */

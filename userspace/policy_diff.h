@@ -12,7 +12,8 @@
  */
 json_t *policy_diff(const char *old_text, const char *new_text);
 
-/* Differences as one line for a history: "default: drop -> pass; service web: ports: +udp/443; and 3 more". "" for none. */
+/* Differences as one line for a history: "default: drop -> pass; service web: ports: +udp/443; and 3 more". "" for
+ * none. */
 const char *diff_line(const json_t *differences, char *text, size_t size);
 
 /* Appends one difference. */

@@ -103,8 +103,8 @@ static int note(const char *path, const char *action, json_t *more)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	now_ms = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-	entry = json_pack("{s:f, s:s, s:i, s:s}", "time", (double)now_ms / 1e3, "action", action,
-			  "uid", (int)getuid(), "user", login_name(name, sizeof(name)));
+	entry = json_pack("{s:f, s:s, s:i, s:s}", "time", (double)now_ms / 1e3, "action", action, "uid", (int)getuid(),
+			  "user", login_name(name, sizeof(name)));
 	if (entry && login_uid() >= 0)
 		json_object_set_new(entry, "login_uid", json_integer(login_uid()));
 	if (entry && more)

@@ -22,8 +22,8 @@
 const char *saved_path(const struct places *places, unsigned generation, const char *name, char path[SAVED_PATH_MAX]);
 /* description.json of a generation, or NULL when it is not there or no JSON object. */
 json_t *saved_description(const struct places *places, unsigned generation);
-/* The policy of a generation, as policy_read() gives it: only to be used when the report has no errors, and to be kept while
- * the report is printed. The caller's. */
+/* The policy of a generation, as policy_read() gives it: only to be used when the report has no errors, and to be kept
+ * while the report is printed. The caller's. */
 struct policy *saved_policy(const struct places *places, unsigned generation, struct report *report);
 
 /*

@@ -16,7 +16,8 @@ int no_operands(const struct context *context, int argc, char **argv);
 int read_words(const struct context *context, const char *option, const char *text, size_t size);
 /* "203.0.113.0/24": not an address, a bad length and host bits each have their words. */
 int read_prefix(const struct context *context, const char *text, struct prefix *prefix);
-/* The same for a ban or an exception: never a whole family, and no IPv6 prefix that holds all of IPv4 (::ffff:0:0/96). */
+/* The same for a ban or an exception: never a whole family, and no IPv6 prefix that holds all of IPv4 (::ffff:0:0/96).
+ */
 int read_hold(const struct context *context, const char *text, struct prefix *prefix);
 /* "10m", more than nothing and at most ten years. */
 int read_duration(const struct context *context, const char *option, const char *text, __u64 *ns);

@@ -18,7 +18,7 @@ struct context { /* what every verb gets */
 	const char *verb;
 };
 
-struct option_line { /* makes getopt's table, the usage and the completion */
+struct option_line {	      /* makes getopt's table, the usage and the completion */
 	const char *name;     /* "--confirm" */
 	const char *argument; /* "60s", or NULL: a flag; "[60s]": optional */
 	const char *help;
@@ -27,18 +27,19 @@ struct option_line { /* makes getopt's table, the usage and the completion */
 
 struct verb {
 	const char *name;
-	const char *arguments; /* "FILE...": the operands; the options are below */
-	const char *help;      /* one line */
+	const char *arguments;					    /* "FILE...": the operands; the options are below */
+	const char *help;					    /* one line */
 	int (*run)(struct context *context, int argc, char **argv); /* argv[0] is the verb; returns enum exit_status */
-	const struct option_line *options; /* ends with a NULL name; NULL: none */
+	const struct option_line *options;			    /* ends with a NULL name; NULL: none */
 };
-extern const struct verb verbs[]; /* ends with a NULL name */
+extern const struct verb verbs[];		   /* ends with a NULL name */
 const struct verb *verb_by_name(const char *name); /* or NULL */
 
 /*
- * The next option on a verb's command line, by its lines in the table: its code, OPTIONS_END, or OPTIONS_WRONG (unknown, or
- * its argument is missing: the words are out, return EXIT_USAGE). value: its argument, or NULL. After OPTIONS_END the operands
- * are argv[optind] to argv[argc - 1]. --json, --pin-dir, --state-dir and --help are main's: it has taken them out.
+ * The next option on a verb's command line, by its lines in the table: its code, OPTIONS_END, or OPTIONS_WRONG
+ * (unknown, or its argument is missing: the words are out, return EXIT_USAGE). value: its argument, or NULL. After
+ * OPTIONS_END the operands are argv[optind] to argv[argc - 1]. --json, --pin-dir, --state-dir and --help are main's: it
+ * has taken them out.
  */
 enum { OPTIONS_END = -1, OPTIONS_WRONG = -2 };
 int next_option(const struct context *context, int argc, char **argv, const char **value);
