@@ -474,7 +474,7 @@ static void check_reason(struct checker *checker, const struct policy_test *test
 		return;
 	}
 	error_at(checker, &test->reason_at, "there is no reason '%.80s'%s", test->reason,
-		 hint(buffer, test->reason, names, REASONS));
+		 hint(checker->report, buffer, test->reason, names, REASONS));
 }
 
 static void check_test(struct checker *checker, const struct policy_test *test, const char *const *names)
@@ -492,7 +492,7 @@ static void check_test(struct checker *checker, const struct policy_test *test, 
 		if (!strcmp(test->service, names[i]))
 			return;
 	error_at(checker, &test->service_at, "there is no service '%.80s'%s", test->service,
-		 hint(buffer, test->service, names, checker->policy->service_count));
+		 hint(checker->report, buffer, test->service, names, checker->policy->service_count));
 }
 
 static void check_tests(struct checker *checker)

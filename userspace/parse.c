@@ -14,9 +14,13 @@ const struct scope *const all_scopes[] = {
 	&stray_scope,  &events_scope, &metrics_scope, &test_scope,  NULL,
 };
 
-const char *hint(char *buffer, const char *name, const char *const *candidates, size_t count)
+const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates,
+		 size_t count)
 {
-	const char *nearest = did_you_mean(name, candidates, count);
+	const char *nearest = NULL;
+
+	if (!report_is_full(report, SEVERITY_ERROR))
+		nearest = did_you_mean(name, candidates, count);
 
 	*buffer = '\0';
 	if (nearest)
@@ -34,7 +38,7 @@ static void refuse_key(struct parser *parser, const struct scope *scope, const s
 	for (size_t i = 0; i < scope->count; i++)
 		names[i] = scope->keys[i].name;
 	wrong(parser, key, "'%.80s' is not a key of %s%s", key->text, scope->what,
-	      hint(buffer, key->text, names, scope->count));
+	      hint(parser->report, buffer, key->text, names, scope->count));
 }
 
 static const struct key *find_key(const struct scope *scope, const char *name)
@@ -202,7 +206,7 @@ int take_word(struct parser *parser, const struct node *node, const char *const 
 			return count;
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", count ? ", " : "", words[count]);
 	}
-	wrong(parser, node, "'%.80s' is none of %s%s", text, list, hint(buffer, text, words, count));
+	wrong(parser, node, "'%.80s' is none of %s%s", text, list, hint(parser->report, buffer, text, words, count));
 	return -1;
 }
 

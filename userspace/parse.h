@@ -85,9 +85,9 @@ const char *directory_of(const struct parser *parser, const struct node *node);
 /* A zeroed new last item of an array, or NULL (no_memory is set then). */
 void *append(struct parser *parser, void *array, size_t *count, size_t size);
 char *copy_text(struct parser *parser, const char *text);
-/* ": did you mean 'x'?" or "", in buffer */
+/* ": did you mean 'x'?" or "", in buffer; "" also when nobody would read it any more. */
 #define HINT_TEXT 160
-const char *hint(char *buffer, const char *name, const char *const *candidates, size_t count);
+const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates, size_t count);
 
 /* ---- parse_list.c ---- */
 extern const char *const feed_formats[];    /* by enum feed_format, ends with NULL */

@@ -214,7 +214,8 @@ static bool resolve(struct parser *parser, const struct node *node, unsigned *nu
 	if (error != -EINVAL)
 		wrong(parser, node, "'%.80s' is an address: put it into a list under 'lists' and name that here", name);
 	else
-		wrong(parser, node, "there is no list '%.80s'%s", name, hint(buffer, name, names, count));
+		wrong(parser, node, "there is no list '%.80s'%s", name,
+		      hint(parser->report, buffer, name, names, count));
 	return false;
 }
 

@@ -75,15 +75,17 @@ static char *source_line(const struct policy *policy, const struct place *at)
 	for (size_t i = 0; at && at->file && i < policy->file_count; i++) {
 		const struct policy_source *source = policy->sources[i];
 		const char *begin;
-		size_t length;
+		size_t end;
 
 		if (policy->files[i] != at->file)
 			continue;
 		if (!at->line || at->line > source->line_count)
 			return NULL;
 		begin = source->text + source->lines[at->line - 1];
-		length = strcspn(begin, "\r\n");
-		return length <= LINE_KEPT ? strndup(begin, length) : NULL;
+		end = at->line < source->line_count ? source->lines[at->line] : source->length;
+		if (end - source->lines[at->line - 1] > LINE_KEPT)
+			return NULL;
+		return strndup(begin, strcspn(begin, "\r\n"));
 	}
 	return NULL;
 }
@@ -91,9 +93,14 @@ static char *source_line(const struct policy *policy, const struct place *at)
 void policy_say(const struct policy *policy, struct report *report, enum severity severity, const struct place *at,
 		const char *format, ...)
 {
-	char *line = source_line(policy, at), *text;
 	va_list arguments;
+	char *line, *text;
 
+	if (report_is_full(report, severity)) { /* a hostile file makes millions: only count them */
+		report_add(report, severity, at, NULL, "%s", "");
+		return;
+	}
+	line = source_line(policy, at);
 	va_start(arguments, format);
 	if (vasprintf(&text, format, arguments) < 0)
 		text = NULL;

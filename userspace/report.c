@@ -52,6 +52,11 @@ static int grow(struct report *report)
 	return 0;
 }
 
+bool report_is_full(const struct report *report, enum severity severity)
+{
+	return report->count >= (severity == SEVERITY_ERROR ? FINDINGS_KEPT : DOUBTS_KEPT);
+}
+
 void report_add(struct report *report, enum severity severity, const struct place *at, const char *source_line,
 		const char *format, ...)
 {
@@ -60,7 +65,7 @@ void report_add(struct report *report, enum severity severity, const struct plac
 
 	if (severity == SEVERITY_ERROR)
 		report->errors++;
-	if (report->count >= (severity == SEVERITY_ERROR ? FINDINGS_KEPT : DOUBTS_KEPT) || grow(report))
+	if (report_is_full(report, severity) || grow(report))
 		return;
 	if (at)
 		finding.at = *at;

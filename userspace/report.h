@@ -37,6 +37,8 @@ struct report {
 
 void report_add(struct report *report, enum severity severity, const struct place *at, const char *source_line,
 		const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Further findings of this kind are only counted. */
+bool report_is_full(const struct report *report, enum severity severity);
 void report_free(struct report *report);
 /* Findings in order of file and line, as above; "file:line:column: error: text". */
 void report_print(const struct report *report, FILE *out);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Is this text that may be shown to libfyaml? 0.7.12 spins for ever on bytes that are no UTF-8 behind a '%', and what a
- * person does not see (a lone carriage return, a line separator, a byte order mark in the middle) would make the lines
- * counted differently by the library, by us and by the editor.
+ * Is this text that may be shown to libfyaml? 0.7.12 spins for ever on bytes that are no UTF-8 behind a '%', and takes
+ * quadratic time over empty lines. What a person does not see (a lone carriage return, a line separator, a byte order
+ * mark in the middle) would make the library, us and the editor count lines differently.
  */
 #include "utf8.h"
 #include "yaml.h"
+
+#define EMPTY_LINES_MAX 1000
 
 static const char *why_not(unsigned value, bool at_begin, bool before_newline, bool begins_line)
 {
@@ -26,7 +28,7 @@ static const char *why_not(unsigned value, bool at_begin, bool before_newline, b
 
 const char *yaml_text_fault(const char *text, size_t size, struct place *at)
 {
-	unsigned length, value;
+	unsigned length, value, empty = 0; /* empty: newlines with nothing to see between */
 
 	at->line = at->column = 1;
 	at->width = 0;
@@ -40,8 +42,15 @@ const char *yaml_text_fault(const char *text, size_t size, struct place *at)
 		if (why)
 			return why;
 		at->column += value != 0xfeff;
-		if (value == '\n')
-			at->line++, at->column = 1;
+		if (value != '\n') {
+			if (value != ' ' && value != '\t' && value != '\r')
+				empty = 0;
+			continue;
+		}
+		at->line++;
+		at->column = 1;
+		if (++empty > EMPTY_LINES_MAX + 1)
+			return "more than a thousand empty lines in a row";
 	}
 	return NULL;
 }

@@ -160,6 +160,22 @@ static void test_many_values(void **state)
 	assert_string_equal(words, "the policy holds more than 524288 values: keep long lists in feed files");
 }
 
+static void test_empty_lines(void **state)
+{
+	struct draft draft;
+	char words[256];
+
+	(void)state;
+	for (int lines = 1000; lines <= 1001; lines++) {
+		begin(&draft, "version: 1\nmode: auto\n");
+		for (int i = 0; i < lines; i++)
+			fputs(i & 1 ? "\n" : " \t\r\n", draft.out);
+		fputs("services: { web: { ports: tcp/443 } }\n", draft.out);
+		assert_int_equal(errors_of(&draft, words), lines > 1000);
+	}
+	assert_string_equal(words, "more than a thousand empty lines in a row");
+}
+
 static void test_depth(void **state)
 {
 	struct draft draft;
@@ -236,8 +252,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists),		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_all_in_conflict), cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_many_values),	cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_files),		cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_many_values),	cmocka_unit_test(test_empty_lines),
+		cmocka_unit_test(test_depth),		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_noise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
