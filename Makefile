@@ -9,6 +9,8 @@
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
 #   also: fuzz, dependencies, tidy, format-check, clean
 
+# Where tc, ethtool and bpftool are, also for those who are not root.
+export PATH := $(PATH):/usr/sbin:/sbin
 BUILD   ?= build
 PREFIX  ?= /usr/local
 CC      ?= cc
