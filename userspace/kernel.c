@@ -20,7 +20,7 @@
 
 #include "root.skel.h"
 
-#define LOCK_WAIT_MS 30000
+#define LOCK_WAIT_S 30
 #define LOCK_POLL_MS 50
 
 const char *const pinned_map_names[PINNED_MAP_COUNT] = {
@@ -67,33 +67,38 @@ static int make_directories(const char *path, mode_t mode)
 	return mkdir(part, mode) && errno != EEXIST ? -errno : 0;
 }
 
-/* Best effort: a full disk must not keep anybody from the lock. */
-static void lock_sign(int fd)
-{
-	char text[32];
-	int length = snprintf(text, sizeof(text), "%d\n", getpid());
-
-	if (!ftruncate(fd, 0) && pwrite(fd, text, length, 0) != length && ftruncate(fd, 0))
-		return;
-}
-
+/* The process that holds it, by the kernel's own list; 0 when it does not say. */
 static int lock_holder(int fd)
 {
-	char text[32] = "";
+	FILE *locks = fopen("/proc/locks", "re");
+	unsigned long long inode;
+	char kind[16], *line = NULL;
+	int holder = 0, pid;
+	struct stat about;
+	size_t size = 0;
 
-	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+	while (locks && !holder && !fstat(fd, &about) && getline(&line, &size, locks) > 0)
+		if (sscanf(line, "%*s %15s %*s %*s %d %*x:%*x:%llu", kind, &pid, &inode) == 3 &&
+		    !strcmp(kind, "FLOCK") && inode == about.st_ino)
+			holder = pid;
+	free(line);
+	if (locks)
+		fclose(locks);
+	return holder;
 }
 
 static int lock_wait(const char *path, int fd)
 {
-	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_POLL_MS) {
+	__u64 give_up = boottime_ns() + LOCK_WAIT_S * 1000000000ULL;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK && errno != EINTR) {
 			kernel_say("cannot lock %s: %s", path, strerror(errno));
 			return -errno;
 		}
-		if (waited >= LOCK_WAIT_MS) {
-			kernel_say("another bulwark (pid %d) has held %s for %d s: wait for it, or end it",
-				   lock_holder(fd), path, LOCK_WAIT_MS / 1000);
+		if (boottime_ns() >= give_up) {
+			kernel_say("process %d has held the lock %s for %d s: wait for it, or end it", lock_holder(fd),
+				   path, LOCK_WAIT_S);
 			return -EBUSY;
 		}
 		usleep(LOCK_POLL_MS * 1000);
@@ -122,7 +127,6 @@ static int lock_take(const char *state_dir)
 		close(fd);
 		return error;
 	}
-	lock_sign(fd);
 	return fd;
 }
 

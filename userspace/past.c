@@ -27,14 +27,32 @@ static bool made_live(const json_t *entry)
 	return is_action(entry, "applied") || is_action(entry, "rolled-back");
 }
 
-unsigned past_before(const struct places *places, unsigned generation)
+/* What was in force when this generation came; after a reboot nothing was, and it is a copy of an older one. */
+static unsigned came_after(const json_t *entries, unsigned generation, unsigned *copy_of)
 {
-	json_t *entries = history(places), *entry;
 	unsigned before = 0;
+	json_t *entry;
 	size_t i;
 
-	json_array_foreach(entries, i, entry) if (made_live(entry) && number(entry, "generation") == generation)
+	*copy_of = 0;
+	json_array_foreach(entries, i, entry)
+	{
+		if (!made_live(entry) || number(entry, "generation") != generation)
+			continue;
 		before = number(entry, "from");
+		*copy_of = number(entry, "policy_of");
+	}
+	return before;
+}
+
+unsigned past_before(const struct places *places, unsigned generation)
+{
+	json_t *entries = history(places);
+	unsigned before, copy_of;
+
+	do {
+		before = came_after(entries, generation, &copy_of);
+	} while (!before && copy_of && copy_of < generation && (generation = copy_of));
 	json_decref(entries);
 	return before;
 }
