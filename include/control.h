@@ -43,7 +43,7 @@ enum hook {
 /* The operations of the syscall program `steer`, the only writer of the control word. It evaluates the word
  * first (a passed deadline is made good: active = fallback), then does what is asked, then answers. */
 enum steer_operation {
-	STEER_READ = 0,     /* only evaluate and answer */
+	STEER_READ = 0,	    /* only evaluate and answer */
 	STEER_SWITCH = 1,   /* active = slot; with timeout_ms: fallback = the old active and a deadline */
 	STEER_CONFIRM = 2,  /* keep active, forget fallback and deadline; -ENOENT when nothing is pending */
 	STEER_FALL_BACK = 3 /* active = fallback at once; -ENOENT when nothing is pending */
@@ -77,7 +77,8 @@ struct slot_info {
 	char policy_path[208]; /* as given to apply, NUL-terminated */
 };
 #define SLOT_FLAG_MONITOR 1u /* the whole policy only monitors */
-#define GENERATION_MARK(flags) ((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
+#define GENERATION_MARK(flags)                                                                                         \
+	((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
 _Static_assert(sizeof(struct slot_info) == 256, "slot_info is pinned");
 
 #endif

@@ -154,16 +154,16 @@ struct generation_config {
 	__u8 have_v4;	    /* 0: no IPv4 prefix in any list */
 	__u8 have_v6;
 	__u8 have_v6_by_length; /* prefixes longer than /32 that are hashed by their own length */
-	__u8 have_v6_short; /* likewise shorter ones */
+	__u8 have_v6_short;	/* likewise shorter ones */
 	__u8 have_v6_mask48;
 	__u8 have_v6_wide; /* prefixes longer than /64 */
 	__u8 have_to;	   /* some service has `to` */
 	__u8 have_limits;  /* some service has limits */
 	__u8 have_egress_block;
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
-	__u16 v4_default; /* class of 0.0.0.0/0 */
-	__u16 v6_default; /* class of ::/0 */
-	__u32 v6_bits_size;   /* bits in v6_bits */
+	__u16 v4_default;	     /* class of 0.0.0.0/0 */
+	__u16 v6_default;	     /* class of ::/0 */
+	__u32 v6_bits_size;	     /* bits in v6_bits */
 	__u32 v6_wide_bits_size;
 	__u32 v6_mask32_size; /* items in v6_mask32 */
 	__u32 v6_mask48_size;

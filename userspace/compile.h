@@ -24,20 +24,20 @@ struct compile {
 	struct report *report;
 	time_t now;
 	struct prefixes prefixes;
-	struct compiled_list *lists; /* parallel to policy->lists */
+	struct compiled_list *lists;			    /* parallel to policy->lists */
 	__u16 *service_rules, *trusted_rules, *block_rules; /* parallel to the policy's; 0: its time is over */
-	__u16 *limit_rules; /* of all limits, service after service */
+	__u16 *limit_rules;				    /* of all limits, service after service */
 	struct XXH3_state_s *hash[2];
 };
 
 /* Whether an entry's `until: 2027-01-31` has passed: it ends with that day, UTC. */
 bool entry_over(const char *until, time_t now);
 
-int compile_rules(struct compile *compile);    /* compile_rules.c: image->rules and the *_rules arrays */
-int compile_lists(struct compile *compile);    /* compile_lists.c: prefixes of all lists, feeds cut */
-int compile_classes(struct compile *compile);  /* compile_rules.c: image->classes from the tables */
-int compile_limits(struct compile *compile);   /* compile_limits.c: image->limits */
+int compile_rules(struct compile *compile);   /* compile_rules.c: image->rules and the *_rules arrays */
+int compile_lists(struct compile *compile);   /* compile_lists.c: prefixes of all lists, feeds cut */
+int compile_classes(struct compile *compile); /* compile_rules.c: image->classes from the tables */
+int compile_limits(struct compile *compile);  /* compile_limits.c: image->limits */
 __u16 first_limit(const struct policy *policy, size_t service); /* where a service's limits begin in image->limits */
-int compile_services(struct compile *compile); /* compile_ports.c: services and port planes */
+int compile_services(struct compile *compile);			/* compile_ports.c: services and port planes */
 
 #endif

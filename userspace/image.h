@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * An image: a policy compiled into what the kernel holds, in memory, before anything is loaded. Pure: made from a checked
- * policy, its feeds and what the host is. (compile.c)
+ * An image: a policy compiled into what the kernel holds, in memory, before anything is loaded. Pure: made from a
+ * checked policy, its feeds and what the host is. (compile.c)
  */
 #ifndef BULWARK_IMAGE_H
 #define BULWARK_IMAGE_H
@@ -12,7 +12,15 @@
 #include "host.h"
 #include "tables.h"
 
-enum rule_kind { RULE_KIND_NONE, RULE_KIND_DEFAULT, RULE_KIND_SERVICE, RULE_KIND_BLOCK, RULE_KIND_TRUSTED, RULE_KIND_LIMIT, RULE_KIND_WORD };
+enum rule_kind {
+	RULE_KIND_NONE,
+	RULE_KIND_DEFAULT,
+	RULE_KIND_SERVICE,
+	RULE_KIND_BLOCK,
+	RULE_KIND_TRUSTED,
+	RULE_KIND_LIMIT,
+	RULE_KIND_WORD
+};
 
 struct rule {
 	enum rule_kind kind;
@@ -22,22 +30,23 @@ struct rule {
 
 struct image_list { /* for show, events, metrics */
 	char *name;
-	char *feed; /* or NULL */
-	size_t v4, v6;	/* prefixes after cutting */
+	char *feed;    /* or NULL */
+	size_t v4, v6; /* prefixes after cutting */
 	size_t cut;
 	__u64 feed_mtime; /* seconds since the epoch, 0 without a feed */
 };
 
 struct image {
-	struct generation_config config; /* config.generation, conntrack, have_syncookie_helpers, state_key: set by the loader */
+	struct generation_config
+		config; /* config.generation, conntrack, have_syncookie_helpers, state_key: set by the loader */
 	struct class_entry *classes;
 	size_t class_count;
-	struct service_entry *services;/* kernel form, [0] unused; rows are given by the loader */
-	char **service_names;	   /* parallel */
-	size_t service_count;	   /* including [0] */
-	struct limit_entry *limits; /* of all services, those of one next to each other */
+	struct service_entry *services; /* kernel form, [0] unused; rows are given by the loader */
+	char **service_names;		/* parallel */
+	size_t service_count;		/* including [0] */
+	struct limit_entry *limits;	/* of all services, those of one next to each other */
 	size_t limit_count;
-	__u16 *port_services;	   /* PORTS_COUNT */
+	__u16 *port_services; /* PORTS_COUNT */
 	struct tables tables;
 	struct rule *rules; /* index = rule number */
 	size_t rule_count;

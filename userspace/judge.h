@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Judging packets by the real compiled program, offline: private state, virtual clock. explain, a policy's tests, and the
- * lock-out guard stand on this.
+ * Judging packets by the real compiled program, offline: private state, virtual clock. explain, a policy's tests, and
+ * the lock-out guard stand on this.
  */
 #ifndef BULWARK_JUDGE_H
 #define BULWARK_JUDGE_H
@@ -10,12 +10,10 @@
 
 /*
  * Packet text, one line:
- *   tcp 45.33.1.5:4000 > 192.0.2.10:443 syn            flags: syn ack fin rst psh urg, comma or space separated, or "open"
- *                                                      (a segment of an open connection)
- *   udp [2001:db8::1]:53 > [2a01::1]:5353 len 200
- *   icmp 45.33.1.5 > 192.0.2.10 echo-request | type 3 code 4
- *   icmp6 ... ; ip/47 A > B ; arp ; options vlan N, ttl N, frag first|later
- * Builds a frame of at most FRAME_MAX bytes with right checksums. 0, or -EINVAL with words in `error`.
+ *   tcp 45.33.1.5:4000 > 192.0.2.10:443 syn            flags: syn ack fin rst psh urg, comma or space separated, or
+ * "open" (a segment of an open connection) udp [2001:db8::1]:53 > [2a01::1]:5353 len 200 icmp 45.33.1.5 > 192.0.2.10
+ * echo-request | type 3 code 4 icmp6 ... ; ip/47 A > B ; arp ; options vlan N, ttl N, frag first|later Builds a frame
+ * of at most FRAME_MAX bytes with right checksums. 0, or -EINVAL with words in `error`.
  */
 #define FRAME_MAX 2048
 struct frame {
@@ -25,8 +23,8 @@ struct frame {
 };
 int packet_text(const char *text, struct frame *frame, char *error, size_t error_size);
 
-/* Runs the policy's tests: through an offline generation. Failures go into report as errors at the test's place; *passed
- * counts. 0 even when tests fail (report says), -errno when it could not run. */
+/* Runs the policy's tests: through an offline generation. Failures go into report as errors at the test's place;
+ * *passed counts. 0 even when tests fail (report says), -errno when it could not run. */
 int judge_tests(const struct policy *policy, const struct image *image, struct generation *offline,
 		struct report *report, size_t *passed);
 
@@ -35,12 +33,13 @@ enum guard_who { GUARD_OPERATOR, GUARD_GATEWAY, GUARD_RESOLVER, GUARD_OWN, GUARD
 struct guard_finding {
 	enum guard_who who;
 	struct prefix source;
-	__u16 port;	   /* local port of the connection, 0: none */
-	bool open;	   /* its open connection would be cut; else a new one would be refused */
+	__u16 port; /* local port of the connection, 0: none */
+	bool open;  /* its open connection would be cut; else a new one would be refused */
 	struct decision decision;
-	size_t more;	   /* further connections of the same source and port */
+	size_t more; /* further connections of the same source and port */
 };
-/* Tries operator, gateways, resolvers, own addresses and open connections through the candidate. findings owned by caller. */
+/* Tries operator, gateways, resolvers, own addresses and open connections through the candidate. findings owned by
+ * caller. */
 int guard_try(const struct host *host, const struct image *image, struct generation *offline,
 	      struct guard_finding **findings, size_t *count);
 
@@ -48,9 +47,9 @@ int guard_try(const struct host *host, const struct image *image, struct generat
 const char *rule_kind_name(enum rule_kind kind);
 /* "api.yaml:31 (service ssh)" */
 const char *rule_text(const struct image *image, unsigned rule, char *buffer, size_t size);
-const char *reason_name(unsigned reason);	/* stable name */
+const char *reason_name(unsigned reason); /* stable name */
 const char *reason_sentence(unsigned reason);
-int reason_by_name(const char *name);		/* -ENOENT */
-const char *verdict_name(unsigned verdict);	/* pass, drop, reply, would-drop */
+int reason_by_name(const char *name);	    /* -ENOENT */
+const char *verdict_name(unsigned verdict); /* pass, drop, reply, would-drop */
 
 #endif

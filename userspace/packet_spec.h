@@ -26,7 +26,7 @@ struct packet_spec {
 	bool ipv6;
 	bool has_ports;
 	bool open;
-	bool icmp; /* named icmp or icmp6, not ip/N */
+	bool icmp;			  /* named icmp or icmp6, not ip/N */
 	__u8 source[16], destination[16]; /* IPv4 in the first four bytes */
 	__u16 source_port, destination_port;
 

@@ -87,7 +87,8 @@ void *append(struct parser *parser, void *array, size_t *count, size_t size);
 char *copy_text(struct parser *parser, const char *text);
 /* ": did you mean 'x'?" or "", in buffer; "" also when nobody would read it any more. */
 #define HINT_TEXT 160
-const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates, size_t count);
+const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates,
+		 size_t count);
 
 /* ---- parse_list.c ---- */
 extern const char *const feed_formats[];    /* by enum feed_format, ends with NULL */

@@ -28,7 +28,8 @@ static inline bool prefix_is_v4(const struct prefix *prefix)
 
 enum feed_format {
 	FEED_AUTO,
-	FEED_PLAIN,    /* an address or prefix a line; # and ; comments; a second column is ignored (netset, ipsum, Spamhaus DROP) */
+	FEED_PLAIN,    /* an address or prefix a line; # and ; comments; a second column is ignored (netset, ipsum,
+			  Spamhaus DROP) */
 	FEED_NDJSON,   /* Spamhaus JSON lines: {"cidr": ...} */
 	FEED_IPSET,    /* ipset save */
 	FEED_NFT_JSON, /* nft -j list set */
@@ -42,16 +43,16 @@ struct list {
 	char *feed; /* path as resolved against the policy file's directory, or NULL */
 	struct place feed_at;
 	enum feed_format format;
-	__u64 refresh_s;	/* 0: not given */
-	unsigned max_shrink;	/* percent, default 50 */
-	__u64 max_age_s;	/* 0: any age */
+	__u64 refresh_s;     /* 0: not given */
+	unsigned max_shrink; /* percent, default 50 */
+	__u64 max_age_s;     /* 0: any age */
 	bool keep_bogons;
 	char *owner, *why, *until; /* or NULL */
 };
 
 enum direction { DIRECTION_IN = 1, DIRECTION_OUT = 2, DIRECTION_BOTH = 3 };
 
-struct list_use { /* an entry of trusted, block, never-ban, health-checks, proxies, allow, to */
+struct list_use {      /* an entry of trusted, block, never-ban, health-checks, proxies, allow, to */
 	unsigned list; /* index in policy.lists */
 	struct place at;
 	enum direction direction; /* block only */
@@ -122,7 +123,7 @@ struct policy_test {
 };
 
 struct policy {
-	char **files; /* file names, [0] the one given; places borrow from here */
+	char **files;			/* file names, [0] the one given; places borrow from here */
 	struct policy_source **sources; /* parallel: their texts, for messages */
 	size_t file_count;
 	char *directory; /* of files[0] */
@@ -171,7 +172,8 @@ struct policy *policy_parse(const char *text, size_t length, const char *name, c
 struct policy *policy_read(const char *path, struct report *report);
 /* Call it also when parsing found errors: all of them are told in one run (then without warnings). */
 void policy_check(const struct policy *policy, struct report *report);
-/* Canonical text, includes resolved; feeds as absolute paths, never their content. Owned by the caller; NULL without memory. */
+/* Canonical text, includes resolved; feeds as absolute paths, never their content. Owned by the caller; NULL without
+ * memory. */
 char *policy_print(const struct policy *policy);
 void policy_free(struct policy *policy);
 /* A finding at a place of this policy, with the source line it stands in; at may be NULL. (policy.c) */
@@ -179,8 +181,8 @@ void policy_say(const struct policy *policy, struct report *report, enum severit
 		const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* Text of addresses and prefixes. parse: 0, or -EINVAL (not an address), -ERANGE (length), -EDOM (host bits set; the
- * prefix is then filled with them cleared, for the message), -EAFNOSUPPORT (an IPv4 address in IPv6 clothes, ::ffff:1.2.3.4:
- * which of the two families is meant would be a guess). */
+ * prefix is then filled with them cleared, for the message), -EAFNOSUPPORT (an IPv4 address in IPv6 clothes,
+ * ::ffff:1.2.3.4: which of the two families is meant would be a guess). */
 int prefix_parse(const char *text, struct prefix *prefix);
 /* "192.0.2.0/24", "2001:db8::1" (no length where it is a single address). buffer holds at least PREFIX_TEXT bytes. */
 #define PREFIX_TEXT 64

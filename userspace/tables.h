@@ -31,7 +31,8 @@ struct tables {
 	__u32 v6_bits_size;
 	__u64 *v6_wide_bits; /* likewise of the first 64 bits, for prefixes longer than that; or NULL */
 	__u32 v6_wide_bits_size;
-	__u16 *v6_mask32; /* v6_mask32_size items, at hash_slot() of v6_hash(high masked to /32, 0, 32, seed), or NULL */
+	__u16 *v6_mask32; /* v6_mask32_size items, at hash_slot() of v6_hash(high masked to /32, 0, 32, seed), or NULL
+			   */
 	__u32 v6_mask32_size;
 	__u16 *v6_mask48; /* likewise with 48 */
 	__u32 v6_mask48_size;

@@ -35,7 +35,8 @@ void yaml_free(struct yaml *yaml);
  */
 struct node *yaml_read(struct yaml *yaml, const struct policy *policy, int number, struct report *report);
 
-/* What is wrong with a text before it is looked at as YAML, and where (at->file is left alone); NULL: nothing. (yaml_text.c) */
+/* What is wrong with a text before it is looked at as YAML, and where (at->file is left alone); NULL: nothing.
+ * (yaml_text.c) */
 const char *yaml_text_fault(const char *text, size_t size, struct place *at);
 
 /* What a plain scalar is to the core schema of YAML 1.2. */
