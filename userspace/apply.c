@@ -135,7 +135,8 @@ static int attach(struct apply *apply)
 	return error ? fail_kernel(error, apply->context->verb) : EXIT_DONE;
 }
 
-/* Interfaces that the policy no longer names are left, after the switch. */
+/* Interfaces that the policy no longer names are left, after the switch; but not while the kernel may yet go back to a
+ * policy that names them: it would go back to an interface without protection. */
 static void leave_others(struct apply *apply)
 {
 	struct attachment *attachments;
@@ -146,6 +147,14 @@ static void leave_others(struct apply *apply)
 	for (size_t i = 0; i < count; i++) {
 		if (asked_for(apply, attachments[i].name))
 			continue;
+		if (apply->request->confirm_ns) {
+			apply_note(
+				apply,
+				"%s is not in the policy's interfaces: it stays attached until an apply after `bulwark "
+				"confirm`",
+				attachments[i].name);
+			continue;
+		}
 		if (!interface_detach(apply->instance, attachments[i].name))
 			apply_note(apply, "%s is not in the policy's interfaces: detached", attachments[i].name);
 	}

@@ -152,6 +152,14 @@ it "the candidate is in force" not fetches
 it "a second apply meanwhile is refused" ends_with 3 bulwark apply "$DIR/b.yaml"
 it "the deadline brings the old policy back, with every process dead" within 20 fetches
 it "the history says so" says reverted bulwark history
+node ip link add n1 type veth peer name p1 netns "$PEER"
+node ip link set n1 up
+peer ip link set p1 up
+it "a second interface" bulwark apply "$DIR/a.yaml" --iface n0 --iface n1
+it "apply --confirm that leaves it out" says "n1 is not in the policy's interfaces: it stays" bulwark apply "$DIR/b.yaml" --confirm=3s
+it "the deadline comes" within 20 says "^ENFORCING" bulwark status
+it "and the interface that was to be left out is still protected" says "prog/xdp" node ip -d link show n1
+node ip link del n1
 it "apply --confirm, then confirm" bulwark apply "$DIR/b.yaml" --confirm=60s
 it "confirm" bulwark confirm
 it "confirm again: nothing to confirm" ends_with 1 bulwark confirm
