@@ -159,6 +159,7 @@ it "a second interface" bulwark apply "$DIR/a.yaml" --iface n0 --iface n1
 it "apply --confirm that leaves it out" says "n1 is not in the policy's interfaces: it stays" bulwark apply "$DIR/b.yaml" --confirm=3s
 it "the deadline comes" within 20 says "^ENFORCING" bulwark status
 it "and the interface that was to be left out is still protected" says "prog/xdp" node ip -d link show n1
+it "an apply for good leaves it" says "n1 is not in the policy's interfaces: detached" bulwark apply "$DIR/a.yaml"
 node ip link del n1
 it "apply --confirm, then confirm" bulwark apply "$DIR/b.yaml" --confirm=60s
 it "confirm" bulwark confirm
