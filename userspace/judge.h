@@ -9,11 +9,13 @@
 #include "kernel.h"
 
 /*
- * Packet text, one line:
- *   tcp 45.33.1.5:4000 > 192.0.2.10:443 syn            flags: syn ack fin rst psh urg, comma or space separated, or
- * "open" (a segment of an open connection) udp [2001:db8::1]:53 > [2a01::1]:5353 len 200 icmp 45.33.1.5 > 192.0.2.10
- * echo-request | type 3 code 4 icmp6 ... ; ip/47 A > B ; arp ; options vlan N, ttl N, frag first|later Builds a frame
- * of at most FRAME_MAX bytes with right checksums. 0, or -EINVAL with words in `error`.
+ * Packet text, one line (all words in packet_text.c and bulwark-policy(5)):
+ *
+ *   tcp 45.33.1.5:4000 > 192.0.2.10:443 syn
+ *   udp [2001:db8::1]:53 > [2a01::1]:5353 len 200
+ *   icmp 45.33.1.5 > 192.0.2.10 echo-request
+ *
+ * Builds a frame of at most FRAME_MAX bytes with right checksums. 0, or -EINVAL with words in `error`.
  */
 #define FRAME_MAX 2048
 struct frame {
