@@ -149,7 +149,7 @@ int verb_apply(struct context *context, int argc, char **argv)
 	if (status)
 		return status;
 	policy = given.saved ? read_saved(context, &given, &report, source) : read_file(file, &report, source);
-	if (policy && !report.errors)
+	if (policy)
 		policy_check(policy, &report);
 	if (report.errors)
 		status = refuse_policy(context, &report, source);

@@ -180,7 +180,7 @@ static int load_policy(struct explain *explain, struct report *report)
 		status = live_policy(explain, &generation, report);
 	if (status != EXIT_DONE)
 		return status;
-	if (explain->policy && !report->errors)
+	if (explain->policy)
 		policy_check(explain->policy, report);
 	if (!explain->policy || report->errors || compile_for(explain, report))
 		return EXIT_USAGE;
