@@ -218,6 +218,7 @@ static void look(const struct instance *instance, const char *name, struct attac
 {
 	struct link_about about = {};
 	int pinned = pinned_link(instance, HOOK_XDP, name, &about);
+	bool renamed;
 
 	*attachment = (struct attachment){.ifindex = if_nametoindex(name)};
 	snprintf(attachment->name, sizeof(attachment->name), "%s", name);
@@ -227,12 +228,17 @@ static void look(const struct instance *instance, const char *name, struct attac
 		trouble(attachment, "in another network namespace: ask there");
 		return;
 	}
+	renamed = !attachment->ifindex && !pinned && about.ifindex;
+	if (renamed)
+		attachment->ifindex = about.ifindex;
 	if (attachment->ifindex) {
 		look_xdp(instance, attachment);
 		look_egress(instance, attachment);
 	}
-	if (!attachment->ifindex)
-		trouble(attachment, about.ifindex ? "the interface has another name now" : "the interface is gone");
+	if (renamed)
+		trouble(attachment, "the interface has another name now");
+	else if (!attachment->ifindex)
+		trouble(attachment, "the interface is gone");
 	else if (attachment->other_xdp_id && !attachment->xdp)
 		trouble(attachment, "another XDP program sits there");
 	else if (!pinned && !about.ifindex)

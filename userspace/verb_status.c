@@ -110,11 +110,13 @@ static const struct attachment *attachment_of(const struct status *status, const
 	return NULL;
 }
 
+/* By index: an interface may have another name than when it was attached. */
 static bool is_attached(const struct status *status, const struct host_link *link)
 {
-	const struct attachment *attachment = attachment_of(status, link->name);
-
-	return attachment && attachment->xdp;
+	for (size_t i = 0; i < status->attachment_count; i++)
+		if (status->attachments[i].ifindex == link->ifindex && status->attachments[i].xdp)
+			return true;
+	return false;
 }
 
 /* Attached itself, or everything reaches it through devices that are. */
@@ -186,7 +188,10 @@ static void check_attachments(struct status *status)
 				attachment->name, attachment->trouble, attachment->other_xdp_id,
 				attachment->other_xdp_name);
 		else if (attachment->trouble[0])
-			problem(status, "apply the policy again", "%s: %s", attachment->name, attachment->trouble);
+			problem(status,
+				attachment->ifindex ? "apply the policy again"
+						    : "bring it back, or take it out of the policy and apply that",
+				"%s: %s", attachment->name, attachment->trouble);
 	}
 	json_array_foreach(asked, i, one)
 	{
