@@ -36,8 +36,13 @@ static void check_by_kernel(struct checked *checked)
 	int err = generation_load(NULL, &checked->image, 0, true, NULL, &offline);
 
 	if (err) {
-		snprintf(checked->not_loaded, sizeof(checked->not_loaded), "%s", kernel_words());
-		if (err != -EPERM && err != -EACCES)
+		bool denied = err == -EPERM || err == -EACCES;
+
+		snprintf(checked->not_loaded, sizeof(checked->not_loaded), "%s",
+			 denied ? "loading programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root; "
+				  "what can be known without is checked"
+				: kernel_words());
+		if (!denied)
 			checked->status = EXIT_SYSTEM;
 		return;
 	}

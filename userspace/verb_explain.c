@@ -205,6 +205,10 @@ static int load(struct explain *explain)
 	if (!explain->connections || !explain->summary)
 		return fail(EXIT_SYSTEM, "explain: out of memory");
 	err = generation_load(NULL, &explain->image, 0, true, NULL, &explain->offline);
+	if (err == -EPERM || err == -EACCES)
+		return fail(EXIT_SYSTEM,
+			    "explain: packets go through the real programs, and loading them needs CAP_BPF, "
+			    "CAP_NET_ADMIN and CAP_PERFMON, or root");
 	if (!err && explain->to_count)
 		err = generation_own(explain->offline, explain->to, explain->to_count);
 	return err ? fail_kernel(err, "explain") : EXIT_DONE;
