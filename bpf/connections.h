@@ -146,8 +146,10 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, cons
 		return OPEN_YES;
 	if (!constants.forwarding)
 		return OPEN_NOT;
-	if (constants.conntrack)
-		return conntrack_knows(ctx, &tuple, size) ? OPEN_YES : OPEN_NOT;
+	if (constants.conntrack && conntrack_knows(ctx, &tuple, size))
+		return OPEN_YES;
+	if (!follows_forwarded())
+		return OPEN_NOT;
 	return is_answer(flow) || half_open_known(flow) ? OPEN_YES : OPEN_NOT;
 }
 

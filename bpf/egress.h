@@ -125,8 +125,8 @@ static __always_inline void note_flow(struct __sk_buff *skb, const struct packet
 	} else if (is_icmp(flow)) {
 		if (pkt->icmp_type == (flow->ipv6 ? 128 : 8))
 			flow_left(flow, 1, ECHO_ASKED);
-	} else if (flow->protocol == IPPROTO_TCP && constants.forwarding && !constants.conntrack && !skb->sk) {
-		/* local connections have sockets, and conntrack knows the rest where it is */
+	} else if (flow->protocol == IPPROTO_TCP && follows_forwarded() && !skb->sk) {
+		/* local connections have sockets */
 		flow_left(flow, (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN, TCP_ASKED);
 	}
 }

@@ -88,14 +88,16 @@ static __always_inline enum reason judge_service(struct packet *pkt, const struc
 }
 
 static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *pkt,
-					     const struct service_entry *service, __u64 lists)
+					     const struct service_entry *service, __u64 lists, int forwarded)
 {
 	enum reason why;
 	enum open open;
 
 	if ((pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		why = judge_service(pkt, service, lists);
-		if (why == REASON_SERVICE && constants.forwarding && !constants.conntrack && !constants.offline)
+		/* what comes to an address of ours and goes on by DNAT is tracked, where there is conntrack */
+		if (why == REASON_SERVICE && follows_forwarded() && (forwarded || !constants.conntrack) &&
+		    !constants.offline)
 			half_open_note(&pkt->flow);
 		return why;
 	}
@@ -117,11 +119,13 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 	const struct flow *flow;
 	const struct service_entry *service;
 	enum reason why;
+	int forwarded;
 
 	if (!pkt)
 		return REASON_UNEXPOSED;
 	flow = &pkt->flow;
-	if (is_forwarded(ctx, pkt)) {
+	forwarded = is_forwarded(ctx, pkt);
+	if (forwarded) {
 		why = judge_forwarded(pkt);
 		if (why)
 			return why;
@@ -134,7 +138,7 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 	if (!service)
 		pkt->service = 0;
 	if (flow->protocol == IPPROTO_TCP)
-		return judge_tcp(ctx, pkt, service, lists);
+		return judge_tcp(ctx, pkt, service, lists, forwarded);
 	/* an answer needs no service; where one admits the packet anyway the look-up is saved */
 	if (flow->protocol == IPPROTO_UDP && !admits(pkt, service, lists) && is_answer(flow))
 		return REASON_ANSWER;

@@ -77,7 +77,14 @@ static __always_inline void flow_left(const struct flow *flow, int first, __u32 
 		slot_renew(slot, expiry, SLOT_MARK(*slot));
 }
 
-/* A SYN to a service passed on a host that forwards without conntrack: its connection may have no socket here. */
+/* Whether forwarded TCP is followed here. Conntrack knows it better, but not what is bridged, nor what is routed where
+ * no rule of the host asks for tracking; that matters only where `forward: services` judges it. */
+static __always_inline int follows_forwarded(void)
+{
+	return constants.forwarding && (!constants.conntrack || constants.forward == FORWARD_SERVICES);
+}
+
+/* A SYN to a service passed on a host that forwards: its connection may have no socket here. */
 static __always_inline void half_open_note(const struct flow *flow)
 {
 	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow);
