@@ -8,6 +8,8 @@
 #ifndef BULWARK_PREFIX_MIX_H
 #define BULWARK_PREFIX_MIX_H
 
+#include <linux/types.h>
+
 #include "../../include/tables.h"
 #include "../../userspace/feed.h"
 
