@@ -105,11 +105,10 @@ static inline __attribute__((always_inline)) __u32 v4_hosts_hit(__u32 entry, __u
 #define V6_LENGTHS 64
 
 #define V6_STEM 32
-#define V6_STEM_PREFIXES                                                                                               \
-	10 /* of 33 to 64 bits that one stem has in its lines; with more, they are hashed by length                    \
-	    */
+/* Of 33 to 64 bits, that one stem has in its lines; with more, they are hashed by length. */
+#define V6_STEM_PREFIXES 5
 #define V6_WIDE_STEM 64
-#define V6_WIDE_STEM_PREFIXES 8 /* likewise, of 65 to 128 bits */
+#define V6_WIDE_STEM_PREFIXES 3 /* likewise, of 65 to 128 bits */
 
 #define V6_SHORT_MASKS                                                                                                 \
 	65536u /* index: first 16 bits; the lengths below 32, unless they are few and written out as /32 */

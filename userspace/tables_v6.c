@@ -620,11 +620,35 @@ static void order_by_length(const struct keys *keys, __u32 *order, size_t count)
 	}
 }
 
-/* Fills the lines in order, first come first served, so that no key is further from its home than it must be.
- * False when one would be too far. */
-static bool fill_lines(const struct keys *keys, const struct line_kind *kind, const __u32 *order, size_t count,
-		       void *lines)
+static __u64 stem_of(const struct key *key)
 {
+	return key->high & prefix_mask64(key->length > 64 ? V6_WIDE_STEM : V6_STEM);
+}
+
+/* From now on the keys of this one's stem are hashed by length. They stand together. */
+static void leave_stem(struct keys *keys, size_t at)
+{
+	const struct key *key = &keys->items[at];
+	__u64 stem = stem_of(key), mask = prefix_mask64(key->length > 64 ? V6_WIDE_STEM : V6_STEM);
+	bool wide = key->length > 64;
+	size_t first = at;
+
+	while (first && (keys->items[first - 1].high & mask) == stem)
+		first--;
+	for (; first < keys->count && (keys->items[first].high & mask) == stem; first++) {
+		if (keys->items[first].length > V6_STEM && wide == (keys->items[first].length > 64))
+			keys->items[first].by_length = true;
+	}
+}
+
+enum filled { FILLED, CROWDED, TOO_FEW };
+
+/* Fills the lines in order, first come first served, so that no key is further from its home than it must be. Where one
+ * would be too far, its stem gives way (CROWDED: try again), or else there are too few lines. */
+static enum filled fill_lines(struct keys *keys, const struct line_kind *kind, const __u32 *order, size_t count,
+			      void *lines)
+{
+	enum filled filled = FILLED;
 	size_t line = 0;
 	unsigned used = 0;
 
@@ -639,33 +663,41 @@ static bool fill_lines(const struct keys *keys, const struct line_kind *kind, co
 			line = key->home;
 			used = 0;
 		}
-		if (line - key->home >= V6_PROBES)
-			return false;
+		if (line - key->home >= V6_PROBES) {
+			if (key->by_length || key->length == V6_STEM)
+				return TOO_FEW;
+			leave_stem(keys, order[i]);
+			filled = CROWDED;
+			continue;
+		}
 		for (size_t passed = key->home; passed < line; passed++)
 			kind->set_more(lines, passed);
 		kind->put(lines, line, used++, key);
 	}
-	return true;
+	return filled;
 }
 
-/* One try with so many lines: 1 when all keys fit, 0 when not, or -ENOMEM. */
+/* One try with so many lines: an enum filled, or -ENOMEM. */
 static int lines_try(struct keys *keys, const struct line_kind *kind, size_t count, __u64 seed, void **lines,
 		     __u32 size)
 {
 	__u32 *starts = malloc(((size_t)size + 1) * sizeof(*starts));
 	__u32 *order = malloc((count + 1) * sizeof(*order));
-	int fits = -ENOMEM;
+	int filled = -ENOMEM;
 
+	free(*lines);
 	*lines = make_lines((size_t)size + V6_PROBES);
 	if (starts && order && *lines) {
 		order_by_home(keys, kind, size, seed, starts, order);
 		order_by_length(keys, order, count);
-		fits = fill_lines(keys, kind, order, count, *lines);
+		filled = (int)fill_lines(keys, kind, order, count, *lines);
 	}
 	free(starts);
 	free(order);
-	return fits;
+	return filled;
 }
+
+#define CROWDED_TRIES 8
 
 /* Lines for the keys of one kind: nearly as few as keep every key within V6_PROBES lines of its home. */
 static int lines_build(struct keys *keys, const struct line_kind *kind, size_t count, __u64 seed, void **lines,
@@ -674,13 +706,13 @@ static int lines_build(struct keys *keys, const struct line_kind *kind, size_t c
 	size_t full = count / kind->keys;
 
 	for (size_t tried = 16 + full + full / 3; tried < 1u << 31; tried += tried / 8) {
-		int fits = lines_try(keys, kind, count, seed, lines, (__u32)tried);
+		int filled = CROWDED;
 
 		*size = (__u32)tried;
-		if (fits)
-			return fits < 0 ? fits : 0;
-		free(*lines);
-		*lines = NULL;
+		for (unsigned i = 0; i < CROWDED_TRIES && filled == CROWDED; i++)
+			filled = lines_try(keys, kind, count, seed, lines, *size);
+		if (filled <= FILLED)
+			return filled;
 	}
 	return -E2BIG;
 }
@@ -716,8 +748,6 @@ static int all_lines_build(struct keys *keys, struct tables *tables)
 	if (!err && wide)
 		err = lines_build(keys, &kind128, wide, tables->v6_seed, &lines, &tables->v6_lines128_size);
 	tables->v6_lines128 = lines;
-	if (!err)
-		mark_by_length(keys, tables);
 	return err;
 }
 
@@ -743,11 +773,13 @@ int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, str
 	err = sweep(prefixes, classes, tables, &keys);
 	if (!err) {
 		choose_all_places(&keys);
+		err = all_lines_build(&keys, tables);
+	}
+	if (!err) {
+		mark_by_length(&keys, tables);
 		number_lengths(&keys, tables);
 		err = masks_build(&keys, tables);
 	}
-	if (!err)
-		err = all_lines_build(&keys, tables);
 	free(keys.items);
 	return err;
 }
