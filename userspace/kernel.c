@@ -528,6 +528,8 @@ static int open_or_make(struct instance *instance)
 			return -errno;
 		}
 		if (!(instance->how & OPEN_CREATE)) {
+			if (instance->how & OPEN_WRITE)
+				rmdir(places->pin_dir); /* an apply was killed before it pinned anything */
 			kernel_say("no policy is applied here (nothing pinned in %s): bulwark apply FILE",
 				   places->pin_dir);
 			return -ENOENT;

@@ -29,6 +29,7 @@ clean() {
 	ip netns pids "$PEER" 2>/dev/null | xargs -r kill -9
 	ip netns del "$NODE" 2>/dev/null
 	ip netns del "$PEER" 2>/dev/null
+	rmdir "$BULWARK_PIN_DIR" 2>/dev/null
 	rm -rf "$DIR"
 }
 trap clean EXIT
