@@ -119,7 +119,7 @@ class Namespace:
         must(libc.setns(home, CLONE_NEWNET))
         os.close(home)
 
-    def run(self, *command, status=0, timeout=30, **more):
+    def run(self, *command, status=0, timeout=120, **more):
         """Output of a command that must end with status (None: any)."""
         with self:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -128,7 +128,7 @@ class Namespace:
         assert status is None or done.returncode == status, f"{' '.join(command)}: status {done.returncode}: {text}"
         return text
 
-    def works(self, *command, timeout=30):
+    def works(self, *command, timeout=120):
         """Whether a command ends with status 0."""
         with self:
             return not subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -275,7 +275,7 @@ class Lab:
     def json(self, *arguments, status=0):
         with self.node:
             done = subprocess.run([BULWARK, "--json", *arguments], stdin=subprocess.DEVNULL, env=self.environment,
-                                  capture_output=True, timeout=30, check=False)
+                                  capture_output=True, timeout=120, check=False)
         assert status is None or done.returncode == status, f"{arguments}: status {done.returncode}: {done.stderr}"
         return json.loads(done.stdout)
 
