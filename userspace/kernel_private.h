@@ -21,8 +21,13 @@
 	MAP(service_names)                                                                                             \
 	MAP(fallthrough)                                                                                               \
 	MAP(interfaces)                                                                                                \
-	MAP(own_addresses) MAP(holds) MAP(hold_notes) MAP(hold_lengths) MAP(flows) MAP(half_open) MAP(fragments)       \
-		MAP(budgets) MAP(limiters) MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
+	MAP(own_addresses)                                                                                             \
+	MAP(holds)                                                                                                     \
+	MAP(hold_notes)                                                                                                \
+	MAP(hold_lengths)                                                                                              \
+	MAP(flows)                                                                                                     \
+	MAP(half_open)                                                                                                 \
+	MAP(fragments) MAP(budgets) MAP(limiters) MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)
