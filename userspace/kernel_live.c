@@ -148,23 +148,6 @@ static int live_constants(const struct instance *instance, __u32 slot, struct ge
 	return error;
 }
 
-static void live_tables_free(struct tables *tables)
-{
-	free(tables->v4_bits);
-	free(tables->v4_ranks);
-	free(tables->v4_entries);
-	free(tables->v4_masks);
-	free(tables->v4_run_classes);
-	free(tables->v6_short);
-	free(tables->v6_bits);
-	free(tables->v6_wide_bits);
-	free(tables->v6_masks);
-	free(tables->v6_mask32);
-	free(tables->v6_mask48);
-	free(tables->v6_lines64);
-	free(tables->v6_lines128);
-}
-
 /* The same structure that the tables were built as, so that the look-up is the builder's own. */
 static void live_tables(const struct instance *instance, __u32 slot, const struct generation_config *config,
 			struct tables *t)
@@ -233,6 +216,6 @@ int live_class(struct instance *instance, const struct prefix *address, struct c
 	}
 	live_tables(instance, slot, &config, &tables);
 	index = tables_class(&tables, address->address);
-	live_tables_free(&tables);
+	tables_free(&tables);
 	return bpf_map_lookup_elem(classes, &index, class) ? -errno : 0;
 }
