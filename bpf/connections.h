@@ -144,7 +144,7 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, cons
 		return OPEN_YES;
 	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt))
 		return OPEN_YES;
-	if (!constants.forwarding)
+	if (!host_forwards())
 		return OPEN_NOT;
 	if (constants.conntrack && conntrack_knows(ctx, &tuple, size))
 		return OPEN_YES;

@@ -150,12 +150,26 @@ static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pk
 	tell(&outcome, pkt);
 }
 
+/* What leaves and came in elsewhere (skb_iif) tells that this host forwards, also where nobody else would say so. */
+static __always_inline void notice_forwarding(const struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct host_facts *facts;
+
+	if (constants.offline || skb->sk || !skb->ingress_ifindex)
+		return;
+	facts = bpf_map_lookup_elem(&host_facts, &zero);
+	if (facts && !facts->forwards)
+		facts->forwards = 1;
+}
+
 static __always_inline int judge_egress(struct __sk_buff *skb)
 {
 	struct packet pkt = {};
 	const struct class_entry *class = NULL;
 	__u32 number;
 
+	notice_forwarding(skb);
 	if (read_egress(skb, &pkt))
 		return TCX_NEXT;
 	number = class_of(&pkt.flow.destination, pkt.flow.ipv6);

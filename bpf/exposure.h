@@ -43,7 +43,7 @@ static __always_inline int is_forwarded(struct xdp_md *ctx, const struct packet 
 	const struct interface_entry *interface;
 	union address destination;
 
-	if (!constants.forwarding || is_group(&pkt->flow.destination, pkt->flow.ipv6))
+	if (!host_forwards() || is_group(&pkt->flow.destination, pkt->flow.ipv6))
 		return 0;
 	/* On the stack: to the verifier of 6.1 memory behind a function's argument is no key. */
 	destination = pkt->flow.destination;

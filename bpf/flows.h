@@ -77,11 +77,23 @@ static __always_inline void flow_left(const struct flow *flow, int first, __u32 
 		slot_renew(slot, expiry, SLOT_MARK(*slot));
 }
 
+/* Whether this host forwards, now: it may have begun after the policy was applied. Offline generation_own() decides. */
+static __always_inline int host_forwards(void)
+{
+	__u32 zero = 0;
+	const struct host_facts *facts;
+
+	if (constants.offline)
+		return 1;
+	facts = bpf_map_lookup_elem(&host_facts, &zero);
+	return facts && facts->forwards;
+}
+
 /* Whether forwarded TCP is followed here. Conntrack knows it better, but not what is bridged, nor what is routed where
  * no rule of the host asks for tracking; that matters only where `forward: services` judges it. */
 static __always_inline int follows_forwarded(void)
 {
-	return constants.forwarding && (!constants.conntrack || constants.forward == FORWARD_SERVICES);
+	return (!constants.conntrack || constants.forward == FORWARD_SERVICES) && host_forwards();
 }
 
 /* A SYN to a service passed on a host that forwards: its connection may have no socket here. */

@@ -118,6 +118,13 @@ struct {
 	__uint(max_entries, EVENTS_BYTES);
 } events SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct host_facts);
+} host_facts SEC(".maps");
+
 /* The row of an interface in counters; 0 for those beyond the ones that have a row of their own. */
 static __always_inline __u32 interface_row(const struct interface_entry *entry, __u32 ifindex)
 {

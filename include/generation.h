@@ -147,8 +147,7 @@ struct generation_config {
 	__u8 monitor;	    /* 1: the whole policy only monitors */
 	__u8 default_pass;  /* 1: `default: pass` */
 	__u8 forward;	    /* FORWARD_* */
-	__u8 forwarding;    /* 1: this host forwards (ip_forward or a bridge): the destination is looked at */
-	__u8 conntrack;	    /* 1: bpf_xdp_ct_lookup is there and this host forwards */
+	__u8 conntrack;	    /* 1: bpf_xdp_ct_lookup is there; asked where this host forwards (host_facts) */
 	__u8 stray_pass;    /* 1: `stray: pass` (else: passes within BUDGET_STRAY) */
 	__u8 unparsed_pass; /* 1: what cannot be parsed passes */
 	__u8 have_v4;	    /* 0: no IPv4 prefix in any list */
@@ -161,9 +160,10 @@ struct generation_config {
 	__u8 have_limits;  /* some service has limits */
 	__u8 have_egress_block;
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
-	__u16 v4_default;	     /* class of 0.0.0.0/0 */
-	__u16 v6_default;	     /* class of ::/0 */
-	__u32 v6_bits_size;	     /* bits in v6_bits */
+	__u8 unused2;
+	__u16 v4_default;   /* class of 0.0.0.0/0 */
+	__u16 v6_default;   /* class of ::/0 */
+	__u32 v6_bits_size; /* bits in v6_bits */
 	__u32 v6_wide_bits_size;
 	__u32 v6_mask32_size; /* items in v6_mask32 */
 	__u32 v6_mask48_size;

@@ -13,6 +13,7 @@
  * origin        array          1              controller, once            controller        -
  * interfaces    array          INTERFACES     controller, daemon          programs          row 0 serves the rest
  * own_addresses hash           4096           controller, daemon          programs          the route lookup decides
+ * host_facts    array          1              controller, daemon, egress programs  -
  * holds         hash           HOLDS_MAX      controller                  programs          refused with words
  * hold_notes    hash           HOLDS_MAX      controller                  bans, lookup      refused with words
  * hold_lengths  array (data)   1              controller                  programs          -
@@ -74,6 +75,18 @@ enum {
 
 /* own_addresses: key __u8[16], value __u32 (1). This host's own unicast addresses. */
 #define OWN_ADDRESSES_MAX 4096
+
+/*
+ * host_facts[0]: what may change under a live policy. forwards: this host forwards (ip_forward, or a bridge with
+ * ports), so that a destination may be somebody behind it. The controller and the daemon write what the kernel says;
+ * the egress program sets it when a packet leaves that came in elsewhere, so that a container engine that starts after
+ * the policy was applied is noticed even where nothing runs.
+ */
+struct host_facts {
+	__u32 forwards;
+	__u32 unused;
+};
+_Static_assert(sizeof(struct host_facts) == 8, "host_facts is pinned");
 
 /* holds: bans and allows, decided by one hash lookup per prefix length in use. Times are CLOCK_BOOTTIME ns. */
 #define HOLDS_MAX (1u << 20)

@@ -144,8 +144,6 @@ static json_t *describe(const struct apply *apply)
 				"policy_path", request->source, "hash", hash, "monitor", request->policy->monitor,
 				"rules", describe_rules(&apply->image), "lists", apply_lists(&apply->image), "services",
 				describe_services(&apply->image), "interfaces", interfaces);
-	if (description) /* so that status sees a host that has begun to forward since */
-		json_object_set_new(description, "forwarding", json_boolean(apply->image.config.forwarding));
 	if (description && request->from_saved)
 		json_object_set_new(description, "policy_of", json_integer(request->from_saved));
 	return description;

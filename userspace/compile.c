@@ -72,7 +72,6 @@ static void configure_policy(const struct compile *compile)
 	config->monitor = policy->monitor;
 	config->default_pass = policy->default_pass;
 	config->forward = forwards[policy->forward];
-	config->forwarding = compile->host && compile->host->forwards;
 	config->stray_pass = policy->stray == STRAY_PASS;
 	config->unparsed_pass = policy->unparsed_pass;
 	configure_budgets(policy, config);

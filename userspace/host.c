@@ -2,7 +2,6 @@
 /* What this host is, put together from its parts. */
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,33 +57,6 @@ static int read_resolvers(struct host *host)
 	return error;
 }
 
-static bool any_is_set(const char *pattern)
-{
-	glob_t found = {};
-	bool set = false;
-
-	if (!glob(pattern, GLOB_NOSORT, NULL, &found)) {
-		for (size_t i = 0; i < found.gl_pathc && !set; i++) {
-			FILE *file = fopen(found.gl_pathv[i], "re");
-
-			set = file && fgetc(file) == '1';
-			if (file)
-				fclose(file);
-		}
-	}
-	globfree(&found);
-	return set;
-}
-
-static bool host_forwards(const struct host *host)
-{
-	for (size_t i = 0; i < host->link_count; i++)
-		if (host->links[i].bridge_port)
-			return true;
-	return any_is_set("/proc/sys/net/ipv4/ip_forward") || any_is_set("/proc/sys/net/ipv4/conf/*/forwarding") ||
-	       any_is_set("/proc/sys/net/ipv6/conf/*/forwarding");
-}
-
 static void warn(struct report *report, const char *what, int error)
 {
 	report_add(report, SEVERITY_WARNING, NULL, NULL, "this host's %s could not be read: %s", what,
@@ -100,7 +72,6 @@ int host_read(struct host *host, struct report *report)
 	error = host_read_links(host);
 	if (error)
 		warn(report, "links, addresses and routes", error);
-	host->forwards = host_forwards(host);
 	error = read_resolvers(host);
 	if (error)
 		warn(report, "resolvers", error);

@@ -48,7 +48,7 @@ struct host {
 
 /* 0 or -errno; what could not be read is said in report as a warning and left empty. */
 int host_read(struct host *host, struct report *report);
-/* Only its links, addresses and routes: what changes while a daemon watches. 0 or -errno. */
+/* Only its links, addresses and routes, and whether it forwards: what changes while a daemon watches. 0 or -errno. */
 int host_read_links(struct host *host);
 void host_free(struct host *host);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Links, addresses and routes of this host, asked of rtnetlink. */
 #include <errno.h>
+#include <glob.h>
 #include <linux/ethtool.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -9,6 +10,7 @@
 #include <net/if.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -178,6 +180,33 @@ static void mark_bridge_ports(struct host *host)
 	}
 }
 
+static bool any_is_set(const char *pattern)
+{
+	glob_t found = {};
+	bool set = false;
+
+	if (!glob(pattern, GLOB_NOSORT, NULL, &found)) {
+		for (size_t i = 0; i < found.gl_pathc && !set; i++) {
+			FILE *file = fopen(found.gl_pathv[i], "re");
+
+			set = file && fgetc(file) == '1';
+			if (file)
+				fclose(file);
+		}
+	}
+	globfree(&found);
+	return set;
+}
+
+static bool host_forwards(const struct host *host)
+{
+	for (size_t i = 0; i < host->link_count; i++)
+		if (host->links[i].bridge_port)
+			return true;
+	return any_is_set("/proc/sys/net/ipv4/ip_forward") || any_is_set("/proc/sys/net/ipv4/conf/*/forwarding") ||
+	       any_is_set("/proc/sys/net/ipv6/conf/*/forwarding");
+}
+
 int host_read_links(struct host *host)
 {
 	struct reading reading = {.host = host};
@@ -194,6 +223,7 @@ int host_read_links(struct host *host)
 	if (error)
 		return error;
 	mark_bridge_ports(host);
+	host->forwards = host_forwards(host);
 	read_drivers(host);
 	return 0;
 }

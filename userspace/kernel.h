@@ -131,8 +131,10 @@ struct packet_program {
 int packet_programs(struct instance *instance, unsigned ifindex, struct packet_program **programs, size_t *count);
 /* What is attached by us now: every pin, and whether it is live. Owned by the caller (free). */
 int interfaces_attached(struct instance *instance, struct attachment **attachments, size_t *count);
-/* Writes rows, mtu and own addresses of this host into the state. */
+/* Writes rows, mtu, own addresses, and whether this host forwards, into the state. */
 int instance_know_host(struct instance *instance, const struct host *host);
+/* What the programs believe of the last one. */
+int instance_forwards(const struct instance *instance, bool *forwards);
 /* Detaches everything, removes every pin and the pin directory; our bpffs mount too if we made it. */
 int instance_down(struct instance *instance);
 

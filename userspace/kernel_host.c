@@ -169,6 +169,28 @@ static int own_addresses_write(struct instance *instance, const struct host *hos
 	return 0;
 }
 
+static int host_facts_write(const struct instance *instance, const struct host *host)
+{
+	struct host_facts facts = {.forwards = host->forwards};
+	__u32 zero = 0;
+
+	if (!bpf_map_update_elem(instance->maps[MAP_host_facts], &zero, &facts, BPF_ANY))
+		return 0;
+	kernel_say("cannot note whether this host forwards: %s", strerror(errno));
+	return -errno;
+}
+
+int instance_forwards(const struct instance *instance, bool *forwards)
+{
+	struct host_facts facts;
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(instance->maps[MAP_host_facts], &zero, &facts))
+		return -errno;
+	*forwards = facts.forwards;
+	return 0;
+}
+
 int instance_know_host(struct instance *instance, const struct host *host)
 {
 	struct interface_entry *entries;
@@ -180,6 +202,8 @@ int instance_know_host(struct instance *instance, const struct host *host)
 	if (!entries)
 		return -errno;
 	error = own_addresses_write(instance, host);
+	if (!error)
+		error = host_facts_write(instance, host);
 	for (__u32 i = 0; !error && i < INTERFACES; i++) {
 		const struct host_link *link = entries[i].ifindex ? host_link_by_index(host, entries[i].ifindex) : NULL;
 

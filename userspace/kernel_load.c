@@ -164,8 +164,7 @@ static void constants_set(struct generation_config *config, const struct instanc
 	*config = image->config;
 	config->generation = generation->number;
 	config->offline = generation->offline;
-	config->forwarding |= generation->offline; /* generation_own() decides */
-	config->conntrack = !generation->offline && config->forwarding && kernel_has_ct_lookup();
+	config->conntrack = !generation->offline && kernel_has_ct_lookup();
 	config->have_syncookie_helpers = kernel_has_syncookie_helpers();
 	if (instance)
 		memcpy(config->state_key, instance->origin.state_key, sizeof(config->state_key));
@@ -178,8 +177,7 @@ __u32 generation_mark(const struct image *image)
 	size_t size;
 	const void *elf = shield_bpf__elf_bytes(&size);
 	__u64 hash = XXH3_64bits(elf, size);
-	__u8 host[] = {image->config.forwarding, image->config.forwarding && kernel_has_ct_lookup(),
-		       kernel_has_syncookie_helpers()};
+	__u8 host[] = {kernel_has_ct_lookup(), kernel_has_syncookie_helpers()};
 
 	hash = XXH3_64bits_withSeed(host, sizeof(host), hash);
 	for (size_t i = 0; i < image->list_count; i++) {

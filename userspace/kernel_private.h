@@ -21,6 +21,7 @@
 	MAP(service_names)                                                                                             \
 	MAP(fallthrough)                                                                                               \
 	MAP(interfaces)                                                                                                \
+	MAP(host_facts)                                                                                                \
 	MAP(own_addresses)                                                                                             \
 	MAP(holds)                                                                                                     \
 	MAP(hold_notes)                                                                                                \
