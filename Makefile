@@ -126,6 +126,8 @@ $(BUILD)/man/%: userspace/%.scd scripts/manual include/reasons.def $(PROGRAMS:%=
 	scripts/manual $< $(BUILD)/bulwark > $@.scd && scdoc < $@.scd > $@.tmp && mv $@.tmp $@ && rm $@.scd
 
 INSTALL = install -D -m
+# udev reads no rules below /usr/local.
+UDEV_RULES ?= $(if $(filter /usr/local,$(PREFIX)),/etc/udev/rules.d,$(PREFIX)/lib/udev/rules.d)
 D = $(DESTDIR)$(PREFIX)
 
 install: all man
@@ -137,12 +139,14 @@ install: all man
 	$(BUILD)/bulwark completion > $(D)/share/bash-completion/completions/bulwark
 	for unit in scripts/systemd/*.service; do \
 		sed 's|@PREFIX@|$(PREFIX)|' $$unit > $(D)/lib/systemd/system/$${unit##*/} || exit 1; done
+	mkdir -p $(DESTDIR)$(UDEV_RULES)
+	sed 's|@PREFIX@|$(PREFIX)|' scripts/systemd/90-bulwark.rules > $(DESTDIR)$(UDEV_RULES)/90-bulwark.rules
 
 uninstall:
 	rm -f $(PROGRAMS:%=$(D)/sbin/%) $(D)/share/bash-completion/completions/bulwark
 	for page in $(MANUALS); do rm -f $(D)/share/man/man$${page##*.}/$${page##*/}; done
 	for unit in scripts/systemd/*.service; do rm -f $(D)/lib/systemd/system/$${unit##*/}; done
-	rm -rf $(D)/share/bulwark
+	rm -rf $(D)/share/bulwark $(DESTDIR)$(UDEV_RULES)/90-bulwark.rules
 
 tidy: dependencies-lint $(SKELS)
 	printf '%s\n' $(wildcard userspace/*.c) | xargs -P 2 -I{} clang-tidy --quiet {} -- \

@@ -21,14 +21,60 @@ static int report_status(struct apply *apply)
 		    apply->request->source, apply->report.errors, apply->report.errors == 1 ? "" : "s");
 }
 
+static bool asked_for(const struct apply *apply, const char *name)
+{
+	for (size_t i = 0; i < apply->link_count; i++)
+		if (!strcmp(apply->links[i]->name, name))
+			return true;
+	return false;
+}
+
+/* Before the network is up `auto` means nothing yet: what it meant when the policy was last applied. */
+static int links_as_before(struct apply *apply)
+{
+	json_t *description = saved_description(&apply->context->places, apply->request->from_saved), *one;
+	size_t count = apply->link_count, i;
+	const struct host_link **larger;
+
+	larger = reallocarray(apply->links, apply->host.link_count + count + 1, sizeof(*larger));
+	if (larger)
+		apply->links = larger;
+	json_array_foreach(json_object_get(description, "interfaces"), i, one)
+	{
+		const char *name = json_string_value(one);
+		const struct host_link *link = name ? host_link_by_name(&apply->host, name) : NULL;
+
+		if (larger && link && !asked_for(apply, name))
+			apply->links[apply->link_count++] = link;
+	}
+	json_decref(description);
+	return larger ? 0 : -ENOMEM;
+}
+
+/* At boot the policy must not wait for an interface that comes late: bulwarkd or the udev rule attaches it. */
+static int resolve_interfaces(struct apply *apply)
+{
+	const struct policy *policy = apply->request->policy;
+	struct report missing = {}, *report = apply->request->boot ? &missing : &apply->report;
+	int error = host_interfaces(&apply->host, policy->interfaces, policy->interface_at, policy->interface_count,
+				    &apply->links, &apply->link_count, report);
+
+	if (!error && missing.errors) {
+		error = links_as_before(apply);
+		apply_note(apply, "not every interface of the policy is there yet: bulwarkd, or the udev rule, "
+				  "attaches them as they come");
+	}
+	report_free(&missing);
+	return error;
+}
+
 static int compile(struct apply *apply)
 {
 	struct policy *policy = apply->request->policy;
 	int error = host_read(&apply->host, &apply->report);
 
 	if (!error)
-		error = host_interfaces(&apply->host, policy->interfaces, policy->interface_at, policy->interface_count,
-					&apply->links, &apply->link_count, &apply->report);
+		error = resolve_interfaces(apply);
 	if (!error)
 		error = image_compile(policy, &apply->host, &apply->image, &apply->report);
 	if (error && !apply->report.errors)
@@ -69,14 +115,6 @@ static int open_instance(struct apply *apply)
 		    "`bulwark rollback` first",
 		    apply->context->verb, in_slot(&apply->before, apply->before.active),
 		    (unsigned long long)apply->before.remaining_ms / 1000);
-}
-
-static bool asked_for(const struct apply *apply, const char *name)
-{
-	for (size_t i = 0; i < apply->link_count; i++)
-		if (!strcmp(apply->links[i]->name, name))
-			return true;
-	return false;
 }
 
 /* The policy in force is the same; what is attached may still need repair. */
@@ -142,7 +180,7 @@ static void leave_others(struct apply *apply)
 	struct attachment *attachments;
 	size_t count;
 
-	if (interfaces_attached(apply->instance, &attachments, &count))
+	if (apply->request->boot || interfaces_attached(apply->instance, &attachments, &count))
 		return;
 	for (size_t i = 0; i < count; i++) {
 		if (asked_for(apply, attachments[i].name))

@@ -18,6 +18,7 @@ struct apply_request {
 	const char *action;  /* for the history: "applied", "rolled-back" */
 	__u64 confirm_ns;    /* 0: for good */
 	unsigned from_saved; /* the generation whose saved policy this is, 0: none */
+	bool boot;	     /* the saved policy: interfaces that are not there yet are attached when they come */
 	bool dry_run, ephemeral, force;
 };
 
@@ -46,6 +47,9 @@ struct apply {
 
 /* Runs it all and says what happened. Returns enum exit_status. */
 int apply_policy(struct context *context, const struct apply_request *request);
+
+/* apply_attach.c: `apply --attach`. Returns enum exit_status. */
+int apply_attach(struct context *context);
 
 /* apply_checks.c: questions before anything is touched. Exit status; the words are out when it is not EXIT_DONE. */
 int apply_feeds(struct apply *apply);

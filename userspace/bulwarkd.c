@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,19 +215,6 @@ static int signals_open(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int links_open(void)
-{
-	struct sockaddr_nl address = {.nl_family = AF_NETLINK,
-				      .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
 static int open_sources(struct loop *loop)
 {
 	loop->fds[SOURCE_SIGNAL] = signals_open();
@@ -271,14 +257,10 @@ static void on_drain(struct loop *loop)
 	timerfd_settime(loop->fds[SOURCE_DRAIN], 0, &every, NULL);
 }
 
-/* What the messages say does not matter: everything is looked at again. An overrun (ENOBUFS) is a change too. */
 static void on_links(struct loop *loop)
 {
-	char buffer[16384];
-
-	while (recv(loop->fds[SOURCE_LINKS], buffer, sizeof(buffer), 0) > 0 || errno == ENOBUFS || errno == EINTR)
-		continue;
-	loop->daemon.links_changed = true;
+	if (links_heard(loop->fds[SOURCE_LINKS]))
+		loop->daemon.links_changed = true;
 }
 
 static void save_state(struct daemon *daemon)
@@ -327,7 +309,7 @@ static void run(struct loop *loop)
 
 		for (int i = 0; i < count; i++)
 			take(loop, events[i].data.u32);
-		if (loop->daemon.links_changed)
+		if (loop->daemon.links_changed && monotonic_ns() >= loop->daemon.look_again_ns)
 			watch_links(&loop->daemon);
 	}
 }

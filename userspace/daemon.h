@@ -26,6 +26,7 @@ struct daemon {
 	struct event_ring *ring;
 	__u64 pins;	     /* identity of the pinned ring: another one means that `down` and `apply` came */
 	bool links_changed;  /* rtnetlink said so */
+	__u64 look_again_ns; /* not before: a host with a million routes takes a while to look at */
 	json_t *unprotected; /* names of interfaces that could not be attached: told once, tried again */
 	__u64 attach_again_ns;
 
@@ -47,12 +48,20 @@ void tell_histories(struct daemon *daemon);
 /* Once a minute, or when flush is set: what was left out, what could not be written, what the ring lost. */
 void tell_losses(struct daemon *daemon, bool flush);
 
+/* ---- daemon_links.c ---- */
+
+/* A descriptor that becomes readable when links, addresses, routes or forwarding change; -1 with errno. */
+int links_open(void);
+/* Reads what it says; whether any of it matters. What it is does not matter: everything is looked at again. */
+bool links_heard(int fd);
+
 /* ---- daemon_watch.c ---- */
 
 /* Opens or closes the instance as pins come and go; notes what the kernel did by itself. */
 void watch_instance(struct daemon *daemon);
 void watch_close(struct daemon *daemon);
-/* After links or addresses changed: own addresses into the kernel, returned interfaces attached again. */
+/* After something of the host changed: own addresses and forwarding into the kernel, interfaces that the policy in
+ * force wants attached. */
 void watch_links(struct daemon *daemon);
 
 #endif

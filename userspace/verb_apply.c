@@ -17,7 +17,7 @@
 
 struct given {
 	struct apply_request request;
-	bool monitor, saved;
+	bool monitor, saved, attach;
 	char *interfaces[INTERFACES_GIVEN_MAX];
 	size_t interface_count;
 };
@@ -64,6 +64,9 @@ static int take_option(const struct context *context, struct given *given, int c
 	case 'S':
 		given->saved = true;
 		return EXIT_DONE;
+	case 'A':
+		given->attach = true;
+		return EXIT_DONE;
 	}
 	return EXIT_USAGE;
 }
@@ -71,13 +74,18 @@ static int take_option(const struct context *context, struct given *given, int c
 static int read_command(const struct context *context, int argc, char **argv, struct given *given, const char **file)
 {
 	const char *value;
-	int status = EXIT_DONE, code;
+	int status = EXIT_DONE, code, options = 0;
 
-	while (!status && (code = next_option(context, argc, argv, &value)) != OPTIONS_END)
+	while (!status && (code = next_option(context, argc, argv, &value)) != OPTIONS_END) {
 		status = take_option(context, given, code, value);
+		options++;
+	}
+	if (!status && given->attach && options > 1)
+		status = fail_usage(context, "--attach applies no policy, so no other option goes with it");
 	if (status)
 		return status;
-	return given->saved ? no_operands(context, argc, argv) : one_operand(context, argc, argv, "FILE", file);
+	return given->saved || given->attach ? no_operands(context, argc, argv)
+					     : one_operand(context, argc, argv, "FILE", file);
 }
 
 /* --iface stands in the saved policy too, so that a rollback means the same interfaces. */
@@ -118,6 +126,7 @@ static struct policy *read_saved(const struct context *context, struct given *gi
 	const char *path;
 
 	given->request.from_saved = past_confirmed(&context->places);
+	given->request.boot = true;
 	if (!given->request.from_saved) {
 		fail(EXIT_USAGE, "%s: no policy was kept in %s", context->verb, context->places.state_dir);
 		return NULL;
@@ -148,6 +157,8 @@ int verb_apply(struct context *context, int argc, char **argv)
 
 	if (status)
 		return status;
+	if (given.attach)
+		return apply_attach(context);
 	policy = given.saved ? read_saved(context, &given, &report, source) : read_file(file, &report, source);
 	if (policy)
 		policy_check(policy, &report);

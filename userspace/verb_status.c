@@ -10,6 +10,7 @@
 
 #include "judge.h"
 #include "verb_common.h"
+#include "wanted.h"
 
 #define SAMPLE_US 200000
 #define REASONS_SHOWN 12
@@ -26,7 +27,6 @@ struct status {
 	struct control_state control;
 	const struct slot_info *live; /* generation in force, or the one under a pause; NULL: none */
 	__u32 slot;
-	json_t *description;
 	struct attachment *attachments;
 	size_t attachment_count;
 	struct host host;
@@ -77,8 +77,6 @@ static void find_live(struct status *status)
 	status->slot = slot;
 	if (slot < GENERATION_SLOTS && status->control.slots[slot].generation)
 		status->live = &status->control.slots[slot];
-	if (status->live)
-		status->description = saved_description(&status->context->places, status->live->generation);
 }
 
 static int gather(struct status *status)
@@ -175,11 +173,9 @@ static void check_slots(struct status *status)
 
 static void check_attachments(struct status *status)
 {
-	json_t *asked = json_object_get(status->description, "interfaces"), *one;
 	bool any = false;
-	size_t i;
 
-	for (i = 0; i < status->attachment_count; i++) {
+	for (size_t i = 0; i < status->attachment_count; i++) {
 		const struct attachment *attachment = &status->attachments[i];
 
 		any |= attachment->xdp;
@@ -193,18 +189,29 @@ static void check_attachments(struct status *status)
 						    : "bring it back, or take it out of the policy and apply that",
 				"%s: %s", attachment->name, attachment->trouble);
 	}
-	json_array_foreach(asked, i, one)
-	{
-		const char *name = json_string_value(one);
-
-		if (name && !attachment_of(status, name))
-			problem(status, "apply the policy again", "%s: the policy asks for it, but it is not attached",
-				name);
-	}
 	if (!any && status->live) {
 		status->unguarded = true;
 		problem(status, "apply the policy again", "no interface is attached");
 	}
+}
+
+/* Also what `auto` means by now: the default route may have moved since the policy was applied. */
+static void check_wanted(struct status *status)
+{
+	struct wanted wanted = {};
+
+	if (status->live)
+		wanted_interfaces(&status->context->places, status->live->generation, &status->host,
+				  status->attachments, status->attachment_count, &wanted);
+	for (size_t i = 0; i < wanted.count; i++) {
+		const struct host_link *link = host_link_by_name(&status->host, wanted.names[i]);
+
+		if (attachment_of(status, wanted.names[i]) || (link && is_attached(status, link)))
+			continue;
+		problem(status, link ? "bulwark apply --attach (bulwarkd does it by itself)" : "apply the policy again",
+			"%s: the policy asks for it, but it is not attached", wanted.names[i]);
+	}
+	free(wanted.names);
 }
 
 static void check_fallthrough(struct status *status)
@@ -220,15 +227,16 @@ static void check_fallthrough(struct status *status)
 			"packets fall through the root programs unjudged (%llu so far)", (unsigned long long)now);
 }
 
-/* A container engine that came later: to the live programs every destination is this host, and no connection of a
- * container is known. */
+/* A container engine that came later, nothing of which has sent a packet yet: to the live programs every destination is
+ * this host. bulwarkd, or the first packet that leaves, tells them. */
 static void check_forwarding(struct status *status)
 {
-	const json_t *forwarding = json_object_get(status->description, "forwarding");
+	bool known;
 
-	if (forwarding && !json_is_true(forwarding) && status->host.forwards)
-		problem(status, "apply the policy again",
-			"this host forwards since the policy was applied: what is behind it is not reached");
+	if (status->live && status->host.forwards && !instance_forwards(status->instance, &known) && !known)
+		problem(status, "run bulwarkd, or apply the policy again",
+			"this host forwards since the policy was applied, and the programs have not noticed: what is "
+			"behind it cannot be reached before it has sent a packet");
 }
 
 static void compare(struct status *status)
@@ -237,6 +245,7 @@ static void compare(struct status *status)
 		problem(status, "bulwark down, then apply again", "%s", instance_broken(status->instance));
 	check_slots(status);
 	check_attachments(status);
+	check_wanted(status);
 	check_fallthrough(status);
 	check_forwarding(status);
 	find_unprotected(status);
@@ -505,7 +514,6 @@ int verb_status(struct context *context, int argc, char **argv)
 	instance_close(status.instance);
 	host_free(&status.host);
 	free(status.attachments);
-	json_decref(status.description);
 	json_decref(status.problems);
 	json_decref(status.unprotected);
 	return result;

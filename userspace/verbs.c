@@ -58,6 +58,7 @@ static const struct option_line apply_options[] = {
 	{"--ephemeral", NULL, "accept that protection ends with this mount namespace", 'e'},
 	{"--force", NULL, "apply even if it cuts off the operator", 'F'},
 	{"--saved", NULL, "the newest confirmed policy of the state directory (at boot)", 'S'},
+	{"--attach", NULL, "no policy: attach interfaces that came back, or that 'auto' means by now (for udev)", 'A'},
 	{},
 };
 

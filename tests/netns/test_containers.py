@@ -154,24 +154,46 @@ def try_mode(lab, mode):
         pair.close()
 
 
+def forward(lab, on):
+    lab.node.sysctl("net.ipv4.ip_forward", on)
+    lab.node.sysctl("net.ipv6.conf.all.forwarding", on)
+    lab.node.run("ip", "link", "set", "port0", *(["master", "br0"] if on else ["nomaster"]))
+
+
 def try_late(lab):
-    """Before there is a container."""
+    """A container engine that starts after the policy was applied."""
     lab.apply(POLICY.format(mode="native", more=""))
     same(lab.headline(), "ENFORCING")
     lab.box = build_container(lab)
-    with it("a host that begins to forward is told to apply its policy again, and that is no `unchanged`"):
+    lab.https(lab.client, 444)
+    with it("containers that came after the policy: status says what is not reached yet"):
         holds(lab.headline(), "DEGRADED", "this host forwards since")
-        assert "unchanged" not in lab.apply(POLICY.format(mode="native", more=""))
+    for family in (4, 6):
+        with it(f"IPv{family}: ... and what the first one asks for is answered at once, without anybody's help"):
+            same(fetch(lab.box, lab.c0[family], 444), "served\n")
+            same(lab.headline(), "ENFORCING")
+    lab.bulwark("down")
+    forward(lab, 0)
+    lab.apply(POLICY.format(mode="native", more=""))
+    daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
+    wait(lambda: os.path.exists(lab.state + "/events.jsonl"), "bulwarkd")
+    for family in (4, 6):
+        lab.tcp_sink(lab.box, family, INSIDE[family], 5002)
+    with it("bulwarkd notices within a second, before a packet of a container has left"):
         same(lab.headline(), "ENFORCING")
+        forward(lab, 1)
+        wait(lambda: lab.headline() == "ENFORCING", "bulwarkd", 1.5)  # a status takes 0.3 s
+        for family in (4, 6):
+            assert connects(lab.client, INSIDE[family], 5002)
+    stop(daemon)
     lab.bulwark("down")
 
 
 def tests(lab):
-    try_late(lab)
     lab.client.run("ip", "route", "add", "10.77.0.0/24", "via", lab.eth0.v4)
     lab.client.run("ip", "-6", "route", "add", "fd77::/64", "via", lab.eth0.v6)
+    try_late(lab)
     lab.https(lab.box, 443, size=8 << 20)
-    lab.https(lab.client, 444)
     lab.inside = {family: lab.tcp_sink(lab.box, family, INSIDE[family], 5000) for family in (4, 6)}
     lab.outside = {family: lab.tcp_sink(lab.client, family, lab.c0[family], 5001) for family in (4, 6)}
     for family in (4, 6):
