@@ -346,13 +346,14 @@ static int run(struct apply *apply)
 	if (!status)
 		status = look_at_interfaces(apply);
 	apply->unchanged = !status && same_policy(apply);
-	if (!status && !apply->unchanged) {
+	if (!status && !apply->unchanged)
 		status = apply_feeds(apply);
-		if (!status)
-			status = try_offline(apply);
-	}
+	if (!status && (!apply->unchanged || apply->request->cut))
+		status = try_offline(apply);
 	if (!status && !apply->request->dry_run)
 		status = apply->unchanged ? stay(apply) : go_live(apply);
+	if (!status && !apply->request->dry_run && apply->request->cut)
+		apply_cut(apply);
 	if (status)
 		clear_away(apply);
 	return status ?: apply_say(apply);

@@ -19,6 +19,7 @@ struct apply_request {
 	__u64 confirm_ns;    /* 0: for good */
 	unsigned from_saved; /* the generation whose saved policy this is, 0: none */
 	bool boot;	     /* the saved policy: interfaces that are not there yet are attached when they come */
+	bool cut;	     /* ends open connections that could not be opened anew */
 	bool dry_run, ephemeral, force;
 };
 
@@ -39,6 +40,7 @@ struct apply {
 	size_t tests;
 	struct guard_finding *findings;
 	size_t finding_count;
+	size_t cut;		     /* connections that --cut ended */
 	struct attachment *attached; /* parallel to links */
 	json_t *notes;		     /* what else is worth saying, strings */
 	bool unchanged;
@@ -57,6 +59,8 @@ int apply_tests(struct apply *apply);
 int apply_guard(struct apply *apply);
 /* Connections open now that could not be opened anew; how many. */
 size_t apply_refused_peers(const struct apply *apply);
+/* --cut: ends them, and those whose packets are dropped from now on; the operator's own stays. */
+void apply_cut(struct apply *apply);
 
 /* apply_save.c: the state directory. 0 or -errno with kernel_words(). */
 unsigned saved_newest(const struct places *places); /* highest generation number, 0: none */

@@ -2,6 +2,7 @@
 /* What a candidate must pass before it may go live: whole feeds, its own tests, and the people connected now. */
 #include "apply.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -155,4 +156,41 @@ size_t apply_refused_peers(const struct apply *apply)
 		if (apply->findings[i].who == GUARD_PEER && !apply->findings[i].open)
 			count += 1 + apply->findings[i].more;
 	return count;
+}
+
+/* ---- ending what is no longer allowed ---- */
+
+static bool same_connection(const struct host_peer *one, const struct host_peer *other)
+{
+	return one->local_port == other->local_port && one->remote_port == other->remote_port &&
+	       !memcmp(one->local, other->local, sizeof(one->local)) &&
+	       !memcmp(one->remote, other->remote, sizeof(one->remote));
+}
+
+static bool is_refused(void *arg, const struct host_peer *peer)
+{
+	const struct apply *apply = arg;
+
+	if (apply->host.has_operator && same_connection(peer, &apply->host.operator))
+		return false;
+	for (size_t i = 0; i < apply->finding_count; i++) {
+		const struct guard_finding *finding = &apply->findings[i];
+
+		if (finding->who != GUARD_PEER || memcmp(finding->source.address, peer->remote, sizeof(peer->remote)) ||
+		    memcmp(finding->local, peer->local, sizeof(peer->local)))
+			continue;
+		if (finding->remote_port ? finding->remote_port == peer->remote_port
+					 : finding->port == peer->local_port)
+			return true;
+	}
+	return false;
+}
+
+void apply_cut(struct apply *apply)
+{
+	int error = host_end_connections(is_refused, apply, &apply->cut);
+
+	if (error)
+		apply_note(apply, "open connections could not be ended: %s%s", strerror(-error),
+			   error == -EOPNOTSUPP ? " (this kernel has no CONFIG_INET_DIAG_DESTROY)" : "");
 }

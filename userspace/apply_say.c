@@ -9,6 +9,8 @@
 #include "output.h"
 
 #define CUTS_SHOWN 5
+#define PEERS_SHOWN 5
+#define PEERS_TOLD 1000 /* by --json */
 
 void apply_note(struct apply *apply, const char *format, ...)
 {
@@ -87,19 +89,42 @@ static json_t *cuts_json(const struct apply *apply)
 	return array;
 }
 
+static bool is_refused_peer(const struct guard_finding *finding)
+{
+	return finding->who == GUARD_PEER && !finding->open;
+}
+
+static json_t *peers_json(const struct apply *apply)
+{
+	json_t *peers = json_array();
+	char address[PREFIX_TEXT];
+
+	for (size_t i = 0; i < apply->finding_count && json_array_size(peers) < PEERS_TOLD; i++) {
+		const struct guard_finding *finding = &apply->findings[i];
+
+		if (is_refused_peer(finding))
+			json_array_append_new(peers,
+					      json_pack("{s:s, s:i, s:i, s:s}", "address",
+							prefix_text(&finding->source, address), "port",
+							(int)finding->port, "connections", (int)finding->more + 1,
+							"reason", reason_name(finding->decision.reason)));
+	}
+	return peers;
+}
+
 static int say_json(const struct apply *apply)
 {
 	char hash[65];
 	json_t *all;
 
 	hash_text(apply->image.policy_hash, hash);
-	all = json_pack("{s:s, s:i, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:O}", "result",
+	all = json_pack("{s:s, s:i, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:i, s:i, s:O}", "result",
 			result_word(apply), "generation", (int)apply->number, "from", (int)apply->live, "policy_path",
 			apply->request->source, "hash", hash, "monitor", apply->request->policy->monitor, "interfaces",
 			interfaces_json(apply), "lists", apply_lists(&apply->image), "cuts", cuts_json(apply),
 			"cut_count", (int)apply->image.cuts.count, "tests_passed", (int)apply->tests, "refused_peers",
-			(int)apply_refused_peers(apply), "confirm_s", (int)(apply->request->confirm_ns / 1000000000),
-			"notes", apply->notes);
+			(int)apply_refused_peers(apply), "peers", peers_json(apply), "cut_connections", (int)apply->cut,
+			"confirm_s", (int)(apply->request->confirm_ns / 1000000000), "notes", apply->notes);
 	return print_json(all);
 }
 
@@ -154,19 +179,20 @@ static void say_peers(const struct apply *apply)
 	size_t total = apply_refused_peers(apply), shown = 0;
 	char address[PREFIX_TEXT];
 
-	if (!total)
-		return;
-	printf("  %zu open connection%s stay%s, but could not be opened anew:", total, total == 1 ? "" : "s",
-	       total == 1 ? "s" : "");
-	for (size_t i = 0; i < apply->finding_count && shown < 5; i++) {
+	if (apply->cut)
+		printf("  %zu open connection%s ended%s", apply->cut, apply->cut == 1 ? "" : "s", total ? ":" : "");
+	else if (total)
+		printf("  %zu open connection%s stay%s, but could not be opened anew:", total, total == 1 ? "" : "s",
+		       total == 1 ? "s" : "");
+	for (size_t i = 0; i < apply->finding_count && shown < PEERS_SHOWN; i++) {
 		const struct guard_finding *finding = &apply->findings[i];
 
-		if (finding->who != GUARD_PEER || finding->open)
-			continue;
-		printf("%s %s to port %u (%s)", shown++ ? "," : "", prefix_text(&finding->source, address),
-		       finding->port, reason_name(finding->decision.reason));
+		if (is_refused_peer(finding))
+			printf("%s %s to port %u (%s)", shown++ ? "," : "", prefix_text(&finding->source, address),
+			       finding->port, reason_name(finding->decision.reason));
 	}
-	putchar('\n');
+	if (apply->cut || total)
+		putchar('\n');
 }
 
 int apply_say(struct apply *apply)
@@ -183,8 +209,8 @@ int apply_say(struct apply *apply)
 		say_cuts(apply);
 		if (apply->tests)
 			printf("  %zu test%s of the policy passed\n", apply->tests, apply->tests == 1 ? "" : "s");
-		say_peers(apply);
 	}
+	say_peers(apply);
 	json_array_foreach(apply->notes, i, note) printf("  note: %s\n", json_string_value(note));
 	if (request->confirm_ns && !request->dry_run && !apply->unchanged)
 		printf("PENDING: in %llu s the kernel goes back to %s unless `bulwark confirm` comes\n",

@@ -194,6 +194,8 @@ static int try_peer(struct guard *guard, enum guard_who who, const struct host_p
 
 	memcpy(finding.source.address, peer->remote, 16);
 	finding.source.length = 128;
+	memcpy(finding.local, peer->local, 16);
+	finding.remote_port = peer->outbound ? peer->remote_port : 0;
 	err = try_open(guard, peer, finding);
 	/* whoever would be cut off now need not be told that he cannot come back */
 	if (err || peer->outbound || guard->count > before)
@@ -201,7 +203,7 @@ static int try_peer(struct guard *guard, enum guard_who who, const struct host_p
 	return try_new(guard, peer, finding);
 }
 
-/* Connections of one source to one port stand together. */
+/* Connections of one source to one port of one address stand together. */
 static int by_source_and_port(const void *a, const void *b)
 {
 	const struct host_peer *x = a, *y = b;
@@ -211,6 +213,9 @@ static int by_source_and_port(const void *a, const void *b)
 		return order;
 	if (x->outbound != y->outbound)
 		return x->outbound - y->outbound;
+	order = memcmp(x->local, y->local, 16); /* a service may be served on one address only */
+	if (order)
+		return order;
 	if (x->outbound) /* its local ports differ by chance; the remote one says what it is */
 		return (int)x->remote_port - y->remote_port;
 	return (int)x->local_port - y->local_port;

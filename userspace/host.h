@@ -52,6 +52,10 @@ int host_read(struct host *host, struct report *report);
 int host_read_links(struct host *host);
 void host_free(struct host *host);
 
+/* Ends the open TCP connections of this network namespace that are wanted (`outbound` is not known to it); how many.
+ * 0, or -errno: -EOPNOTSUPP where the kernel cannot (CONFIG_INET_DIAG_DESTROY). */
+int host_end_connections(bool (*wanted)(void *arg, const struct host_peer *peer), void *arg, size_t *ended);
+
 const struct host_link *host_link_by_name(const struct host *host, const char *name);
 const struct host_link *host_link_by_index(const struct host *host, unsigned ifindex);
 

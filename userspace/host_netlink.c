@@ -68,6 +68,25 @@ int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 	return error;
 }
 
+int netlink_do(int protocol, int type, const void *body, size_t body_size)
+{
+	struct dump answer = {};
+	struct nl_sock *socket = nl_socket_alloc();
+	int error;
+
+	if (!socket)
+		return -ENOMEM;
+	error = nl_connect(socket, protocol) < 0 ? -errno : 0;
+	if (!error) {
+		nl_socket_modify_err_cb(socket, NL_CB_CUSTOM, on_error, &answer);
+		error = nl_send_simple(socket, type, NLM_F_ACK, (void *)body, body_size) < 0 ? -EIO : 0;
+	}
+	if (!error && nl_wait_for_ack(socket) < 0)
+		error = answer.result ?: -EIO;
+	nl_socket_free(socket);
+	return error;
+}
+
 int host_grow(void *array, size_t count, size_t *capacity, size_t item_size)
 {
 	void **items = array;

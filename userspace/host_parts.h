@@ -6,6 +6,7 @@
 #include "host.h"
 
 struct nlmsghdr;
+struct inet_diag_msg;
 
 /* A socket as sock_diag tells of it. */
 struct host_socket {
@@ -26,6 +27,12 @@ int host_prefix_note(struct prefix **prefixes, size_t *count, const struct prefi
 
 /* An address of family AF_INET or AF_INET6 as a prefix of that family's length, host bits cleared. */
 void host_prefix_from(struct prefix *prefix, int family, const void *address, unsigned length);
+
+/* Both ends of a socket as sock_diag tells them; outbound is not known. -EAFNOSUPPORT when it is no IP socket. */
+int host_peer_from(const struct inet_diag_msg *told, struct host_peer *peer);
+
+/* One netlink request that is only acknowledged. 0 or -errno, the kernel's own. */
+int netlink_do(int protocol, int type, const void *body, size_t body_size);
 
 /* One netlink dump: sends the request, calls heard() for every message. 0 or -errno. */
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,

@@ -12,32 +12,39 @@
 
 #include "host_parts.h"
 
+int host_peer_from(const struct inet_diag_msg *told, struct host_peer *peer)
+{
+	struct prefix local, remote;
+
+	if (told->idiag_family != AF_INET && told->idiag_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	host_prefix_from(&local, told->idiag_family, told->id.idiag_src, 128);
+	host_prefix_from(&remote, told->idiag_family, told->id.idiag_dst, 128);
+	*peer = (struct host_peer){
+		.local_port = ntohs(told->id.idiag_sport),
+		.remote_port = ntohs(told->id.idiag_dport),
+	};
+	memcpy(peer->local, local.address, sizeof(peer->local));
+	memcpy(peer->remote, remote.address, sizeof(peer->remote));
+	return 0;
+}
+
 static int on_socket(const struct nlmsghdr *message, void *arg)
 {
 	const struct inet_diag_msg *told = nlmsg_data(message);
 	struct host_sockets *sockets = arg;
-	struct host_socket *socket;
-	struct prefix local, remote;
+	struct host_socket socket = {};
 	int error;
 
 	if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY || message->nlmsg_len < NLMSG_LENGTH(sizeof(*told)) ||
-	    (told->idiag_family != AF_INET && told->idiag_family != AF_INET6))
+	    host_peer_from(told, &socket.peer))
 		return 0;
-	error = host_grow(&sockets->items, sockets->count, &sockets->capacity, sizeof(*socket));
-	if (error)
-		return error;
-	host_prefix_from(&local, told->idiag_family, told->id.idiag_src, 128);
-	host_prefix_from(&remote, told->idiag_family, told->id.idiag_dst, 128);
-	socket = &sockets->items[sockets->count++];
-	*socket = (struct host_socket){
-		.peer.local_port = ntohs(told->id.idiag_sport),
-		.peer.remote_port = ntohs(told->id.idiag_dport),
-		.inode = told->idiag_inode,
-		.listens = told->idiag_state == TCP_LISTEN,
-	};
-	memcpy(socket->peer.local, local.address, sizeof(socket->peer.local));
-	memcpy(socket->peer.remote, remote.address, sizeof(socket->peer.remote));
-	return 0;
+	socket.inode = told->idiag_inode;
+	socket.listens = told->idiag_state == TCP_LISTEN;
+	error = host_grow(&sockets->items, sockets->count, &sockets->capacity, sizeof(socket));
+	if (!error)
+		sockets->items[sockets->count++] = socket;
+	return error;
 }
 
 int host_read_sockets(struct host_sockets *sockets)

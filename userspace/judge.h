@@ -35,8 +35,10 @@ enum guard_who { GUARD_OPERATOR, GUARD_GATEWAY, GUARD_RESOLVER, GUARD_OWN, GUARD
 struct guard_finding {
 	enum guard_who who;
 	struct prefix source;
-	__u16 port; /* local port of the connection, 0: none */
-	bool open;  /* its open connection would be cut; else a new one would be refused */
+	__u8 local[16];	   /* own address of the connection */
+	__u16 port;	   /* local port of the connection, 0: none */
+	__u16 remote_port; /* of an outbound connection; local ones differ by chance. 0: inbound */
+	bool open;	   /* its open connection would be cut; else a new one would be refused */
 	struct decision decision;
 	size_t more; /* further connections of the same source and port */
 };

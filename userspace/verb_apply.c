@@ -55,6 +55,9 @@ static int take_option(const struct context *context, struct given *given, int c
 	case 'n':
 		given->request.dry_run = true;
 		return EXIT_DONE;
+	case 'C':
+		given->request.cut = true;
+		return EXIT_DONE;
 	case 'e':
 		given->request.ephemeral = true;
 		return EXIT_DONE;
@@ -82,6 +85,9 @@ static int read_command(const struct context *context, int argc, char **argv, st
 	}
 	if (!status && given->attach && options > 1)
 		status = fail_usage(context, "--attach applies no policy, so no other option goes with it");
+	if (!status && given->request.cut && given->request.confirm_ns)
+		status = fail_usage(context, "what --cut ends does not come back with the old policy: confirm first, "
+					     "then apply once more with --cut");
 	if (status)
 		return status;
 	return given->saved || given->attach ? no_operands(context, argc, argv)

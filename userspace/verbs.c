@@ -55,6 +55,7 @@ static const struct option_line apply_options[] = {
 	{"--monitor", NULL, "decide and count, but drop nothing", 'm'},
 	{"--dry-run", NULL, "do everything except the switch", 'n'},
 	{"--iface", "IF", "on this interface instead of the policy's; may be repeated", 'i'},
+	{"--cut", NULL, "also end open connections that the new policy refuses", 'C'},
 	{"--ephemeral", NULL, "accept that protection ends with this mount namespace", 'e'},
 	{"--force", NULL, "apply even if it cuts off the operator", 'F'},
 	{"--saved", NULL, "the newest confirmed policy of the state directory (at boot)", 'S'},
