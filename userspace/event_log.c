@@ -157,12 +157,12 @@ static __u64 last_sequence_in(const char *path)
 	event_log_close(&log);
 	if (size <= 0)
 		return 0;
-	tail[size] = 0;
-	for (end = strrchr(tail, '\n'); end && !sequence; end = line > tail ? line - 1 : NULL) {
+	/* A crash of the machine can leave zeros in the file: they end no search. */
+	for (end = memrchr(tail, '\n', (size_t)size); end && !sequence; end = line > tail ? line - 1 : NULL) {
 		json_t *document;
 
 		*end = 0;
-		line = strrchr(tail, '\n');
+		line = memrchr(tail, '\n', (size_t)(end - tail));
 		line = line ? line + 1 : tail;
 		document = json_loads(line, 0, NULL);
 		sequence = json_integer_value(json_object_get(json_object_get(document, "bulwark"), "sequence"));

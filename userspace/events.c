@@ -16,6 +16,8 @@
 	4 /* of the generations that still make events: live, fallback, a pending one, one just gone                   \
 	   */
 
+#define TIME_END 253402300800.0 /* seconds: the year 10000, which has no four digits */
+
 struct names {
 	struct places places;
 	char host[256];
@@ -97,10 +99,13 @@ static void put_member(json_t *object, const char *key, const json_t *from, cons
 
 static const char *timestamp(double seconds, char *text, size_t size)
 {
-	time_t whole = (time_t)seconds;
 	struct tm broken;
+	time_t whole;
 	size_t length;
 
+	if (!(seconds >= 0 && seconds < TIME_END)) /* of a damaged history; nor is it any number's */
+		seconds = 0;
+	whole = (time_t)seconds;
 	gmtime_r(&whole, &broken);
 	length = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &broken);
 	snprintf(text + length, size - length, ".%03uZ", (unsigned)((seconds - (double)whole) * 1000) % 1000);

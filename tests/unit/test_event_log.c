@@ -121,6 +121,19 @@ static void test_sequence_of_rotated(void **state)
 	assert_int_equal(event_log_last_sequence(path, 1), 7);
 }
 
+/* What a crash of the machine can leave behind. */
+static void test_sequence_with_zeros(void **state)
+{
+	static const char zeros[] = "{\"bulwark\":{\"sequence\":7}}\n\0\0\0\n{\"bulwark\":{\"sequence\":8}}\n";
+	FILE *file = fopen(path, "we");
+
+	(void)state;
+	assert_non_null(file);
+	assert_int_equal(fwrite(zeros, 1, sizeof(zeros) - 1, file), sizeof(zeros) - 1);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(event_log_last_sequence(path, 0), 8);
+}
+
 static void test_full_disk(void **state)
 {
 	const struct event_log_limits limits = {.file_bytes = 100, .keep = 1};
@@ -210,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_budget, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_line_is_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sequence_of_rotated, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sequence_with_zeros, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reopen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_lines, setup, teardown),

@@ -317,6 +317,21 @@ static void test_actions(void **state)
 	json_decref(line);
 }
 
+static void test_action_at_no_time(void **state)
+{
+	static const double times[] = {1e300, -1e300, -0.5, 253402300800.0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		json_t *line = json_pack("{s:f, s:s}", "time", times[i], "action", "applied");
+		json_t *document = event_action(names, line, 9);
+
+		assert_text(document, "@timestamp", "1970-01-01T00:00:00.000Z");
+		json_decref(document);
+		json_decref(line);
+	}
+}
+
 static void test_notice(void **state)
 {
 	json_t *document =
@@ -342,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_no_addresses),
 		cmocka_unit_test(test_unknown_generation),
 		cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_action_at_no_time),
 		cmocka_unit_test(test_notice),
 	};
 
