@@ -6,8 +6,9 @@
 #   make check-vm   the functional tests on stock kernels in virtual machines (KERNELS=DIR: on kernels of yours)
 #   make bench      the numbers of the README, as ratios to baseline programs in the same run
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
-#   also: fuzz, dependencies, tidy, format-check, clean
+#   also: dependencies, tidy, format-check, clean
 
 # Where tc, ethtool and bpftool are, also for those who are not root.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -58,20 +59,6 @@ sanitize:
 	$(MAKE) BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
-
-# Each fuzzer for FUZZ_SECONDS, from the golden policies; what it finds stays in build/fuzz.
-FUZZ_SECONDS ?= 60
-fuzz: dependencies-fuzz
-	$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined \
-		-fno-sanitize-recover=undefined' WARNINGS=-Wall FUZZ_SECONDS=$(FUZZ_SECONDS) fuzzers
-
-fuzzers: $(patsubst tests/fuzz/%.c,$(BUILD)/%.fuzzed,$(wildcard tests/fuzz/fuzz_*.c))
-
-$(BUILD)/%.fuzzed: tests/fuzz/%.c $(BUILD)/libbulwark.a
-	mkdir -p $(BUILD)/corpus
-	$(CC) $(USER_CFLAGS) -fsanitize=fuzzer $^ $(PKG_LIBS) -o $(BUILD)/$*
-	$(BUILD)/$* -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=$(BUILD)/ -print_final_stats=1 \
-		$(BUILD)/corpus tests/policies policies
 
 tests: $(UNITS) $(RUNNERS) $(BUILD)/tests/policy_print_tool man lab-programs
 
@@ -158,7 +145,7 @@ format-check: dependencies-lint
 clean:
 	rm -rf $(BUILD)
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk tests/fuzz/fuzz.mk)
 .PHONY: all check check-vm run sanitize tests man install uninstall tidy format-check clean \
-	fuzz fuzzers dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
+	dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* usage: run_rows FILE DIRECTORY: the rows of FILE through the real program, with the policies of DIRECTORY. TAP. */
+/*
+ * usage: run_rows FILE DIRECTORY         the rows of FILE through the real program, with the policies of DIRECTORY.
+ * TAP. run_rows --seeds INTO FILE      the packets of the rows as inputs of fuzz_packet and fuzz_text; judges nothing
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../fuzz/fuzz_packet.h"
 #include "connections.h"
 #include "judge.h"
 #include "verbs.h"
@@ -249,7 +253,70 @@ static bool read_row(char *line, struct row *row)
 	return !column;
 }
 
-static int run_file(const char *path, const char *directory)
+/* ---- the rows as inputs of the fuzzers ---- */
+
+static FILE *seed_file(const char *into, const char *kind)
+{
+	static unsigned number;
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s/row-%u", into, kind, number++);
+	file = fopen(path, "we");
+	if (!file) {
+		printf("%s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+	return file;
+}
+
+static void write_frame_of(FILE *file, const struct frame *frame, enum step kind)
+{
+	const __u8 head[] = {kind, 0, frame->length & 0xff, frame->length >> 8};
+
+	fwrite(head, sizeof(head), 1, file);
+	fwrite(frame->bytes, frame->length, 1, file);
+}
+
+static void write_frame(const char *into, FILE *file, const char *text, enum step kind)
+{
+	FILE *text_file = seed_file(into, "text");
+	struct frame frame;
+	char words[256];
+
+	fputs(text, text_file);
+	fclose(text_file);
+	if (packet_text(text, &frame, words, sizeof(words)))
+		return;
+	if (frame.open)
+		write_frame_of(file, &frame, STEP_OPEN);
+	write_frame_of(file, &frame, kind);
+}
+
+static void write_seed(const char *into, const struct row *row, bool ipv6)
+{
+	char steps[4096], *save = NULL;
+	size_t policy = 0, policies_known = sizeof(fuzz_policies) / sizeof(*fuzz_policies);
+	FILE *file;
+
+	while (policy < policies_known && strcmp(fuzz_policies[policy], row->policy))
+		policy++;
+	if (policy == policies_known)
+		return;
+	expand(row->steps, ipv6, steps, sizeof(steps));
+	file = seed_file(into, "packet");
+	fputc((int)policy | (strstr(steps, "own ") ? 0x80 : 0), file);
+	for (char *step = strtok_r(steps, ";", &save); step; step = strtok_r(NULL, ";", &save)) {
+		step = trim(step);
+		if (!strncmp(step, "sent ", 5))
+			write_frame(into, file, step + 5, STEP_SENT);
+		else
+			write_frame(into, file, step, STEP_IN);
+	}
+	fclose(file);
+}
+
+static int run_file(const char *path, const char *directory, const char *seeds)
 {
 	FILE *file = fopen(path, "re");
 	char *line = NULL;
@@ -270,10 +337,14 @@ static int run_file(const char *path, const char *directory)
 			break;
 		}
 		note_expected(row.expected);
-		if (strchr(row.families, '4'))
-			run_row(directory, &row, false);
-		if (strchr(row.families, '6'))
-			run_row(directory, &row, true);
+		for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+			if (!strchr(row.families, ipv6 ? '6' : '4'))
+				continue;
+			if (seeds)
+				write_seed(seeds, &row, ipv6);
+			else
+				run_row(directory, &row, ipv6);
+		}
 	}
 	free(line);
 	fclose(file);
@@ -297,11 +368,13 @@ int main(int argc, char **argv)
 {
 	int err;
 
+	if (argc == 4 && !strcmp(argv[1], "--seeds"))
+		return run_file(argv[3], NULL, argv[2]) ? 1 : 0;
 	if (argc != 3) {
-		fprintf(stderr, "usage: run_rows FILE DIRECTORY\n");
+		fprintf(stderr, "usage: run_rows FILE DIRECTORY | run_rows --seeds INTO FILE\n");
 		return 2;
 	}
-	err = run_file(argv[1], argv[2]);
+	err = run_file(argv[1], argv[2], NULL);
 	every_reason();
 	printf("1..%zu\n", tests);
 	for (size_t i = 0; i < policy_count; i++) {

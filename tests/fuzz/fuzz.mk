@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# make fuzz: every fuzzer of this directory for FUZZ_SECONDS, or TIME (30m, 8h) in all; FUZZERS="packet feed" chooses.
+# Seeds are the golden policies, the rows of tests/packets and tests/fuzz/seeds. What is found stays in build/fuzz, and
+# build/fuzz/corpus grows from run to run.
+
+FUZZ_SECONDS ?= 60
+FUZZERS      ?= policy feed packet text events saved capture
+FUZZ_BUILD   := $(BUILD)/fuzz
+SANITIZERS   := address,undefined,float-cast-overflow
+FUZZ_MAKE     = $(MAKE) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' WARNINGS='$(WARNINGS) -Wno-unknown-warning-option' \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,$(SANITIZERS) -fno-sanitize-recover=all'
+FUZZ_CC      ?= $(CLANG)
+
+fuzz: dependencies-fuzz $(BUILD)/tests/run_rows
+	$(FUZZ_MAKE) $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%)
+	BUILD=$(BUILD) tests/fuzz/run --seconds '$(FUZZ_SECONDS)' --time '$(TIME)' $(FUZZERS)
+
+# What a fuzzer needs beside its own file and the library.
+$(BUILD)/fuzz_packet: $(BUILD)/fuzz_evaluate.o $(BUILD)/fuzz_evaluate_parse.o $(BUILD)/fuzz_shield_user.o
+$(BUILD)/fuzz_packet: FUZZ_LINK := -rdynamic
+$(BUILD)/fuzz_text: $(BUILD)/fuzz_evaluate_parse.o
+
+$(BUILD)/fuzz_%.o: tests/fuzz/%.c | $(SKELS)
+	$(CC) $(USER_CFLAGS) -c $< -o $@
+
+# The kernel's own source: packets stand where they stand, and types are what the program reads them as.
+$(BUILD)/fuzz_shield_user.o: tests/fuzz/shield_user.c $(BUILD)/vmlinux.h
+	$(CC) $(CFLAGS) $(WARNINGS) -fno-sanitize=alignment -fno-strict-aliasing -DBPF_NO_KFUNC_PROTOTYPES \
+		-I$(BUILD) -Iinclude -MMD -MP -c $< -o $@
+
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libbulwark.a | $(SKELS)
+	$(CC) $(USER_CFLAGS) $(FUZZ_LINK) -fsanitize=fuzzer $(filter %.c %.o %.a,$^) $(PKG_LIBS) -o $@
+
+.PHONY: fuzz
