@@ -6,100 +6,6 @@
 #ifndef BULWARK_EGRESS_H
 #define BULWARK_EGRESS_H
 
-#define TC_ACT_SHOT 2
-#define TCX_NEXT -1 /* on clsact TC_ACT_UNSPEC: the next program or filter goes on */
-
-struct egress_transport { /* the first bytes of TCP, UDP and ICMP */
-	__be16 source, destination;
-	__be16 sequence[4];
-	__u8 offset, flags;
-	__u8 unused[2];
-};
-
-static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 size)
-{
-	return bpf_skb_load_bytes_relative(skb, offset, to, size, BPF_HDR_START_NET);
-}
-
-static __always_inline int read_egress_v4(struct __sk_buff *skb, struct packet *pkt)
-{
-	struct iphdr ip;
-
-	if (load(skb, 0, &ip, sizeof(ip)))
-		return -1;
-	if (ip.version != 4)
-		return -1;
-	address_from_v4(&pkt->flow.source, ip.saddr);
-	address_from_v4(&pkt->flow.destination, ip.daddr);
-	pkt->flow.protocol = ip.protocol;
-	pkt->l4 = ip.ihl * 4;
-	if (bpf_ntohs(ip.frag_off) & 0x1fff)
-		pkt->fragment = FRAGMENT_LATER;
-	return 0;
-}
-
-static __always_inline int read_egress_v6(struct __sk_buff *skb, struct packet *pkt)
-{
-	struct extension_header header;
-	struct ipv6hdr ip;
-	__u8 next;
-
-	if (load(skb, 0, &ip, sizeof(ip)))
-		return -1;
-	__builtin_memcpy(&pkt->flow.source, &ip.saddr, sizeof(pkt->flow.source));
-	__builtin_memcpy(&pkt->flow.destination, &ip.daddr, sizeof(pkt->flow.destination));
-	pkt->flow.ipv6 = 1;
-	pkt->l4 = sizeof(ip);
-	next = ip.nexthdr;
-	for (int i = 0; i < EXTENSION_HEADERS && is_extension(next); i++) {
-		if (load(skb, pkt->l4, &header, sizeof(header)))
-			return -1;
-		if (next == IPPROTO_FRAGMENT && (header.type || header.segments_left & 0xf8))
-			pkt->fragment = FRAGMENT_LATER;
-		pkt->l4 += extension_length(&header, next);
-		next = header.next;
-	}
-	pkt->flow.protocol = next;
-	return 0;
-}
-
-/* By the version field: behind a VLAN tag skb->protocol says nothing of the network header. */
-static __always_inline int read_egress_network(struct __sk_buff *skb, struct packet *pkt)
-{
-	__u16 type = bpf_ntohs(skb->protocol);
-	__u8 version;
-
-	if (type != ETHERTYPE_IPV4 && type != ETHERTYPE_IPV6 && type != ETHERTYPE_VLAN && type != ETHERTYPE_QINQ)
-		return -1;
-	if (load(skb, 0, &version, sizeof(version)))
-		return -1;
-	if (version >> 4 == 4)
-		return read_egress_v4(skb, pkt);
-	return version >> 4 == 6 ? read_egress_v6(skb, pkt) : -1;
-}
-
-static __always_inline int read_egress(struct __sk_buff *skb, struct packet *pkt)
-{
-	struct egress_transport transport = {};
-
-	if (read_egress_network(skb, pkt))
-		return -1;
-	if (pkt->fragment)
-		return 0;
-	if (load(skb, pkt->l4, &transport, 8))
-		return 0;
-	if (is_icmp(&pkt->flow)) {
-		pkt->icmp_type = transport.source & 0xff; /* type is the first byte on the wire */
-		pkt->flow.source_port = pkt->flow.destination_port = bpf_ntohs(transport.sequence[0]);
-		return 0;
-	}
-	pkt->flow.source_port = bpf_ntohs(transport.source);
-	pkt->flow.destination_port = bpf_ntohs(transport.destination);
-	if (pkt->flow.protocol == IPPROTO_TCP && !load(skb, pkt->l4, &transport, sizeof(transport)))
-		pkt->tcp_flags = transport.flags;
-	return 0;
-}
-
 static __always_inline __u64 lists_of(const struct class_entry *class)
 {
 	return class ? class->lists : 0;
@@ -170,13 +76,13 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 	__u32 number;
 
 	notice_forwarding(skb);
-	if (read_egress(skb, &pkt))
+	if (read_skb(skb, &pkt))
 		return TCX_NEXT;
 	number = class_of(&pkt.flow.destination, pkt.flow.ipv6);
 	pkt.class = number;
 	if (number)
 		class = bpf_map_lookup_elem(&classes, &number);
-	if (constants.have_egress_block && class && !constants.offline && skb->cb[0] != EGRESS_CB_PAUSED) {
+	if (constants.have_egress_block && class && !constants.offline && skb->cb[0] != TC_CB_PAUSED) {
 		if (class->flags & CLASS_BLOCK_OUT) {
 			told_egress(skb, &pkt, VERDICT_DROP, class->out_rule, class->block_list);
 			return TC_ACT_SHOT;

@@ -20,7 +20,7 @@ struct {
 	__uint(max_entries, SLOT_COUNT);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(__u32));
-} xdp_slots SEC(".maps"), egress_slots SEC(".maps");
+} xdp_slots SEC(".maps"), egress_slots SEC(".maps"), ingress_slots SEC(".maps"), sockops_slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -109,20 +109,45 @@ int xdp_root(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-SEC("tc")
-int egress_root(struct __sk_buff *skb)
+/* The slot whose TC programs run: during a pause that of the generation beneath it. */
+static __always_inline __u32 tc_slot(struct __sk_buff *skb)
 {
 	__u64 word = control_word;
 	__u32 slot = slot_in_force(word);
 
 	skb->cb[0] = 0;
-	if (slot == SLOT_PAUSED) {
-		skb->cb[0] = EGRESS_CB_PAUSED;
-		slot = CONTROL_FALLBACK(word);
-	}
-	enter_generation(skb, &egress_slots, slot);
+	if (slot != SLOT_PAUSED)
+		return slot;
+	skb->cb[0] = TC_CB_PAUSED;
+	return CONTROL_FALLBACK(word);
+}
+
+SEC("tc")
+int egress_root(struct __sk_buff *skb)
+{
+	enter_generation(skb, &egress_slots, tc_slot(skb));
 	count_fallthrough(HOOK_EGRESS);
 	return TCX_NEXT;
+}
+
+SEC("tc")
+int ingress_root(struct __sk_buff *skb)
+{
+	enter_generation(skb, &ingress_slots, tc_slot(skb));
+	count_fallthrough(HOOK_INGRESS);
+	return TCX_NEXT;
+}
+
+/* Tags and counts of connections go on during a pause. */
+SEC("sockops")
+int sockops_root(struct bpf_sock_ops *ops)
+{
+	__u64 word = control_word;
+	__u32 slot = slot_in_force(word);
+
+	enter_generation(ops, &sockops_slots, slot == SLOT_PAUSED ? CONTROL_FALLBACK(word) : slot);
+	count_fallthrough(HOOK_SOCKOPS);
+	return 1;
 }
 
 SEC("xdp.frags")

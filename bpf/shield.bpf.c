@@ -23,7 +23,11 @@
 #include "exposure.h"
 #include "tell.h"
 #include "limits.h"
+#include "skb.h"
 #include "egress.h"
+#include "tags.h"
+#include "ingress.h"
+#include "sockops.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -98,8 +102,11 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 	count(&outcome, pkt);
 	if (pkt->would)
 		count_would(outcome, pkt);
-	if (outcome.verdict == VERDICT_PASS)
+	if (outcome.verdict == VERDICT_PASS) {
+		if (constants.have_tags)
+			tag_packet(ctx, pkt);
 		return XDP_PASS;
+	}
 	tell(&outcome, pkt);
 	return XDP_DROP;
 }
@@ -145,4 +152,16 @@ SEC("tc")
 int egress(struct __sk_buff *skb)
 {
 	return judge_egress(skb);
+}
+
+SEC("tc")
+int ingress(struct __sk_buff *skb)
+{
+	return judge_ingress(skb);
+}
+
+SEC("sockops")
+int sockets(struct bpf_sock_ops *ops)
+{
+	return judge_socket(ops);
 }

@@ -36,8 +36,10 @@ enum {
 
 enum hook {
 	HOOK_XDP = 0,
-	HOOK_EGRESS = 1, /* TC egress */
-	HOOK_COUNT = 2,
+	HOOK_EGRESS = 1,  /* TC egress */
+	HOOK_INGRESS = 2, /* TC ingress, attached only while a policy in a slot needs it */
+	HOOK_SOCKOPS = 3, /* the cgroup that everything is in; likewise */
+	HOOK_COUNT = 4,
 };
 
 /* The operations of the syscall program `steer`, the only writer of the control word. It evaluates the word
@@ -63,9 +65,9 @@ struct steer_request {
 };
 _Static_assert(sizeof(struct steer_request) == 48, "steer_request is shared with the kernel side");
 
-/* While the shield is paused the egress root still runs the generation's egress program, so that what this host asks
- * for stays known when the pause ends. It says so in skb->cb[0]: nothing may be dropped then. */
-#define EGRESS_CB_PAUSED 1u
+/* While the shield is paused the TC roots still run the generation's programs, so that what this host asks for stays
+ * known when the pause ends, and tags go on. They say so in skb->cb[0]: nothing may be dropped then. */
+#define TC_CB_PAUSED 1u
 
 /* What sits in a slot. Array map `slots`, index = slot. Written by the controller before the switch, read by
  * everybody who wants to say which policy is live. */
@@ -77,6 +79,8 @@ struct slot_info {
 	char policy_path[208]; /* as given to apply, NUL-terminated */
 };
 #define SLOT_FLAG_MONITOR 1u /* the whole policy only monitors */
+#define SLOT_FLAG_INGRESS 2u /* it needs the hook TC ingress */
+#define SLOT_FLAG_SOCKOPS 4u /* it needs the hook sockops */
 #define GENERATION_MARK(flags)                                                                                         \
 	((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
 _Static_assert(sizeof(struct slot_info) == 256, "slot_info is pinned");

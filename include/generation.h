@@ -140,6 +140,15 @@ enum {
 	RULE_FIRST = 16,  /* services, block and trusted entries follow, in file order */
 };
 
+/* What is known of a packet's source, in the two highest bits of `tag-mask`. The same for all data of a connection. */
+enum tag_class {
+	TAG_NEW = 0,	 /* proves nothing yet: a SYN, a datagram */
+	TAG_PROVEN = 1,	 /* inside a completed handshake: its source cannot be forged */
+	TAG_SUSPECT = 2, /* in a block list that only monitors, or not among those its service is for, and monitored */
+	TAG_TRUSTED = 3, /* proven, and in a trusted list */
+};
+#define TAG_CLASS_BITS 2
+
 /* The constants of a generation; `constants` in the read-only data of bpf/shield.bpf.c. */
 struct generation_config {
 	__u32 generation;   /* number; 0 offline */
@@ -179,7 +188,15 @@ struct generation_config {
 	__u64 limit_horizon_ns;	 /* the longest tolerance and cost of all limits: no live slot reaches further ahead */
 	__u64 event_interval_ns; /* one source is told once per reason in this time */
 	__u32 events_per_tick;	 /* per CPU, reason and jiffy at most */
-	__u32 unused;
+	__u32 tag_mask;		 /* the bits of a packet's mark that are ours, side by side */
+	__u64 netns_cookie;	 /* of the network namespace that is protected (sockops sees others too) */
+	__u32 tag_magic;	 /* secret, per boot: packet metadata that begins with it is ours */
+	__u8 tag_shift;		 /* of the tag in the mark, whose highest two bits are the class */
+	__u8 tag_class_shift;
+	__u8 have_tags;	    /* some service has a tag */
+	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
+	__u8 needs_sockops; /* likewise sockops */
+	__u8 unused[7];
 };
 
 #endif

@@ -124,7 +124,8 @@ static bool same_policy(const struct apply *apply)
 	const struct slot_info *info = slot < GENERATION_SLOTS ? &apply->before.slots[slot] : NULL;
 
 	return info && info->generation && apply->before.slot_holds[HOOK_XDP][slot] &&
-	       apply->before.slot_holds[HOOK_EGRESS][slot] &&
+	       apply->before.slot_holds[HOOK_EGRESS][slot] && apply->before.slot_holds[HOOK_INGRESS][slot] &&
+	       apply->before.slot_holds[HOOK_SOCKOPS][slot] &&
 	       GENERATION_MARK(info->flags) == generation_mark(&apply->image) &&
 	       !memcmp(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
 }
@@ -161,11 +162,13 @@ static int attach(struct apply *apply)
 		interface_look(apply->instance, apply->links[done]->name, &before);
 		had[done] = before.xdp;
 		error = interface_attach(apply->instance, apply->links[done], apply->request->policy->mode,
-					 &apply->attached[done]);
-		if (!error && apply->unchanged && (!before.xdp || !before.egress))
+					 image_hooks(&apply->image), &apply->attached[done]);
+		if (!error && apply->unchanged && !attachment_whole(&before))
 			apply_note(apply, "%s was attached again: %s", before.name,
 				   before.trouble[0] ? before.trouble : "it had no protection");
 	}
+	if (!error && image_hooks(&apply->image) & 1u << HOOK_SOCKOPS)
+		error = sockops_attach(apply->instance);
 	while (error && done--)
 		if (!had[done])
 			interface_detach(apply->instance, apply->links[done]->name);
@@ -205,8 +208,10 @@ static void describe_slot(const struct apply *apply, struct slot_info *info)
 {
 	*info = (struct slot_info){
 		.generation = apply->number,
-		.flags =
-			generation_mark(&apply->image) << 8 | (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0),
+		.flags = generation_mark(&apply->image) << 8 |
+			 (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0) |
+			 (apply->image.config.needs_ingress ? SLOT_FLAG_INGRESS : 0) |
+			 (apply->image.config.needs_sockops ? SLOT_FLAG_SOCKOPS : 0),
 		.loaded_at = time(NULL),
 	};
 	memcpy(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
@@ -265,9 +270,13 @@ static void write_history(struct apply *apply)
 /* What fell through until now has been repaired, or was before anything was in force: count from here on. */
 static void forget_fallthrough(struct apply *apply)
 {
-	__u64 packets[HOOK_COUNT];
+	__u64 packets[HOOK_COUNT], all = 0;
 
-	if (fallthrough_read(apply->instance, packets) || !(packets[HOOK_XDP] + packets[HOOK_EGRESS]))
+	if (fallthrough_read(apply->instance, packets))
+		return;
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		all += packets[hook];
+	if (!all)
 		return;
 	if (apply->live)
 		apply_note(apply, "%llu packets in and %llu out had fallen through the root programs unjudged",
@@ -299,6 +308,7 @@ static int go_live(struct apply *apply)
 	forget_fallthrough(apply);
 	write_history(apply);
 	leave_others(apply);
+	hooks_leave(apply->instance);
 	if (!control_read(apply->instance, &apply->before))
 		saved_prune(&apply->context->places, &apply->before);
 	return EXIT_DONE;
@@ -312,6 +322,7 @@ static int stay(struct apply *apply)
 	if (status)
 		return status;
 	leave_others(apply);
+	hooks_leave(apply->instance);
 	forget_fallthrough(apply);
 	if (apply->before.active == SLOT_PAUSED && !control_resume(apply->instance)) {
 		apply_note(apply, "the pause has ended");

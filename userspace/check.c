@@ -380,7 +380,7 @@ static void check_open_ports(struct checker *checker, const struct service *serv
 
 static void check_tag(struct checker *checker, const struct service *service)
 {
-	__u32 mask = checker->policy->tag_mask;
+	__u32 mask = checker->policy->tag_mask, most = mask ? (mask / (mask & -mask)) >> TAG_CLASS_BITS : 0;
 
 	if (!service->has_tag)
 		return;
@@ -389,10 +389,11 @@ static void check_tag(struct checker *checker, const struct service *service)
 			 "service '%s' has a tag, but no 'tag-mask' says which mark bits are free: 'tag-mask: "
 			 "0x0000ff00'",
 			 service->name);
-	else if (service->tag > mask / (mask & -mask))
+	else if (service->tag > most)
 		error_at(checker, &service->at,
-			 "tag %u of service '%s' does not fit into 'tag-mask: 0x%08x': at most %u", service->tag,
-			 service->name, mask, mask / (mask & -mask));
+			 "tag %u of service '%s' does not fit into 'tag-mask: 0x%08x', whose highest two bits are the "
+			 "class of the source: at most %u",
+			 service->tag, service->name, mask, most);
 }
 
 static void check_services(struct checker *checker)

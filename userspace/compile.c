@@ -58,6 +58,21 @@ static void configure_budgets(const struct policy *policy, struct generation_con
 		config->budgets[BUDGET_STRAY] = rate_or(&policy->stray_rate, 1000);
 }
 
+static void configure_tags(const struct compile *compile)
+{
+	const struct policy *policy = compile->policy;
+	struct generation_config *config = &compile->image->config;
+
+	for (size_t i = 1; i < compile->image->service_count; i++)
+		config->have_tags |= compile->image->services[i].tag != 0;
+	if (!config->have_tags)
+		return;
+	config->tag_mask = policy->tag_mask;
+	config->tag_shift = __builtin_ctz(policy->tag_mask);
+	config->tag_class_shift = 32 - __builtin_clz(policy->tag_mask) - TAG_CLASS_BITS;
+	config->needs_ingress = config->needs_sockops = 1;
+}
+
 static void configure_policy(const struct compile *compile)
 {
 	static const __u8 forwards[] = {
@@ -75,6 +90,7 @@ static void configure_policy(const struct compile *compile)
 	config->stray_pass = policy->stray == STRAY_PASS;
 	config->unparsed_pass = policy->unparsed_pass;
 	configure_budgets(policy, config);
+	configure_tags(compile);
 	config->event_interval_ns = SECOND_NS;
 	if (sample->given && sample->period_ns)
 		config->event_interval_ns = sample->count ? sample->period_ns / sample->count : ~0ULL >> 1;

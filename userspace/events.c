@@ -225,7 +225,7 @@ static json_t *bulwark_of(const struct event *event)
 {
 	json_t *bulwark = json_pack("{s:I, s:I, s:s, s:i, s:s}", "generation", (json_int_t)event->generation, "packets",
 				    (json_int_t)event->packets, "verdict", verdict_name(event->verdict), "frame_bytes",
-				    event->length, "hook", event->hook == HOOK_EGRESS ? "egress" : "xdp");
+				    event->length, "hook", hook_name(event->hook));
 
 	if (event->protocol == IPPROTO_TCP)
 		put(bulwark, "tcp_flags", json_integer(event->tcp_flags));

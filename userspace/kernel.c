@@ -28,7 +28,8 @@ const char *const pinned_map_names[PINNED_MAP_COUNT] = {
 	PINNED_MAPS(MAP)
 #undef MAP
 };
-const char *const pinned_program_names[PINNED_PROGRAM_COUNT] = {"root_xdp", "root_egress", "steer"};
+const char *const pinned_program_names[PINNED_PROGRAM_COUNT] = {"root_xdp", "root_egress", "root_ingress",
+								"root_sockops", "steer"};
 
 static __thread char words[1024];
 
@@ -331,8 +332,13 @@ static int fill_origin(struct root_bpf *root, __u32 flags)
 
 static int pin_root(struct root_bpf *root, const char *directory)
 {
-	struct bpf_program *programs[PINNED_PROGRAM_COUNT] = {root->progs.xdp_root, root->progs.egress_root,
-							      root->progs.steer};
+	struct bpf_program *programs[PINNED_PROGRAM_COUNT] = {
+		[PROGRAM_ROOT_XDP] = root->progs.xdp_root,
+		[PROGRAM_ROOT_EGRESS] = root->progs.egress_root,
+		[PROGRAM_ROOT_INGRESS] = root->progs.ingress_root,
+		[PROGRAM_ROOT_SOCKOPS] = root->progs.sockops_root,
+		[PROGRAM_STEER] = root->progs.steer,
+	};
 	struct bpf_map *maps[PINNED_MAP_COUNT] = {
 		[MAP_control] = root->maps.data_control,
 	};
@@ -370,8 +376,10 @@ static int load_root(struct root_bpf *root, __u32 flags)
 	int error, paused;
 
 	root->rodata->tick_ns = tick_ns();
-	if (kernel_has_tcx())
+	if (kernel_has_tcx()) {
 		bpf_program__set_expected_attach_type(root->progs.egress_root, ATTACH_TCX_EGRESS);
+		bpf_program__set_expected_attach_type(root->progs.ingress_root, ATTACH_TCX_INGRESS);
+	}
 	error = root_bpf__load(root);
 	if (error) {
 		kernel_say("the kernel refused the root programs: %s%s%s", strerror(-error),
@@ -474,9 +482,10 @@ static int open_pins(struct instance *instance)
 		snprintf(instance->broken, sizeof(instance->broken), "%s", words);
 		return instance->how & OPEN_BROKEN ? 0 : error;
 	}
-	if (bpf_map_lookup_elem(instance->maps[MAP_origin], &zero, &instance->origin) ||
-	    program_id(instance->programs[PROGRAM_ROOT_XDP], &instance->root_ids[HOOK_XDP]) ||
-	    program_id(instance->programs[PROGRAM_ROOT_EGRESS], &instance->root_ids[HOOK_EGRESS])) {
+	error = bpf_map_lookup_elem(instance->maps[MAP_origin], &zero, &instance->origin);
+	for (int hook = 0; !error && hook < HOOK_COUNT; hook++)
+		error = program_id(instance->programs[hook], &instance->root_ids[hook]);
+	if (error) {
 		kernel_say("cannot read the pins in %s: %s", instance->base, strerror(errno));
 		return -errno;
 	}
@@ -612,7 +621,7 @@ int instance_down(struct instance *instance)
 
 	bpffs_root(instance->base, root, sizeof(root));
 	making_path(instance, making, sizeof(making));
-	egress_filters_remove(instance);
+	clsact_filters_forget_all(instance);
 	error = path_remove(instance->links);
 	if (!error)
 		error = path_remove(instance->base);

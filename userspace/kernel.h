@@ -69,7 +69,7 @@ struct program_figures {
 	char name[32];
 	unsigned instructions, jited_bytes, verified_instructions;
 };
-int generation_figures(const struct generation *generation, struct program_figures figures[2]);
+int generation_figures(const struct generation *generation, struct program_figures figures[HOOK_COUNT]);
 
 /* Puts it into a free slot (neither active nor fallback) and switches with one store. timeout_ms 0: for good, else the
  * kernel goes back at the deadline. */
@@ -108,16 +108,30 @@ int generation_own(struct generation *generation, const struct prefix *addresses
 struct attachment {
 	unsigned ifindex;
 	char name[16];
-	bool xdp, native, egress; /* ours, live */
+	bool xdp, native, egress, ingress; /* ours, live */
+	bool needs_ingress;		   /* a policy in force, or one the kernel may go back to, needs it */
 	bool egress_is_tcx;
 	__u32 other_xdp_id; /* another program sits there; 0: none */
 	char other_xdp_name[32];
 	char why_generic[128]; /* "" when native */
 	char trouble[128];     /* link is defunct, pin is missing, ... or "" */
 };
+static inline bool attachment_whole(const struct attachment *attachment)
+{
+	return attachment->xdp && attachment->egress && (attachment->ingress || !attachment->needs_ingress);
+}
+/* The hooks (1 << enum hook) that an image needs; that the policies which may be in force need. */
+unsigned image_hooks(const struct image *image);
+unsigned instance_hooks(const struct instance *instance);
 /* mode as in struct policy. Never displaces another program (-EBUSY with its name and id). Idempotent. */
-int interface_attach(struct instance *instance, const struct host_link *link, int mode, struct attachment *attachment);
+int interface_attach(struct instance *instance, const struct host_link *link, int mode, unsigned hooks,
+		     struct attachment *attachment);
 int interface_detach(struct instance *instance, const char *name);
+/* The program on the cgroup that everything is in (kernel_sockops.c). Idempotent. */
+int sockops_attach(struct instance *instance);
+bool sockops_attached(struct instance *instance);
+/* Takes the programs of hooks that no policy needs any more off again. */
+void hooks_leave(struct instance *instance);
 /* What the interface has now; -EBUSY with words when another XDP program sits there. Changes nothing. */
 int interface_look(struct instance *instance, const char *name, struct attachment *attachment);
 /* Programs of whomever on the packets' way at this host, ours among them. Owned by the caller (free). ifindex 0: those

@@ -19,7 +19,7 @@
 #include "saved.h"
 
 #define PIN_NAME 64
-static const char *const hook_words[HOOK_COUNT] = {"xdp", "egress"};
+static const char *const hook_words[HOOK_COUNT] = {"xdp", "egress", "ingress", "sockops"};
 
 /* ---- pins ---- */
 
@@ -193,18 +193,14 @@ static void look_xdp(const struct instance *instance, struct attachment *attachm
 		reason_load(instance, attachment);
 }
 
-static void look_egress(const struct instance *instance, struct attachment *attachment)
+static bool look_tc(const struct instance *instance, enum hook hook, const struct attachment *attachment)
 {
 	struct link_about about;
 
-	if (kernel_has_tcx()) {
-		attachment->egress_is_tcx = true;
-		attachment->egress = !pinned_link(instance, HOOK_EGRESS, attachment->name, &about) &&
-				     about.ifindex == attachment->ifindex &&
-				     about.program == instance->root_ids[HOOK_EGRESS];
-	} else {
-		attachment->egress = clsact_filter_there(attachment->ifindex, instance->root_ids[HOOK_EGRESS]);
-	}
+	if (!kernel_has_tcx())
+		return clsact_filter_there(attachment->ifindex, hook, instance->root_ids[hook]);
+	return !pinned_link(instance, hook, attachment->name, &about) && about.ifindex == attachment->ifindex &&
+	       about.program == instance->root_ids[hook];
 }
 
 static void trouble(struct attachment *attachment, const char *words)
@@ -220,7 +216,10 @@ static void look(const struct instance *instance, const char *name, struct attac
 	int pinned = pinned_link(instance, HOOK_XDP, name, &about);
 	bool renamed;
 
-	*attachment = (struct attachment){.ifindex = if_nametoindex(name)};
+	*attachment = (struct attachment){
+		.ifindex = if_nametoindex(name),
+		.needs_ingress = instance_hooks(instance) & 1u << HOOK_INGRESS,
+	};
 	snprintf(attachment->name, sizeof(attachment->name), "%s", name);
 	if (instance->foreign) {
 		attachment->ifindex = about.ifindex;
@@ -233,7 +232,9 @@ static void look(const struct instance *instance, const char *name, struct attac
 		attachment->ifindex = about.ifindex;
 	if (attachment->ifindex) {
 		look_xdp(instance, attachment);
-		look_egress(instance, attachment);
+		attachment->egress_is_tcx = kernel_has_tcx();
+		attachment->egress = look_tc(instance, HOOK_EGRESS, attachment);
+		attachment->ingress = look_tc(instance, HOOK_INGRESS, attachment);
 	}
 	if (renamed)
 		trouble(attachment, "the interface has another name now");
@@ -251,6 +252,8 @@ static void look(const struct instance *instance, const char *name, struct attac
 		trouble(attachment, "the XDP program is not attached");
 	else if (!attachment->egress)
 		trouble(attachment, "the egress program is not attached");
+	else if (attachment->needs_ingress && !attachment->ingress)
+		trouble(attachment, "the ingress program is not attached");
 }
 
 /* ---- attaching ---- */
@@ -336,30 +339,33 @@ static int attach_xdp(const struct instance *instance, const struct host_link *l
 	return fd < 0 ? fd : pin_link(instance, HOOK_XDP, link->name, fd);
 }
 
-static int attach_tcx(const struct instance *instance, const struct host_link *link)
+static int attach_tcx(const struct instance *instance, enum hook hook, const struct host_link *link)
 {
-	cleanup_fd int fd = lost_link(instance, HOOK_EGRESS, link->ifindex);
+	enum bpf_attach_type side = hook == HOOK_INGRESS ? ATTACH_TCX_INGRESS : ATTACH_TCX_EGRESS;
+	cleanup_fd int fd = lost_link(instance, hook, link->ifindex);
 
 	if (fd < 0) {
-		fd = bpf_link_create(instance->programs[PROGRAM_ROOT_EGRESS], link->ifindex, ATTACH_TCX_EGRESS, NULL);
+		fd = bpf_link_create(instance->programs[hook], link->ifindex, side, NULL);
 		if (fd < 0) {
-			kernel_say("%s: cannot attach the egress program: %s", link->name, strerror(errno));
+			kernel_say("%s: cannot attach the %s program: %s", link->name, hook_words[hook],
+				   strerror(errno));
 			return -errno;
 		}
 	}
-	return pin_link(instance, HOOK_EGRESS, link->name, fd);
+	return pin_link(instance, hook, link->name, fd);
 }
 
-static int attach_egress(const struct instance *instance, const struct host_link *link, __u32 *flags)
+static int attach_tc(const struct instance *instance, enum hook hook, const struct host_link *link, __u32 *flags)
 {
 	bool made_qdisc = false;
 	int error;
 
 	if (kernel_has_tcx())
-		return attach_tcx(instance, link);
-	error = clsact_filter_add(link->ifindex, instance->programs[PROGRAM_ROOT_EGRESS], &made_qdisc);
+		return attach_tcx(instance, hook, link);
+	error = clsact_filter_add(link->ifindex, hook, instance->programs[hook], &made_qdisc);
 	if (error)
-		kernel_say("%s: cannot attach the egress program to clsact: %s", link->name, strerror(-error));
+		kernel_say("%s: cannot attach the %s program to clsact: %s", link->name, hook_words[hook],
+			   strerror(-error));
 	else
 		*flags |= INTERFACE_CLSACT | (made_qdisc ? INTERFACE_QDISC : 0);
 	return error;
@@ -373,7 +379,8 @@ static void detach_xdp(const struct instance *instance, const char *name)
 	unlink(path);
 }
 
-int interface_attach(struct instance *instance, const struct host_link *link, int mode, struct attachment *attachment)
+int interface_attach(struct instance *instance, const struct host_link *link, int mode, unsigned hooks,
+		     struct attachment *attachment)
 {
 	__u32 flags = 0;
 	bool had_xdp;
@@ -392,7 +399,9 @@ int interface_attach(struct instance *instance, const struct host_link *link, in
 	if (!error)
 		error = attach_xdp(instance, link, mode, attachment);
 	if (!error && !attachment->egress)
-		error = attach_egress(instance, link, &flags);
+		error = attach_tc(instance, HOOK_EGRESS, link, &flags);
+	if (!error && hooks & 1u << HOOK_INGRESS && !attachment->ingress)
+		error = attach_tc(instance, HOOK_INGRESS, link, &flags);
 	if (error) {
 		if (!had_xdp)
 			detach_xdp(instance, link->name);
@@ -402,6 +411,17 @@ int interface_attach(struct instance *instance, const struct host_link *link, in
 	if (!attachment->native)
 		flags |= INTERFACE_GENERIC;
 	return interface_enter(instance, link, flags);
+}
+
+/* The pin alone holds a tcx link. A qdisc that clsact needs is still the egress filter's. */
+void ingress_detach(struct instance *instance, const struct attachment *attachment)
+{
+	char path[PATH_MAX];
+
+	pin_path(instance, HOOK_INGRESS, attachment->name, path, sizeof(path));
+	unlink(path);
+	if (!kernel_has_tcx())
+		clsact_filter_remove(attachment->ifindex, HOOK_INGRESS, instance->root_ids[HOOK_INGRESS], false);
 }
 
 int interface_detach(struct instance *instance, const char *name)
@@ -414,7 +434,7 @@ int interface_detach(struct instance *instance, const char *name)
 		if (unlink(path) && errno != ENOENT)
 			error = -errno;
 	}
-	egress_filter_remove(instance, if_nametoindex(name));
+	clsact_filters_forget(instance, if_nametoindex(name));
 	reason_save(instance, name, "");
 	if (error)
 		kernel_say("%s: cannot detach: %s", name, strerror(-error));

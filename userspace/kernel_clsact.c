@@ -14,16 +14,19 @@
 #define PRIORITY_FIRST 11
 #define PRIORITY_LAST 18
 
-static struct bpf_tc_hook egress_of(unsigned ifindex)
+static struct bpf_tc_hook side_of(unsigned ifindex, enum hook hook)
 {
 	return (struct bpf_tc_hook){
-		.sz = sizeof(struct bpf_tc_hook), .ifindex = ifindex, .attach_point = BPF_TC_EGRESS};
+		.sz = sizeof(struct bpf_tc_hook),
+		.ifindex = ifindex,
+		.attach_point = hook == HOOK_INGRESS ? BPF_TC_INGRESS : BPF_TC_EGRESS,
+	};
 }
 
 /* The priority our handle sits at and the program it runs; 0 when it is nowhere. */
-static unsigned find_priority(unsigned ifindex, __u32 *program)
+static unsigned find_priority(unsigned ifindex, enum hook side, __u32 *program)
 {
-	struct bpf_tc_hook hook = egress_of(ifindex);
+	struct bpf_tc_hook hook = side_of(ifindex, side);
 
 	for (unsigned priority = PRIORITY_FIRST; priority <= PRIORITY_LAST; priority++) {
 		LIBBPF_OPTS(bpf_tc_opts, options, .handle = HANDLE, .priority = priority);
@@ -36,12 +39,12 @@ static unsigned find_priority(unsigned ifindex, __u32 *program)
 	return 0;
 }
 
-int clsact_filter_add(unsigned ifindex, int program, bool *made_qdisc)
+int clsact_filter_add(unsigned ifindex, enum hook side, int program, bool *made_qdisc)
 {
-	struct bpf_tc_hook hook = egress_of(ifindex);
+	struct bpf_tc_hook hook = side_of(ifindex, side);
 	int error = bpf_tc_hook_create(&hook);
 	__u32 there;
-	unsigned first = find_priority(ifindex, &there), priority = first ?: PRIORITY_FIRST;
+	unsigned first = find_priority(ifindex, side, &there), priority = first ?: PRIORITY_FIRST;
 
 	if (error && error != -EEXIST)
 		return error;
@@ -55,11 +58,11 @@ int clsact_filter_add(unsigned ifindex, int program, bool *made_qdisc)
 	return error;
 }
 
-bool clsact_filter_there(unsigned ifindex, __u32 program_id)
+bool clsact_filter_there(unsigned ifindex, enum hook side, __u32 program_id)
 {
 	__u32 there = 0;
 
-	return find_priority(ifindex, &there) && there == program_id;
+	return find_priority(ifindex, side, &there) && there == program_id;
 }
 
 static bool is_filter(const struct nlmsghdr *message, unsigned ifindex)
@@ -101,11 +104,11 @@ static bool has_filters(unsigned ifindex, __u32 parent)
 	return found;
 }
 
-void clsact_filter_remove(unsigned ifindex, __u32 program_id, bool made_qdisc)
+void clsact_filter_remove(unsigned ifindex, enum hook side, __u32 program_id, bool made_qdisc)
 {
-	struct bpf_tc_hook hook = egress_of(ifindex);
+	struct bpf_tc_hook hook = side_of(ifindex, side);
 	__u32 there = 0;
-	unsigned priority = find_priority(ifindex, &there);
+	unsigned priority = find_priority(ifindex, side, &there);
 
 	if (priority && there == program_id) {
 		LIBBPF_OPTS(bpf_tc_opts, options, .handle = HANDLE, .priority = priority);

@@ -41,18 +41,63 @@ int steer(struct instance *instance, struct steer_request *request)
 	return request->result;
 }
 
+const enum pinned_map slot_maps[HOOK_COUNT] = {
+	[HOOK_XDP] = MAP_xdp_slots,
+	[HOOK_EGRESS] = MAP_egress_slots,
+	[HOOK_INGRESS] = MAP_ingress_slots,
+	[HOOK_SOCKOPS] = MAP_sockops_slots,
+};
+
 __u32 slot_program(const struct instance *instance, enum hook hook, __u32 slot)
 {
 	__u32 id = 0;
 
-	if (bpf_map_lookup_elem(instance->maps[hook == HOOK_XDP ? MAP_xdp_slots : MAP_egress_slots], &slot, &id))
-		return 0;
-	return id;
+	return bpf_map_lookup_elem(instance->maps[slot_maps[hook]], &slot, &id) ? 0 : id;
 }
 
 __u32 slot_in_force(const struct control_state *state)
 {
 	return state->active == SLOT_PAUSED ? state->fallback : state->active;
+}
+
+static bool slot_used(const struct instance *instance, __u32 slot)
+{
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		if (slot_program(instance, hook, slot))
+			return true;
+	return false;
+}
+
+static unsigned hooks_in_slots(const struct instance *instance, __u64 word)
+{
+	const __u32 slots[] = {CONTROL_ACTIVE(word), CONTROL_FALLBACK(word)};
+	unsigned hooks = 1u << HOOK_XDP | 1u << HOOK_EGRESS;
+	struct slot_info info;
+
+	for (int i = 0; i < 2; i++) {
+		if (slots[i] >= GENERATION_SLOTS || bpf_map_lookup_elem(instance->maps[MAP_slots], &slots[i], &info) ||
+		    !info.generation)
+			continue;
+		hooks |= info.flags & SLOT_FLAG_INGRESS ? 1u << HOOK_INGRESS : 0;
+		hooks |= info.flags & SLOT_FLAG_SOCKOPS ? 1u << HOOK_SOCKOPS : 0;
+	}
+	return hooks;
+}
+
+unsigned instance_hooks(const struct instance *instance)
+{
+	__u32 zero = 0;
+	__u64 word;
+
+	if (bpf_map_lookup_elem(instance->maps[MAP_control], &zero, &word))
+		return 0;
+	return hooks_in_slots(instance, word);
+}
+
+unsigned image_hooks(const struct image *image)
+{
+	return 1u << HOOK_XDP | 1u << HOOK_EGRESS | (image->config.needs_ingress ? 1u << HOOK_INGRESS : 0) |
+	       (image->config.needs_sockops ? 1u << HOOK_SOCKOPS : 0);
 }
 
 int slots_sweep(struct instance *instance, __u64 word)
@@ -63,13 +108,13 @@ int slots_sweep(struct instance *instance, __u64 word)
 	for (__u32 slot = 0; slot < GENERATION_SLOTS; slot++) {
 		if (slot == CONTROL_ACTIVE(word) || slot == CONTROL_FALLBACK(word))
 			continue;
-		if (!slot_program(instance, HOOK_XDP, slot) && !slot_program(instance, HOOK_EGRESS, slot))
+		if (!slot_used(instance, slot))
 			continue;
 		if (!waited)
 			wait_for_packets();
 		waited = true;
-		bpf_map_delete_elem(instance->maps[MAP_xdp_slots], &slot);
-		bpf_map_delete_elem(instance->maps[MAP_egress_slots], &slot);
+		for (int hook = 0; hook < HOOK_COUNT; hook++)
+			bpf_map_delete_elem(instance->maps[slot_maps[hook]], &slot);
 		if (bpf_map_update_elem(instance->maps[MAP_slots], &slot, &empty, BPF_ANY))
 			return -errno;
 	}

@@ -109,12 +109,14 @@ static void filter_remove(struct instance *instance, __u32 index, struct interfa
 {
 	if (!(entry->flags & INTERFACE_CLSACT))
 		return;
-	clsact_filter_remove(entry->ifindex, instance->root_ids[HOOK_EGRESS], entry->flags & INTERFACE_QDISC);
+	clsact_filter_remove(entry->ifindex, HOOK_INGRESS, instance->root_ids[HOOK_INGRESS], false);
+	clsact_filter_remove(entry->ifindex, HOOK_EGRESS, instance->root_ids[HOOK_EGRESS],
+			     entry->flags & INTERFACE_QDISC);
 	entry->flags &= ~(INTERFACE_CLSACT | INTERFACE_QDISC);
 	entry_write(instance, index, entry);
 }
 
-void egress_filter_remove(struct instance *instance, unsigned ifindex)
+void clsact_filters_forget(struct instance *instance, unsigned ifindex)
 {
 	__u32 index = ifindex % INTERFACES;
 	struct interface_entry entry;
@@ -123,7 +125,7 @@ void egress_filter_remove(struct instance *instance, unsigned ifindex)
 		filter_remove(instance, index, &entry);
 }
 
-void egress_filters_remove(struct instance *instance)
+void clsact_filters_forget_all(struct instance *instance)
 {
 	struct interface_entry *entries = instance->foreign ? NULL : entries_read(instance);
 

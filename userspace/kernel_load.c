@@ -166,10 +166,12 @@ static void constants_set(struct generation_config *config, const struct instanc
 	config->offline = generation->offline;
 	config->conntrack = !generation->offline && kernel_has_ct_lookup();
 	config->have_syncookie_helpers = kernel_has_syncookie_helpers();
+	config->netns_cookie = netns_cookie();
 	if (instance)
 		memcpy(config->state_key, instance->origin.state_key, sizeof(config->state_key));
 	else if (getrandom(config->state_key, sizeof(config->state_key), 0) < 0)
 		config->state_key[0] = config->state_key[1] = 1; /* nobody attacks private state */
+	config->tag_magic = XXH3_64bits(config->state_key, sizeof(config->state_key)) | 1;
 }
 
 __u32 generation_mark(const struct image *image)
@@ -204,8 +206,10 @@ static int shield_load(struct generation *generation, struct instance *instance,
 		kernel_say("cannot prepare the maps of generation %u: %s", generation->number, strerror(-error));
 		return error;
 	}
-	if (kernel_has_tcx())
+	if (kernel_has_tcx()) {
 		bpf_program__set_expected_attach_type(shield->progs.egress, ATTACH_TCX_EGRESS);
+		bpf_program__set_expected_attach_type(shield->progs.ingress, ATTACH_TCX_INGRESS);
+	}
 	libbpf_quiet();
 	error = shield_bpf__load(shield);
 	if (error) {
@@ -255,19 +259,30 @@ void generation_free(struct generation *generation)
 	free(generation);
 }
 
-int generation_figures(const struct generation *generation, struct program_figures figures[2])
+static struct bpf_program *program_of(const struct generation *generation, enum hook hook)
 {
-	struct bpf_program *programs[2] = {generation->shield->progs.shield, generation->shield->progs.egress};
+	struct bpf_program *const programs[HOOK_COUNT] = {
+		[HOOK_XDP] = generation->shield->progs.shield,
+		[HOOK_EGRESS] = generation->shield->progs.egress,
+		[HOOK_INGRESS] = generation->shield->progs.ingress,
+		[HOOK_SOCKOPS] = generation->shield->progs.sockets,
+	};
 
-	for (int i = 0; i < 2; i++) {
+	return programs[hook];
+}
+
+int generation_figures(const struct generation *generation, struct program_figures figures[HOOK_COUNT])
+{
+	for (int i = 0; i < HOOK_COUNT; i++) {
+		struct bpf_program *program = program_of(generation, i);
 		struct bpf_prog_info info = {};
 		__u32 size = sizeof(info);
 
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(programs[i]), &info, &size)) {
-			kernel_say("cannot ask about program %s: %s", bpf_program__name(programs[i]), strerror(errno));
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size)) {
+			kernel_say("cannot ask about program %s: %s", bpf_program__name(program), strerror(errno));
 			return -errno;
 		}
-		snprintf(figures[i].name, sizeof(figures[i].name), "%s", bpf_program__name(programs[i]));
+		snprintf(figures[i].name, sizeof(figures[i].name), "%s", bpf_program__name(program));
 		figures[i].instructions = info.xlated_prog_len / sizeof(struct bpf_insn);
 		figures[i].jited_bytes = info.jited_prog_len;
 		figures[i].verified_instructions = info.verified_insns;
@@ -279,16 +294,16 @@ int generation_figures(const struct generation *generation, struct program_figur
 
 static int slot_fill(struct instance *instance, struct generation *generation, const struct slot_info *info, __u32 slot)
 {
-	int xdp = bpf_program__fd(generation->shield->progs.shield);
-	int egress = bpf_program__fd(generation->shield->progs.egress);
+	int error = bpf_map_update_elem(instance->maps[MAP_slots], &slot, info, BPF_ANY) ? -errno : 0;
 
-	if (bpf_map_update_elem(instance->maps[MAP_slots], &slot, info, BPF_ANY) ||
-	    bpf_map_update_elem(instance->maps[MAP_xdp_slots], &slot, &xdp, BPF_ANY) ||
-	    bpf_map_update_elem(instance->maps[MAP_egress_slots], &slot, &egress, BPF_ANY)) {
-		kernel_say("cannot put generation %u into slot %u: %s", generation->number, slot, strerror(errno));
-		return -errno;
+	for (int hook = 0; !error && hook < HOOK_COUNT; hook++) {
+		int fd = bpf_program__fd(program_of(generation, hook));
+
+		error = bpf_map_update_elem(instance->maps[slot_maps[hook]], &slot, &fd, BPF_ANY) ? -errno : 0;
 	}
-	return 0;
+	if (error)
+		kernel_say("cannot put generation %u into slot %u: %s", generation->number, slot, strerror(-error));
+	return error;
 }
 
 int generation_switch(struct instance *instance, struct generation *generation, const struct slot_info *info,

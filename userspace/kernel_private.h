@@ -16,6 +16,8 @@
 	MAP(slots)                                                                                                     \
 	MAP(xdp_slots)                                                                                                 \
 	MAP(egress_slots)                                                                                              \
+	MAP(ingress_slots)                                                                                             \
+	MAP(sockops_slots)                                                                                             \
 	MAP(counters)                                                                                                  \
 	MAP(service_counters)                                                                                          \
 	MAP(service_names)                                                                                             \
@@ -37,7 +39,16 @@ enum pinned_map {
 };
 extern const char *const pinned_map_names[PINNED_MAP_COUNT];
 
-enum pinned_program { PROGRAM_ROOT_XDP, PROGRAM_ROOT_EGRESS, PROGRAM_STEER, PINNED_PROGRAM_COUNT };
+/* The root programs stand in the order of enum hook. */
+enum pinned_program {
+	PROGRAM_ROOT_XDP,
+	PROGRAM_ROOT_EGRESS,
+	PROGRAM_ROOT_INGRESS,
+	PROGRAM_ROOT_SOCKOPS,
+	PROGRAM_STEER,
+	PINNED_PROGRAM_COUNT
+};
+_Static_assert((int)PROGRAM_STEER == (int)HOOK_COUNT, "a root program for every hook, and nothing in between");
 extern const char *const pinned_program_names[PINNED_PROGRAM_COUNT];
 
 struct instance {
@@ -48,7 +59,7 @@ struct instance {
 	int lock; /* descriptor that holds the flock, or -1 */
 	int maps[PINNED_MAP_COUNT];
 	int programs[PINNED_PROGRAM_COUNT];
-	__u32 root_ids[HOOK_COUNT]; /* program ids of the two roots */
+	__u32 root_ids[HOOK_COUNT]; /* program ids of the roots */
 	struct origin origin;
 	char broken[1024]; /* what is missing, "" when whole */
 	bool made;	   /* by this opening */
@@ -63,6 +74,7 @@ static inline void close_fd(int *fd)
 }
 
 /* bpf(2) link type and attach types newer than the headers this may be built with. */
+#define ATTACH_TCX_INGRESS ((enum bpf_attach_type)46)
 #define ATTACH_TCX_EGRESS ((enum bpf_attach_type)47)
 
 bool kernel_has_tcx(void);
@@ -82,6 +94,7 @@ int slots_sweep(struct instance *instance, __u64 word);
 __u32 slot_in_force(const struct control_state *state);
 int program_id(int fd, __u32 *id);
 /* Program in a slot of a hook, 0 when there is none. */
+extern const enum pinned_map slot_maps[HOOK_COUNT];
 __u32 slot_program(const struct instance *instance, enum hook hook, __u32 slot);
 extern const char constants_map[];
 extern const size_t constants_offset;
@@ -93,8 +106,13 @@ void *array_read(int map, __u32 entries, size_t value);
 struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */
 /* Enters an interface into the map of interfaces; flags are added to those it has. */
 int interface_enter(struct instance *instance, const struct host_link *link, __u32 flags);
-/* Removes our clsact filter, and the qdisc that we made for it; of one interface, of all. */
-void egress_filter_remove(struct instance *instance, unsigned ifindex);
-void egress_filters_remove(struct instance *instance);
+/* Removes our clsact filters, and the qdisc that we made for them; of one interface, of all. */
+void clsact_filters_forget(struct instance *instance, unsigned ifindex);
+void clsact_filters_forget_all(struct instance *instance);
+/* Takes the program off TC ingress of one interface (kernel_attach.c). */
+void ingress_detach(struct instance *instance, const struct attachment *attachment);
+/* The mount point of cgroup2, opened; -1 where there is none. */
+int cgroup_open(void);
+__u64 netns_cookie(void);
 
 #endif

@@ -17,7 +17,6 @@
 #include "host_parts.h"
 
 #define PROGRAMS_MAX 64 /* on one hook */
-#define ATTACH_TCX_INGRESS ((enum bpf_attach_type)46)
 
 struct gathering {
 	struct instance *instance;
@@ -106,8 +105,8 @@ static int add_filters(struct gathering *gathering, unsigned ifindex, __u32 side
 	return error == -ENOMEM ? error : 0; /* no clsact there: nothing to tell */
 }
 
-/* The mount point of cgroup2, which is not the same on every host. */
-static int cgroup_open(void)
+/* It is not the same on every host. */
+int cgroup_open(void)
 {
 	FILE *mounts = setmntent("/proc/mounts", "re");
 	struct mntent *mount;

@@ -87,7 +87,6 @@ static void service_tag(struct parser *parser, void *object, const struct node *
 		return;
 	service->tag = tag;
 	service->has_tag = true;
-	warn_no_effect(parser, value);
 }
 
 static void service_monitor(struct parser *parser, void *object, const struct node *value)

@@ -16,7 +16,7 @@ struct checked { /* one file */
 	bool compiled, loaded;
 	size_t passed, failed;
 	char not_loaded[512]; /* why the verifier was not asked */
-	struct program_figures figures[2];
+	struct program_figures figures[HOOK_COUNT];
 	enum exit_status status;
 };
 
@@ -129,12 +129,14 @@ static json_t *programs_json(const struct checked *checked)
 {
 	json_t *programs = json_array();
 
-	for (int i = 0; checked->loaded && i < 2; i++)
-		json_array_append_new(programs,
-				      json_pack("{s:s, s:i, s:i, s:i}", "name", checked->figures[i].name,
-						"instructions", (int)checked->figures[i].instructions, "jited-bytes",
-						(int)checked->figures[i].jited_bytes, "verified-instructions",
-						(int)checked->figures[i].verified_instructions));
+	for (int i = 0; checked->loaded && i < HOOK_COUNT; i++)
+		if (image_hooks(&checked->image) & 1u << i)
+			json_array_append_new(programs,
+					      json_pack("{s:s, s:i, s:i, s:i}", "name", checked->figures[i].name,
+							"instructions", (int)checked->figures[i].instructions,
+							"jited-bytes", (int)checked->figures[i].jited_bytes,
+							"verified-instructions",
+							(int)checked->figures[i].verified_instructions));
 	return programs;
 }
 
@@ -202,10 +204,11 @@ static void print_details(const struct checked *checked)
 	printf("  tables: %.1f KiB for IPv4, %.1f KiB for IPv6, %zu %s of lists\n",
 	       tables_bytes(&image->tables, AF_INET) / 1024.0, tables_bytes(&image->tables, AF_INET6) / 1024.0,
 	       image->class_count, plural(image->class_count, "set", "sets"));
-	for (int i = 0; checked->loaded && i < 2; i++)
-		printf("  program %s: %u instructions, %u bytes of machine code, %u instructions verified\n",
-		       checked->figures[i].name, checked->figures[i].instructions, checked->figures[i].jited_bytes,
-		       checked->figures[i].verified_instructions);
+	for (int i = 0; checked->loaded && i < HOOK_COUNT; i++)
+		if (image_hooks(image) & 1u << i)
+			printf("  program %s: %u instructions, %u bytes of machine code, %u instructions verified\n",
+			       checked->figures[i].name, checked->figures[i].instructions,
+			       checked->figures[i].jited_bytes, checked->figures[i].verified_instructions);
 }
 
 static void print_feeds(const struct image *image)

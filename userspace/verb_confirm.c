@@ -29,6 +29,8 @@ int verb_confirm(struct context *context, int argc, char **argv)
 	else if (error)
 		status = fail_kernel(error, "confirm");
 	else
+		hooks_leave(instance);
+	if (!status)
 		history_note(&context->places, "confirmed", json_pack("{s:i}", "generation", (int)generation));
 	instance_close(instance);
 	if (status)

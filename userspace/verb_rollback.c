@@ -42,6 +42,7 @@ static int fall_back(struct context *context, struct instance *instance, const s
 
 	if (error)
 		return fail_kernel(error, context->verb);
+	hooks_leave(instance);
 	history_note(
 		&context->places, "reverted",
 		json_pack("{s:i, s:i, s:s}", "generation", (int)to, "from", (int)from, "why", "rolled back by hand"));

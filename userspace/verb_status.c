@@ -167,6 +167,13 @@ static void check_slots(struct status *status)
 	if (!holds[HOOK_EGRESS][status->slot])
 		problem(status, "apply the policy again", "the slot of generation %u holds no egress program",
 			status->live->generation);
+	if (status->live->flags & SLOT_FLAG_INGRESS && !holds[HOOK_INGRESS][status->slot])
+		problem(status, "apply the policy again", "the slot of generation %u holds no ingress program",
+			status->live->generation);
+	if (status->live->flags & SLOT_FLAG_SOCKOPS &&
+	    (!holds[HOOK_SOCKOPS][status->slot] || !sockops_attached(status->instance)))
+		problem(status, "apply the policy again", "the sockops program of generation %u is not attached",
+			status->live->generation);
 	if (status->control.active == SLOT_PAUSED && !holds[HOOK_XDP][SLOT_PAUSED])
 		problem(status, "bulwark resume", "the program that counts during a pause is gone");
 }
@@ -304,12 +311,12 @@ static json_t *interfaces_json(const struct status *status)
 		const struct attachment *attachment = &status->attachments[i];
 
 		json_array_append_new(
-			rows, json_pack("{s:s, s:s?, s:s?, s:b, s:s?, s:s?}", "name", attachment->name, "mode",
+			rows, json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:s?, s:s?}", "name", attachment->name, "mode",
 					!attachment->xdp     ? NULL
 					: attachment->native ? "native"
 							     : "generic",
 					"why_generic", attachment->why_generic[0] ? attachment->why_generic : NULL,
-					"egress", attachment->egress, "egress_by",
+					"egress", attachment->egress, "ingress", attachment->ingress, "egress_by",
 					!attachment->egress	    ? NULL
 					: attachment->egress_is_tcx ? "tcx"
 								    : "clsact",
@@ -340,12 +347,14 @@ static void put_generation(const struct status *status, json_t *all)
 static json_t *document(const struct status *status)
 {
 	char head[640];
-	json_t *all = json_pack("{s:s, s:O, s:O, s:o, s:o, s:f, s:{s:I, s:I}}", "status",
+	json_t *all = json_pack("{s:s, s:O, s:O, s:o, s:o, s:f, s:{s:I, s:I, s:I, s:I}}", "status",
 				headline(status, head, sizeof(head)), "problems", status->problems, "unprotected",
 				status->unprotected, "interfaces", interfaces_json(status), "packets",
 				reasons_json(status), "remaining_s", status->control.remaining_ms / 1000.0,
 				"fallthrough", "xdp", (json_int_t)status->now.fallthrough[HOOK_XDP], "egress",
-				(json_int_t)status->now.fallthrough[HOOK_EGRESS]);
+				(json_int_t)status->now.fallthrough[HOOK_EGRESS], "ingress",
+				(json_int_t)status->now.fallthrough[HOOK_INGRESS], "sockops",
+				(json_int_t)status->now.fallthrough[HOOK_SOCKOPS]);
 
 	if (all)
 		put_generation(status, all);

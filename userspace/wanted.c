@@ -83,7 +83,7 @@ static bool is_bare(const struct attachment *attachments, size_t count, const st
 	for (size_t i = 0; i < count; i++) {
 		if (attachments[i].ifindex != link->ifindex)
 			continue;
-		return !attachments[i].xdp || !attachments[i].egress;
+		return !attachment_whole(&attachments[i]);
 	}
 	return true;
 }
@@ -104,7 +104,8 @@ static int attach_bare(const struct places *places, const struct host *host, con
 		if (!instance)
 			error = instance_open(places, OPEN_WRITE, &instance);
 		if (!error)
-			tell(arg, &attachment, interface_attach(instance, link, wanted->mode, &attachment));
+			tell(arg, &attachment,
+			     interface_attach(instance, link, wanted->mode, instance_hooks(instance), &attachment));
 	}
 	instance_close(instance);
 	return error;

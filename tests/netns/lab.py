@@ -298,8 +298,7 @@ class Lab:
         return {(row["verdict"], row["reason"]): row["packets"] for row in self.status()["packets"]}
 
     def fallthrough(self):
-        status = self.status()["fallthrough"]
-        return status["xdp"] + status["egress"]
+        return sum(self.status()["fallthrough"].values())
 
     # -- servers on a namespace, in threads of this process
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* sockops: an accepted socket gets the tag of its service, for the application to read and for its answers to carry. */
+#ifndef BULWARK_SOCKOPS_H
+#define BULWARK_SOCKOPS_H
+
+#define FAMILY_INET6 10
+#define SOL_SOCKET_ 1
+#define SO_MARK_ 36
+
+/* A word of the context, by its offset: the kernel takes no access through a changed pointer, and the compiler likes to
+ * make one of several. */
+#define OPS_WORD(ops, field, index)                                                                                    \
+	({                                                                                                             \
+		__u32 word;                                                                                            \
+                                                                                                                       \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                                                  \
+			     : "=r"(word)                                                                              \
+			     : "r"(ops), "i"(__builtin_offsetof(struct bpf_sock_ops, field) + 4 * (index)));           \
+		word;                                                                                                  \
+	})
+
+/* Both ends as the peer's packets name them. An IPv4 connection to a :: listener is one of IPv4. */
+static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *flow)
+{
+	flow->protocol = IPPROTO_TCP;
+	flow->source_port = bpf_ntohl(OPS_WORD(ops, remote_port, 0));
+	flow->destination_port = OPS_WORD(ops, local_port, 0);
+	flow->source.word[0] = OPS_WORD(ops, remote_ip6, 0);
+	flow->source.word[1] = OPS_WORD(ops, remote_ip6, 1);
+	flow->source.word[2] = OPS_WORD(ops, remote_ip6, 2);
+	flow->source.word[3] = OPS_WORD(ops, remote_ip6, 3);
+	flow->destination.word[0] = OPS_WORD(ops, local_ip6, 0);
+	flow->destination.word[1] = OPS_WORD(ops, local_ip6, 1);
+	flow->destination.word[2] = OPS_WORD(ops, local_ip6, 2);
+	flow->destination.word[3] = OPS_WORD(ops, local_ip6, 3);
+	flow->ipv6 = OPS_WORD(ops, family, 0) == FAMILY_INET6 &&
+		     (flow->destination.half[0] || flow->destination.word[2] != bpf_htonl(0xffff));
+	if (flow->ipv6)
+		return;
+	address_from_v4(&flow->source, OPS_WORD(ops, remote_ip4, 0));
+	address_from_v4(&flow->destination, OPS_WORD(ops, local_ip4, 0));
+}
+
+static __always_inline void tag_socket(struct bpf_sock_ops *ops)
+{
+	const struct service_entry *service;
+	struct flow flow = {};
+	__u32 mark = 0;
+	__u16 index;
+
+	read_socket(ops, &flow);
+	service = service_of(IPPROTO_TCP, flow.destination_port, &flow.destination, flow.ipv6, &index);
+	if (!service || !service->tag || bpf_getsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark)))
+		return;
+	mark = tag_merge(mark,
+			 tag_bits(service, tag_class_of(class_at(class_of(&flow.source, flow.ipv6)), service, 1)));
+	bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
+}
+
+/* One cgroup holds the sockets of many network namespaces: only those of this instance's are its business. */
+static __always_inline int judge_socket(struct bpf_sock_ops *ops)
+{
+	if (!constants.have_tags || constants.offline || bpf_get_netns_cookie(ops) != constants.netns_cookie)
+		return 1;
+	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		tag_socket(ops);
+	return 1;
+}
+
+#endif
