@@ -180,6 +180,13 @@ static bool is_ipv6(const struct event *event)
 	return !prefix_is_v4(&source);
 }
 
+static const char *hook_name(unsigned hook)
+{
+	static const char *const names[HOOK_COUNT] = {"xdp", "egress", "ingress", "sockops"};
+
+	return hook < HOOK_COUNT ? names[hook] : "unknown";
+}
+
 static json_t *network_of(const struct event *event)
 {
 	const struct community_flow flow = {event->source,	     event->destination, event->source_port,
