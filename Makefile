@@ -4,7 +4,8 @@
 #   make run        installs what is missing, builds, shows the shield at work in a lab of network namespaces;
 #                   with IFACE=eth0 POLICY=FILE on a real interface, in monitor mode until told otherwise
 #   make check-vm   the functional tests on stock kernels in virtual machines (KERNELS=DIR: on kernels of yours)
-#   make bench      the numbers of the README, as ratios to baseline programs in the same run
+#   make bench      the numbers of the README, as ratios to baseline programs and peers in the same run (minutes);
+#                   make bench-readme writes them there
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
@@ -38,7 +39,7 @@ MANUALS  := $(patsubst userspace/%.scd,$(BUILD)/man/%,$(wildcard userspace/*.scd
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 RUNNERS  := $(patsubst tests/packets/%.c,$(BUILD)/tests/%,$(wildcard tests/packets/run_*.c))
 # Everything run-tests runs, in this order: the quick ones first.
-TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/cli/run tests/evaluator/run \
+TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/bench/test_report.py tests/cli/run tests/evaluator/run \
 	    tests/vm/test_policies.sh) $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
 
 all: $(PROGRAMS:%=$(BUILD)/%)

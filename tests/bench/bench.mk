@@ -4,12 +4,20 @@
 BENCH_BUILD    := $(BUILD)/bench
 lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
 tests: lab-programs
-bench-programs: lab-programs $(addprefix $(BENCH_BUILD)/,probe prefixes latency bare.bpf.o)
+bench-programs: lab-programs $(BUILD)/tests/run_accuracy $(addprefix $(BENCH_BUILD)/,probe prefixes latency bare.bpf.o bucket.bpf.o)
 
-bench:
-	scripts/dependencies build test run bench
+# BENCH_ROUNDS=N: other than nine; BENCH='--quick', '--only limits': what tests/bench/bench --help says.
+bench: dependencies-bench
 	$(MAKE) all bench-programs
-	tests/bench/bench --build $(BUILD)
+	BPFTOOL=$(BPFTOOL) tests/bench/bench --build $(BUILD) $(BENCH)
+
+bench-readme:
+	tests/bench/readme $(BUILD)/bench/results.json README.md
+
+# A peer that the distribution does not have is shown as not there.
+dependencies-bench:
+	scripts/dependencies build test run bench
+	-scripts/dependencies peers
 
 $(BENCH_BUILD)/%.bpf.o: tests/bench/%.bpf.c $(BUILD)/vmlinux.h
 	@mkdir -p $(@D)
@@ -36,4 +44,4 @@ $(addprefix $(BENCH_BUILD)/,wire prefixes latency): %: %.o
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 -include $(wildcard $(BENCH_BUILD)/*.d)
-.PHONY: lab-programs bench-programs bench
+.PHONY: lab-programs bench-programs bench bench-readme dependencies-bench

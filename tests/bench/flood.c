@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * flood: sends millions of packets a second out of an interface, for the lab and the benchmark. It belongs into a
- * network namespace made for it (nsenter --net=... flood ...) and ends by itself after --duration.
+ * network namespace made for it (nsenter --net=... flood ...) and ends by itself after --duration, or, --on-demand,
+ * with whoever writes to its standard input.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +15,6 @@
 
 #include "flood_plan.h"
 
-#define DURATION_MAX 3600
 #define BATCH_MAX 256
 #define MANY_MAX 10000000
 
@@ -200,6 +200,8 @@ static int usage(void)
 	       "  --cpu N[,N]         one sender on each (0)\n"
 	       "  --batch N           frames handed over at once (64)\n"
 	       "  --seed N            of sources and ports (1)\n"
+	       "  --on-demand         instead of --duration: floods for so many seconds as each line on standard input "
+	       "says\n"
 	       "profiles (NAME:PORT or NAME:any overrides --port; mixed is %s):\n",
 	       mixed);
 	for (i = 0; i < PROFILES; i++)
@@ -208,14 +210,23 @@ static int usage(void)
 }
 
 static const struct option options[] = {
-	{"iface", required_argument, NULL, 'i'},    {"dst-mac", required_argument, NULL, 'm'},
-	{"dst", required_argument, NULL, 'd'},	    {"profile", required_argument, NULL, 'p'},
-	{"profiles", required_argument, NULL, 'p'}, {"port", required_argument, NULL, 'P'},
-	{"duration", required_argument, NULL, 't'}, {"rate", required_argument, NULL, 'r'},
-	{"cpu", required_argument, NULL, 'c'},	    {"batch", required_argument, NULL, 'b'},
-	{"blocked", required_argument, NULL, 'B'},  {"from", required_argument, NULL, 'f'},
-	{"sources", required_argument, NULL, 'n'},  {"seed", required_argument, NULL, 's'},
-	{"help", no_argument, NULL, 'h'},	    {},
+	{"iface", required_argument, NULL, 'i'},
+	{"dst-mac", required_argument, NULL, 'm'},
+	{"dst", required_argument, NULL, 'd'},
+	{"profile", required_argument, NULL, 'p'},
+	{"profiles", required_argument, NULL, 'p'},
+	{"port", required_argument, NULL, 'P'},
+	{"duration", required_argument, NULL, 't'},
+	{"rate", required_argument, NULL, 'r'},
+	{"cpu", required_argument, NULL, 'c'},
+	{"batch", required_argument, NULL, 'b'},
+	{"blocked", required_argument, NULL, 'B'},
+	{"from", required_argument, NULL, 'f'},
+	{"sources", required_argument, NULL, 'n'},
+	{"seed", required_argument, NULL, 's'},
+	{"on-demand", no_argument, NULL, 'o'},
+	{"help", no_argument, NULL, 'h'},
+	{},
 };
 
 static int take_plain(struct run *run, int option, const char *value)
@@ -263,6 +274,9 @@ static int take_option(struct run *run, int option, const char *value, const cha
 	case 'n':
 	case 's':
 		return take_plain(run, option, value);
+	case 'o':
+		run->on_demand = true;
+		return 0;
 	case 'h':
 		exit(usage());
 	default:
@@ -283,8 +297,10 @@ static int parse(struct run *run, int argc, char **argv)
 	}
 	if (!run->interface || !list || !memcmp(run->target.to_mac, no_mac, 6))
 		return flood_complain("--iface, --dst-mac, --dst and --profile are needed", "usage (see --help)");
-	if (!(run->seconds > 0 && run->seconds <= DURATION_MAX))
-		return flood_complain("between 0 and 3600 seconds, and no default", "--duration");
+	if (run->on_demand == !!run->seconds)
+		return flood_complain("one of --duration and --on-demand is needed", "usage (see --help)");
+	if (!run->on_demand && !flood_seconds_sane(run->seconds))
+		return flood_complain("more than 0 and at most 3600 seconds", "--duration");
 	if (!run->batch || run->batch > BATCH_MAX)
 		return flood_complain("between 1 and 256", "--batch");
 	return add_profiles(run, list);
@@ -300,7 +316,7 @@ int main(int argc, char **argv)
 	if (!status)
 		status = flood_load(&run);
 	if (!status)
-		status = flood_send(&run);
+		status = run.on_demand ? flood_serve(&run) : flood_send(&run);
 	flood_unload(&run);
 	return status;
 }

@@ -53,7 +53,9 @@ struct run {
 	unsigned many;
 	unsigned cpus[CPUS_MAX], cpu_count;
 	double seconds;
-	__u64 rate, seed; /* packets a second, all CPUs together; 0: as many as go */
+	bool on_demand;		 /* flood_serve() */
+	__u64 sent[FLOOD_KINDS]; /* what was printed already */
+	__u64 rate, seed;	 /* packets a second, all CPUs together; 0: as many as go */
 	unsigned batch;
 	struct flood_bpf *bpf;
 	__u32 longest;
@@ -64,7 +66,9 @@ int flood_complain(const char *what, const char *about); /* says it and returns 
 /* (flood_send.c) Exit statuses: 0, 2 or 3, and the words are on standard error. */
 void flood_heed_signals(void); /* they end a run early, in good order */
 int flood_load(struct run *run);
-int flood_send(struct run *run); /* prints what was sent */
+int flood_send(struct run *run);  /* prints what was sent */
+int flood_serve(struct run *run); /* says ready; each line on standard input is one flood_send() of so many seconds */
+bool flood_seconds_sane(double seconds);
 void flood_unload(struct run *run);
 
 /* One's complement sum in memory order, not folded to 16 bits: even length. */

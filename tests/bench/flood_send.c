@@ -20,6 +20,7 @@
 #include "flood_plan.h"
 #include "flood.skel.h"
 
+#define DURATION_MAX 3600
 #define NS_A_SECOND 1000000000ULL
 #define REPEAT_MAX (1u << 30) /* one call; it ends with the signal long before */
 #define ROUND_NS 4000000ULL   /* a paced flood sends what has fallen due about this often */
@@ -243,8 +244,11 @@ static void print_sent(struct run *run, double seconds)
 	for (i = 0; i < cpus; i++)
 		for (which = 0; which < run->kind_count; which++)
 			of_kind[which] += states[i].sent[which];
-	for (which = 0; which < run->kind_count; which++)
+	for (which = 0; which < run->kind_count; which++) {
+		of_kind[which] -= run->sent[which];
+		run->sent[which] += of_kind[which];
 		all += of_kind[which];
+	}
 	printf("{\"interface\":\"%s\",\"seconds\":%.3f,\"sent\":%llu,\"pps\":%.0f,\"cpus\":%u,\"profiles\":{",
 	       run->interface, seconds, all, all / seconds, run->cpu_count);
 	for (which = 0; which < run->kind_count; which++)
@@ -288,4 +292,26 @@ int flood_send(struct run *run)
 	}
 	print_sent(run, (now_ns() - start) / 1e9);
 	return worst;
+}
+
+bool flood_seconds_sane(double seconds)
+{
+	return seconds > 0 && seconds <= DURATION_MAX;
+}
+
+int flood_serve(struct run *run)
+{
+	char line[64];
+	int status = 0;
+
+	puts("ready");
+	fflush(stdout);
+	while (!status && !stopped && fgets(line, sizeof(line), stdin)) {
+		run->seconds = atof(line);
+		if (!flood_seconds_sane(run->seconds))
+			return flood_complain("more than 0 and at most 3600 seconds", line);
+		status = flood_send(run);
+		fflush(stdout);
+	}
+	return status;
 }

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #define LINE 64
-#define READS 4000000
+#define READS 1000000
 
 static unsigned long state = 0x9e3779b97f4a7c15UL;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * prefixes COUNT [-6] [SEED]: a block list as large as wanted, the same for the same seed. Mixed lengths: most are
+ * prefixes COUNT [-6] [-1] [SEED]: a block list as large as wanted, the same for the same seed. Mixed lengths: most are
  * single hosts and /24s (IPv6: /64s and /48s), some are /16 to /23; sorted, disjoint, so that every peer of the
  * benchmark can take them, and all in 11.0.0.0 to 98.255.255.255 (IPv6: 2400::/16, so that
- * many share a /32, as those of a provider do).
+ * many share a /32, as those of a provider do). -1: single addresses only.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,11 +61,14 @@ static unsigned length6(void)
 	return part < 90 ? 64 : 128;
 }
 
-static struct item make(int ipv6, size_t *shorts, size_t *middles)
+static struct item make(int ipv6, int single, size_t *shorts, size_t *middles)
 {
 	struct item item = {};
 
-	item.length = ipv6 ? length6() : length4(shorts, middles);
+	if (single)
+		item.length = ipv6 ? 128 : 32;
+	else
+		item.length = ipv6 ? length6() : length4(shorts, middles);
 	if (ipv6)
 		item.address = 0x2400000000000000ULL | draw() >> 16;
 	else
@@ -116,7 +119,7 @@ static void print_item(const struct item *item, int ipv6)
 }
 
 /* Draws more than asked, drops what is covered, thins the rest evenly. */
-static struct item *make_list(size_t count, int ipv6)
+static struct item *make_list(size_t count, int ipv6, int single)
 {
 	size_t shorts = SHORT_MAX, middles = MIDDLE_MAX, drawn = count + count / 3 + 64, kept = 0, i;
 	struct item *items = malloc(drawn * sizeof(*items));
@@ -125,7 +128,7 @@ static struct item *make_list(size_t count, int ipv6)
 		return NULL;
 	while (kept < count) {
 		for (i = kept; i < drawn; i++)
-			items[i] = make(ipv6, &shorts, &middles);
+			items[i] = make(ipv6, single, &shorts, &middles);
 		kept = without_covered(items, drawn);
 	}
 	for (i = 0; i < count; i++)
@@ -135,15 +138,19 @@ static struct item *make_list(size_t count, int ipv6)
 
 int main(int argc, char **argv)
 {
-	int ipv6 = argc > 2 && !strcmp(argv[2], "-6");
 	size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 0, i;
+	int ipv6 = 0, single = 0, at;
 	struct item *items = NULL;
 
-	state = (argc > 2 + ipv6 ? strtoull(argv[2 + ipv6], NULL, 10) : 1) * 0x9e3779b97f4a7c15ULL | 1;
+	for (at = 2; at < argc && *argv[at] == '-'; at++) {
+		ipv6 |= !strcmp(argv[at], "-6");
+		single |= !strcmp(argv[at], "-1");
+	}
+	state = (at < argc ? strtoull(argv[at], NULL, 10) : 1) * 0x9e3779b97f4a7c15ULL | 1;
 	if (count)
-		items = make_list(count, ipv6);
+		items = make_list(count, ipv6, single);
 	if (!items) {
-		fprintf(stderr, "usage: prefixes COUNT [-6] [SEED]\n");
+		fprintf(stderr, "usage: prefixes COUNT [-6] [-1] [SEED]\n");
 		return 2;
 	}
 	for (i = 0; i < count; i++)

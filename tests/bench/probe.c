@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * probe: nanoseconds a packet that a program costs over another one. Both run in turns, behind the same wrapper that
- * gives each packet another source, millions of packets a call (a call alone waits 18 ms for RCU). Run it in the
- * network namespace whose sockets the programs shall see.
+ * probe: nanoseconds a packet that programs cost over a baseline. All run in turns, behind the same wrapper that gives
+ * each packet another source, a million packets a call (a call alone waits 18 ms for RCU). Run it in the network
+ * namespace whose sockets the programs shall see.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -24,10 +24,13 @@
 #include "probe.skel.h"
 
 #define ROUNDS_MAX 99
+#define PROGRAMS_MAX 8
 #define WARM_UP 1000000
 
 struct work {
-	const char *program, *baseline; /* pinned paths, or "drop" and "pass" */
+	const char *programs[PROGRAMS_MAX]; /* pinned paths, or bare_drop, bare_pass, parsed, bucket; the first is the
+					       baseline */
+	unsigned program_count;
 	const char *hit, *miss, *peers; /* files */
 	const char *events;		/* a pinned ring buffer to keep empty, as the daemon does */
 	const char *expect;		/* the verdict of the measured program: drop or pass */
@@ -35,9 +38,9 @@ struct work {
 	struct flood_profile profile;
 	struct flood_kind kind;
 	unsigned rounds, repeat, ifindex, cpu, distinct;
-	bool anywhere;
+	bool anywhere, fresh;
 	struct probe_bpf *bpf;
-	double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
+	double ns[PROGRAMS_MAX][ROUNDS_MAX];
 };
 
 static int complain(const char *what, const char *about)
@@ -252,13 +255,17 @@ static void *drain(void *path)
 	return NULL;
 }
 
-static int open_target(struct work *work, const char *name)
+/* Programs of the wrapper's own object, which are loaded only where they are asked for. */
+static struct bpf_program *own_program(const struct work *work, const char *name)
 {
-	if (!strcmp(name, "drop"))
-		return bpf_program__fd(work->bpf->progs.bare_drop);
-	if (!strcmp(name, "pass"))
-		return bpf_program__fd(work->bpf->progs.bare_pass);
-	return bpf_obj_get(name);
+	return strchr(name, '/') ? NULL : bpf_object__find_program_by_name(work->bpf->obj, name);
+}
+
+static int open_program(const struct work *work, const char *name)
+{
+	struct bpf_program *own = own_program(work, name);
+
+	return own ? bpf_program__fd(own) : bpf_obj_get(name);
 }
 
 static double cpu_ns(void)
@@ -290,59 +297,103 @@ static double measure(struct work *work, int fd, unsigned repeat, __u32 *verdict
 	return (cpu_ns() - began) / repeat;
 }
 
-static int measure_all(struct work *work)
+static int measure_one(struct work *work, unsigned which, int fd, unsigned repeat, double *ns)
 {
-	int theirs = open_target(work, work->baseline), ours = open_target(work, work->program);
 	__u32 want = strcmp(work->expect, "drop") ? XDP_PASS : XDP_DROP, verdict = 0;
-	unsigned i;
 
-	if (ours < 0 || theirs < 0)
-		return complain("cannot open the pinned program", ours < 0 ? work->program : work->baseline);
-	measure(work, theirs, WARM_UP, &verdict);
-	measure(work, ours, WARM_UP, &verdict);
-	for (i = 0; i < work->rounds; i++) {
-		work->theirs[i] = measure(work, theirs, work->repeat, &verdict);
-		work->ours[i] = measure(work, ours, work->repeat, &verdict);
-		if (work->ours[i] < 0 || work->theirs[i] < 0)
-			return complain("BPF_PROG_RUN",
-					strerror(work->ours[i] < 0 ? -work->ours[i] : -work->theirs[i]));
-		if (verdict != want)
-			return complain("the measured program does not", work->expect);
-	}
+	*ns = measure(work, fd, repeat, &verdict);
+	if (*ns < 0)
+		return complain("BPF_PROG_RUN", strerror(-*ns));
+	if (which && verdict != want) /* a baseline need not agree */
+		return complain("does not do what --expect says", work->programs[which]);
 	return 0;
 }
 
-static void print_row(const char *name, const double *values, unsigned count)
+static int measure_all(struct work *work)
 {
-	unsigned i;
+	int fds[PROGRAMS_MAX], error = 0;
+	unsigned round, i;
+	double ignored;
 
-	printf("\"%s\":[", name);
-	for (i = 0; i < count; i++)
-		printf("%s%.2f", i ? "," : "", values[i]);
-	printf("]");
+	for (i = 0; i < work->program_count; i++) {
+		fds[i] = open_program(work, work->programs[i]);
+		if (fds[i] < 0)
+			return complain("cannot open the program", work->programs[i]);
+	}
+	for (i = 0; !error && i < work->program_count; i++)
+		error = measure_one(work, i, fds[i], WARM_UP, &ignored);
+	for (round = 0; !error && round < work->rounds; round++)
+		for (i = 0; !error && i < work->program_count; i++)
+			error = measure_one(work, i, fds[i], work->repeat, &work->ns[i][round]);
+	return error;
+}
+
+/* A row of ns a packet for each program, in the order of the command line. */
+static void print_rows(const struct work *work)
+{
+	unsigned round, i;
+
+	for (i = 0; i < work->program_count; i++) {
+		printf("%s", i ? ",[" : "[[");
+		for (round = 0; round < work->rounds; round++)
+			printf("%s%.2f", round ? "," : "", work->ns[i][round]);
+		printf("]");
+	}
+	printf("]\n");
 }
 
 /* ---- options ---- */
 
 static const struct option options[] = {
-	{"program", required_argument, NULL, 'p'},  {"baseline", required_argument, NULL, 'b'},
-	{"iface", required_argument, NULL, 'i'},    {"dst", required_argument, NULL, 'd'},
-	{"port", required_argument, NULL, 'P'},	    {"shape", required_argument, NULL, 's'},
-	{"hit", required_argument, NULL, 'h'},	    {"miss", required_argument, NULL, 'm'},
-	{"peers", required_argument, NULL, 'e'},    {"expect", required_argument, NULL, 'x'},
-	{"rounds", required_argument, NULL, 'r'},   {"repeat", required_argument, NULL, 'n'},
-	{"events", required_argument, NULL, 'E'},   {"cpu", required_argument, NULL, 'c'},
-	{"distinct", required_argument, NULL, 'D'}, {"drain", required_argument, NULL, 'w'},
-	{"anywhere", no_argument, NULL, 'a'},	    {},
+	{"program", required_argument, NULL, 'p'},
+	{"tags", required_argument, NULL, 't'},
+	{"iface", required_argument, NULL, 'i'},
+	{"dst", required_argument, NULL, 'd'},
+	{"port", required_argument, NULL, 'P'},
+	{"shape", required_argument, NULL, 's'},
+	{"hit", required_argument, NULL, 'h'},
+	{"miss", required_argument, NULL, 'm'},
+	{"peers", required_argument, NULL, 'e'},
+	{"expect", required_argument, NULL, 'x'},
+	{"rounds", required_argument, NULL, 'r'},
+	{"repeat", required_argument, NULL, 'n'},
+	{"events", required_argument, NULL, 'E'},
+	{"cpu", required_argument, NULL, 'c'},
+	{"distinct", required_argument, NULL, 'D'},
+	{"drain", required_argument, NULL, 'w'},
+	{"anywhere", no_argument, NULL, 'a'},
+	{"fresh", no_argument, NULL, 'f'},
+	{},
 };
+
+static int take_shape(struct work *work, const char *value)
+{
+	static const char *const names[] = {[SHAPE_SYN] = "syn",
+					    [SHAPE_ACK] = "ack",
+					    [SHAPE_UDP] = "udp",
+					    [SHAPE_ANSWER] = "answer",
+					    [SHAPE_FRAGMENT] = "fragment"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(value, names[i])) {
+			work->profile.shape = i;
+			return 0;
+		}
+	return complain("no such shape", value);
+}
 
 static int take_option(struct work *work, int option, const char *value)
 {
-	const char **texts[] = {
-		['p'] = &work->program, ['b'] = &work->baseline, ['h'] = &work->hit,   ['m'] = &work->miss,
-		['e'] = &work->peers,	['x'] = &work->expect,	 ['E'] = &work->events};
-	unsigned *numbers[] = {
-		['r'] = &work->rounds, ['n'] = &work->repeat, ['c'] = &work->cpu, ['D'] = &work->distinct};
+	const char **texts[] = {['h'] = &work->hit,
+				['m'] = &work->miss,
+				['e'] = &work->peers,
+				['x'] = &work->expect,
+				['E'] = &work->events};
+	unsigned *numbers[] = {['r'] = &work->rounds,
+			       ['n'] = &work->repeat,
+			       ['c'] = &work->cpu,
+			       ['D'] = &work->distinct,
+			       ['t'] = &work->profile.tags};
 
 	if (option < (int)(sizeof(texts) / sizeof(texts[0])) && texts[option]) {
 		*texts[option] = value;
@@ -360,13 +411,20 @@ static int take_option(struct work *work, int option, const char *value)
 		work->target.port = atoi(value);
 		return 0;
 	case 's':
-		work->profile.shape = !strcmp(value, "ack") ? SHAPE_ACK : !strcmp(value, "udp") ? SHAPE_UDP : SHAPE_SYN;
-		return 0;
+		return take_shape(work, value);
 	case 'd':
 		work->profile.ipv6 = inet_pton(AF_INET6, value, work->target.address6) == 1;
 		return work->profile.ipv6 || inet_pton(AF_INET, value, work->target.address4 + 12) == 1 ? 0 : 2;
+	case 'p':
+		if (work->program_count == PROGRAMS_MAX)
+			return complain("more than 8 programs", value);
+		work->programs[work->program_count++] = value;
+		return 0;
 	case 'a':
 		work->anywhere = true;
+		return 0;
+	case 'f':
+		work->fresh = true;
 		return 0;
 	case 'w':
 		drain((void *)value); /* for ever, for a flood */
@@ -376,22 +434,45 @@ static int take_option(struct work *work, int option, const char *value)
 	}
 }
 
+/* The wrapper, and of the programs beside it those that were asked for: the bucket's table is large. */
+static int load(struct work *work)
+{
+	struct bpf_program *program;
+	bool wants_bucket = false;
+	unsigned i;
+
+	work->bpf = probe_bpf__open();
+	if (!work->bpf)
+		return -errno;
+	work->bpf->rodata->ipv6 = work->profile.ipv6;
+	work->bpf->rodata->fresh = work->fresh;
+	bpf_object__for_each_program(program, work->bpf->obj)
+		bpf_program__set_autoload(program, program == work->bpf->progs.probe);
+	for (i = 0; i < work->program_count; i++) {
+		program = own_program(work, work->programs[i]);
+		if (program)
+			bpf_program__set_autoload(program, true);
+		wants_bucket |= program && program == work->bpf->progs.bucket;
+	}
+	bpf_map__set_autocreate(work->bpf->maps.buckets, wants_bucket);
+	return probe_bpf__load(work->bpf);
+}
+
 static int prepare(struct work *work, int argc, char **argv)
 {
 	int option, error = 0;
 
 	while (!error && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		error = take_option(work, option, optarg);
-	if (error || !work->program || !work->baseline || !work->ifindex || work->rounds > ROUNDS_MAX ||
-	    !work->distinct || !(work->hit || work->miss || work->peers) ||
+	if (error || work->program_count < 2 || !work->ifindex || work->rounds > ROUNDS_MAX || !work->distinct ||
+	    work->distinct > PROBE_SOURCES || !(work->hit || work->miss || work->peers || work->fresh) ||
 	    flood_template(&work->profile, &work->target, work->target.port, &work->kind))
-		return complain("--program, --baseline, --iface, --dst and one of --hit, --miss, --peers are needed",
-				"usage");
-	work->bpf = probe_bpf__open();
-	if (!work->bpf)
-		return 3;
-	work->bpf->rodata->ipv6 = work->profile.ipv6;
-	error = probe_bpf__load(work->bpf) ?: fill_sources(work);
+		return complain(
+			"two of --program, --iface, --dst and one of --hit, --miss, --peers, --fresh are needed",
+			"usage");
+	error = load(work);
+	if (!error && !work->fresh)
+		error = fill_sources(work);
 	return error ? complain("cannot prepare the packets", strerror(-error)) : 0;
 }
 
@@ -411,13 +492,8 @@ int main(int argc, char **argv)
 		status = complain("no such CPU", "--cpu");
 	if (!status)
 		status = measure_all(&work);
-	if (!status) {
-		printf("{");
-		print_row("baseline", work.theirs, work.rounds);
-		printf(",");
-		print_row("measured", work.ours, work.rounds);
-		printf("}\n");
-	}
+	if (!status)
+		print_rows(&work);
 	probe_bpf__destroy(work.bpf);
 	return status;
 }

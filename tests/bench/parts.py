@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What `make bench` measures: one function a part of the run, in the order of PARTS. Each is called with the ground it
+measures on and the results it reports to, under the keys of rows.py."""
+
+import json
+import statistics
+import subprocess
+import time
+
+import enclosure
+import peers
+from enclosure import Trouble
+from ground import HERE, Flood, Place, Shielded, differences, policy, ratios
+from https import Web, protect
+from rows import OURS
+
+OPEN_CONNECTIONS = 1024
+MILLION = 1_000_000
+SMALL = 1000
+HOSTS = 8000  # as many addresses as xdp-filter takes, and some room
+FLOOD_PPS = 2_000_000
+LIMIT = {"ports": "tcp/443", "limits": [{"packets": "20k/s", "per": "source"}]}
+TWO_LIMITS = {"ports": "tcp/443", "limits": [{"packets": "20k/s", "per": "source"}, {"new-connections": "1k/s", "per": "service"}]}
+
+
+def over(ours, base):
+    return f"{statistics.median(ours):.0f} ns against {statistics.median(base):.0f} ns"
+
+
+# ---- nanoseconds a packet
+
+def memory_latency(ground, results):
+    """What one look past the caches costs here: lookups in a long list make one to three of them."""
+    for size in (1, 16):
+        values = [float(enclosure.run(ground.build / "bench" / "latency", size)) for _ in range(ground.rounds)]
+        results.measured(f"read-{size}", values)
+
+
+def blocked_verdicts(ground, results):
+    for count, key in ((SMALL, "blocked-1k"), (MILLION, "blocked-1m")):
+        place = ground.blocking(count)
+        base, ours = ground.probe(place, ["bare_drop", place], "--hit", ground.list(count), expect="drop")
+        results.measured(key, differences(ours, base), over(ours, base))
+
+
+def lookups(ground, results):
+    """What the lists cost in the whole program: the same lawful SYNs with and without them."""
+    plain = ground.plain()
+    for family, v6 in (("v4", False), ("v6", True)):
+        feed = ground.list(MILLION, v6)
+        blocking, allowing = ground.blocking(MILLION, v6), ground.allowing(MILLION, v6)
+        bare, without, ours = ground.probe(blocking, ["bare_pass", plain, blocking], "--miss", feed, "--anywhere", v6=v6)
+        results.measured(f"{family}-miss", differences(ours, without), over(ours, without))
+        if v6:
+            without, ours = ground.probe(blocking, [plain, blocking], "--miss", feed, v6=True)
+            results.measured("v6-miss-near", differences(ours, without), over(ours, without))
+        else:
+            results.measured("syn", differences(ours, bare), over(ours, bare))
+        without, ours = ground.probe(allowing, [plain, allowing], "--hit", feed, v6=v6)
+        results.measured(f"{family}-hit", differences(ours, without), over(ours, without))
+
+
+def segments(ground, results):
+    place = ground.blocking(MILLION)
+    base, ours = ground.probe(place, ["bare_pass", place], "--shape", "ack", "--peers", open_connections(ground, place))
+    results.measured("segment", differences(ours, base), f"{OPEN_CONNECTIONS} real sockets; {over(ours, base)}")
+
+
+def open_connections(ground, place):
+    """A file of the far ends of real connections, which stay open until the lab ends."""
+    script, lab = HERE / "connections.py", ground.lab
+    sources = [place.net4.format(last) for last in range(100, 132)]
+    for source in sources:
+        lab.run("sender", "ip", "address", "add", f"{source}/24", "dev", place.name)
+    listener = lab.start("node", "python3", script, "listen", place.address4, 443, stdout=subprocess.PIPE)
+    listener.stdout.readline()
+    connector = lab.start("sender", "python3", script, "connect", place.address4, 443, OPEN_CONNECTIONS, *sources,
+                          stdout=subprocess.PIPE, text=True)
+    peers_file = lab.room / "peers.txt"
+    with peers_file.open("w") as file:
+        for line in iter(connector.stdout.readline, ""):
+            if line == "ready\n":
+                return peers_file
+            file.write(line)
+    raise Trouble("the open connections of the benchmark could not be made")
+
+
+def memory(ground, results):
+    for family, v6 in (("v4", False), ("v6", True)):
+        results.measured(f"{family}-memory", [ground.blocking(MILLION, v6).checked()["table-bytes"][family] / 2**20])
+
+
+def events(ground, results):
+    """Ports of no service: a million sources, which make all the events that the budget allows, against one source, which makes
+    one a second."""
+    place, both = ground.plain(), {1: [], 1 << 20: []}
+    for _ in range(ground.rounds):
+        for distinct, values in both.items():
+            base, ours = ground.probe(place, ["bare_drop", place], "--miss", "-", "--port", 9200, "--distinct", distinct, rounds=1,
+                                      expect="drop")
+            values.append(ours[0] - base[0])
+    results.measured("events", differences(both[1 << 20], both[1]), "a million sources against one")
+
+
+def limits(ground, results):
+    plain, limited = ground.plain(), ground.shielded("limited", policy(service=LIMIT))
+    parsed, bucket, without, ours = ground.probe(limited, ["parsed", "bucket", plain, limited], "--fresh")
+    lru, new = differences(bucket, parsed), differences(ours, without)
+    results.measured("limit-new", new, over(ours, without))
+    results.measured("limit-lru", lru, over(bucket, parsed))
+    results.measured("limit-to-lru", ratios(lru, [max(ns, 0.1) for ns in new]))
+    without, ours = ground.probe(limited, [plain, limited], "--miss", "-", "--distinct", 1, expect="drop")
+    results.measured("limit-hot", differences(ours, without), over(ours, without))
+
+
+def accuracy(ground, results):
+    """The real program on a virtual clock (tests/packets/accuracy)."""
+    lines = enclosure.run(ground.build / "tests" / "run_accuracy", HERE.parent / "packets" / "policies" / "limits.yaml").splitlines()
+    words = next(line for line in lines if line.startswith("# hostile")).split()
+    least, most = float(words[6]), float(words[8])
+    results.measured("admitted", [most if most - 1 > 1 - least else least], "the source that is furthest from it; on a virtual clock")
+    lost = next(line for line in lines if "who stays below it" in line)
+    results.measured("lawful-lost", [0 if lost.startswith("ok") else 1], "on a virtual clock")
+
+
+# ---- packets a second
+
+def report_contest(results, group, rates):
+    for name, values in rates.items():
+        results.point(group, name, None, [value / 1e6 for value in values])
+
+
+def try_peers(ground, results, group, floods, contenders):
+    """Adds those that work here: (name, how to make the place, the flood's arguments)."""
+    for name, make, flood in contenders:
+        try:
+            floods[name] = Flood(ground.other(name.replace(" ", "-"), make), *flood)
+        except Trouble as trouble:
+            results.cannot(group, name, None, str(trouble))
+
+
+def blocked_floods(ground, results):
+    def blocked(count, **more):
+        return "blocked", "--blocked", ground.list(count, **more)
+    names = {f"{OURS}, {words}": count for words, count in (("1k prefixes", SMALL), ("1M", MILLION), ("10M", 10 * MILLION))
+             if count <= ground.largest}
+    floods = {"bare XDP_DROP": Flood(ground.bare(), *blocked(MILLION))}
+    for name, count in names.items():
+        floods[name] = Flood(ground.blocking(count), *blocked(count))
+    few = f"{OURS}, 8k addresses"
+    floods[few] = Flood(ground.blocking(HOSTS, hosts=True), *blocked(HOSTS, hosts=True))
+    try_peers(ground, results, "blocked", floods, [
+        ("xdp-filter", lambda ground, name: peers.xdp_filter(ground, name, ground.list(HOSTS, hosts=True)), blocked(HOSTS, hosts=True)),
+        ("nft set", lambda ground, name: peers.nft_set(ground, name, ground.list(MILLION)), blocked(MILLION)),
+        ("ipset", lambda ground, name: peers.ipset(ground, name, ground.list(MILLION)), blocked(MILLION))])
+    rates = ground.turns(floods)
+    report_contest(results, "blocked", rates)
+    million = rates[f"{OURS}, 1M"]
+    results.measured("bare", [rate / 1e6 for rate in rates["bare XDP_DROP"]])
+    results.measured("flood-1m", ratios(million, rates["bare XDP_DROP"]))
+    for key, ours, peer in (("flood-nft", million, "nft set"), ("flood-ipset", million, "ipset"),
+                            ("flood-xdp-filter", rates[few], "xdp-filter")):
+        against(results, key, ours, rates.get(peer), peer)
+    if f"{OURS}, 10M" in rates:
+        results.measured("flood-10m", ratios(rates[f"{OURS}, 10M"], rates[f"{OURS}, 1k prefixes"]))
+
+
+def against(results, key, ours, theirs, peer):
+    if theirs:
+        results.measured(key, ratios(ours, theirs))
+    else:
+        results.missing(key, "cannot", f"{peer} does not work here")
+
+
+def spoofed_floods(ground, results):
+    """Every packet from a source of its own, and what a limit for all of a service's sources leaves of them."""
+    whole = ground.shielded("whole", policy(ground.list(MILLION), service=TWO_LIMITS))
+    bare, flood, both = ground.bare(), ("spoofed-syn",), ground.cpus
+    floods = {"bare XDP_DROP": Flood(bare, *flood), f"{OURS}, 1M prefixes and two limits": Flood(whole, *flood),
+              "LRU_HASH token bucket": Flood(ground.other("bucket", lambda ground, name: Place(ground, name).attach(
+                  "xdp", "bucket.bpf.o")), *flood)}
+    try_peers(ground, results, "spoofed", floods, [("nft meter", peers.nft_meter, flood), ("hashlimit", peers.hashlimit, flood)])
+    if len(both) > 1:
+        floods["bare XDP_DROP, two cores"] = Flood(bare, *flood, cpus=both)
+        floods[f"{OURS}, two cores"] = Flood(whole, *flood, cpus=both)
+    rates = ground.turns(floods)
+    report_contest(results, "spoofed", rates)
+    ours = rates[f"{OURS}, 1M prefixes and two limits"]
+    results.measured("whole", ratios(ours, rates["bare XDP_DROP"]))
+    against(results, "whole-nft", ours, rates.get("nft meter"), "nft meter")
+    against(results, "whole-hashlimit", ours, rates.get("hashlimit"), "hashlimit")
+    if len(both) > 1:
+        results.measured("whole-two", ratios(rates[f"{OURS}, two cores"], ours))
+    else:
+        results.missing("whole-two", "cannot", "this machine has one core")
+
+
+# ---- seconds
+
+def apply_time(ground, results):
+    """From the text of the list to the switch, by the program itself, its start and the tests of the policy included; and again
+    with one more port and the same list."""
+    for count, key in ((MILLION, "apply-1m"), (10 * MILLION, "apply-10m")):
+        if count > ground.largest:
+            results.missing(key, "not run", "a quick run")
+            continue
+        feed, place, first, again = ground.list(count), Shielded(ground, f"apply{count}"), [], []
+        for _ in range(ground.rounds):
+            place.fresh()
+            first.append(place.apply(policy(feed)))
+            if count == MILLION:
+                again.append(place.apply(policy(feed, service={"ports": ["tcp/443", "tcp/8443"]})))
+            place.shield.down()
+        results.measured(key, first)
+        if again:
+            results.measured(f"{key}-again", again)
+
+
+def reload(ground, results):
+    """Policies change under a flood: whether every packet that came in was judged, by the old or the new one."""
+    feed, place = ground.list(MILLION), ground.blocking(MILLION)
+    flood = Flood(place, "blocked", "--blocked", feed).ready()
+    flood.begin(60)
+    time.sleep(0.5)
+    before, judged = place.received(), place.judged()
+    for turn in range(4):
+        place.apply(policy(feed, service={"ports": ["tcp/443", "tcp/8443"]} if turn % 2 else None))
+    seen, came = place.judged() - judged, place.received() - before
+    flood.close()
+    if not came:
+        raise Trouble("no packet of the flood came in")
+    fell = json.loads(place.shield("status", "--json"))["fallthrough"]["xdp"]
+    results.measured("unjudged", [fell], f"{came:,} came in, {seen:,} were judged")
+
+
+# ---- requests
+
+def https(ground, results):
+    """In turns: an idle node, one under a flood with the shield, one under a flood without."""
+    web, answered, slower, without, note = Web(ground), [], [], [], ""
+    quick = ground.seconds < 0.5
+    try:
+        for _ in range(max(1, ground.rounds // 3)):
+            idle = web.watch(1 if quick else 2)
+            note = protect(web)
+            under = web.watch(2 if quick else 3.5, FLOOD_PPS)
+            web.shield.down()
+            without.append(web.watch(1, FLOOD_PPS).answered() or 0.0)
+            if not idle.good:
+                raise Trouble("the idle node did not answer")
+            answered.append(under.answered() or 0.0)
+            if under.good:
+                slower.append(under.quantile(0.99) / idle.quantile(0.99))
+            note = f"{note}; {under.rate(under.received) / 1e6:.2f}M packets/s came in; p99 of the idle node {idle.quantile(0.99):.1f} ms"
+    finally:
+        web.close()
+    results.measured("https-success", answered, note)
+    results.measured("https-without", without)
+    if slower:
+        results.measured("https-p99", slower, "of the requests that were answered")
+    else:
+        results.missing("https-p99", "cannot", "no request was answered")
+
+
+PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, accuracy, blocked_floods, spoofed_floods,
+         apply_time, reload, https)
