@@ -263,6 +263,8 @@ static void write_history(struct apply *apply)
 		put_changed(apply, more);
 	if (more && request->from_saved)
 		json_object_set_new(more, "policy_of", json_integer(request->from_saved));
+	if (more)
+		json_object_set_new(more, "took_s", json_real((double)(boottime_ns() - apply->began_ns) / 1e9));
 	if (history_note(&apply->context->places, request->action, more))
 		apply_note(apply, "the history could not be written to %s", apply->context->places.state_dir);
 }
@@ -372,7 +374,7 @@ static int run(struct apply *apply)
 
 int apply_policy(struct context *context, const struct apply_request *request)
 {
-	struct apply apply = {.context = context, .request = request, .notes = json_array()};
+	struct apply apply = {.context = context, .request = request, .notes = json_array(), .began_ns = boottime_ns()};
 	int status = apply.notes ? run(&apply) : fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
 
 	generation_free(apply.candidate);

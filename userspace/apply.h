@@ -38,6 +38,7 @@ struct apply {
 	struct generation *offline, *candidate;
 	unsigned number;
 	size_t tests;
+	__u64 began_ns; /* CLOCK_BOOTTIME */
 	struct guard_finding *findings;
 	size_t finding_count;
 	size_t cut;		     /* connections that --cut ended */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* bulwarkd: writes the log of events, looks after interfaces. The shield judges whether it runs or not. */
+/* bulwarkd: writes the log of events, serves metrics, looks after interfaces. The shield does without it. */
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,13 +28,18 @@
 #define DEFAULT_KEEP 4
 #define DEFAULT_MINUTE_BYTES (4ULL << 20)
 
-enum source { SOURCE_SIGNAL, SOURCE_DRAIN, SOURCE_TICK, SOURCE_LINKS, SOURCE_COUNT };
+#define EVENTS_A_TURN 16
 
-struct loop {
+static struct loop {
 	struct daemon daemon;
 	char log_path[SAVED_PATH_MAX];
-	int fds[SOURCE_COUNT], epoll, lock;
+	struct source signals, drain, tick, links;
+	int lock;
 	bool idle, stop, foreground;
+} loop = {
+	.daemon.limits = {DEFAULT_FILE_BYTES, DEFAULT_KEEP, DEFAULT_MINUTE_BYTES},
+	.daemon.epoll = -1,
+	.lock = -1,
 };
 
 static const struct option options[] = {
@@ -52,7 +57,8 @@ static const struct option options[] = {
 static const char usage[] =
 	"usage: bulwarkd [OPTION...]\n"
 	"\n"
-	"Writes the events of the shield into a log, one JSON object a line, and attaches interfaces that return.\n"
+	"Writes the events of the shield into a log, one JSON object a line, serves metrics where the policy\n"
+	"says, and attaches interfaces that return.\n"
 	"\n"
 	"  --log FILE           where to write (STATE/events.jsonl; - is standard output)\n"
 	"  --log-size BYTES     rotate beyond this size (64MiB; 0: never)\n"
@@ -71,18 +77,18 @@ static int number_option(const char *option, const char *text, __u64 *value)
 	return EXIT_DONE;
 }
 
-static int take_option(struct loop *loop, int option)
+static int take_option(int option)
 {
-	struct daemon *daemon = &loop->daemon;
+	struct daemon *daemon = &loop.daemon;
 	struct places *places = &daemon->places;
 	__u64 keep;
 
 	switch (option) {
 	case 'f':
-		loop->foreground = true;
+		loop.foreground = true;
 		return EXIT_DONE;
 	case 'l':
-		return place_set(loop->log_path, sizeof(loop->log_path), "--log", optarg);
+		return place_set(loop.log_path, sizeof(loop.log_path), "--log", optarg);
 	case 'z':
 		return number_option("--log-size", optarg, &daemon->limits.file_bytes);
 	case 'b':
@@ -102,16 +108,16 @@ static int take_option(struct loop *loop, int option)
 	}
 }
 
-static int read_options(struct loop *loop, int argc, char **argv)
+static int read_options(int argc, char **argv)
 {
-	int option, status = places_from_environment(&loop->daemon.places);
+	int option, status = places_from_environment(&loop.daemon.places);
 
 	while (!status && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
 			exit(EXIT_DONE);
 		}
-		status = take_option(loop, option);
+		status = take_option(option);
 	}
 	if (!status && optind < argc)
 		status = fail(EXIT_USAGE, "'%s' is one argument too many", argv[optind]);
@@ -119,27 +125,27 @@ static int read_options(struct loop *loop, int argc, char **argv)
 }
 
 /* One daemon for each state directory; the lock goes with the process. */
-static int take_lock(struct loop *loop)
+static int take_lock(void)
 {
 	char path[SAVED_PATH_MAX], pid[16] = "";
 
-	saved_path(&loop->daemon.places, 0, "bulwarkd.lock", path);
-	if (mkdir(loop->daemon.places.state_dir, 0700) && errno != EEXIST)
-		return fail(EXIT_SYSTEM, "%s: %s", loop->daemon.places.state_dir, strerror(errno));
-	loop->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (loop->lock < 0)
+	saved_path(&loop.daemon.places, 0, "bulwarkd.lock", path);
+	if (mkdir(loop.daemon.places.state_dir, 0700) && errno != EEXIST)
+		return fail(EXIT_SYSTEM, "%s: %s", loop.daemon.places.state_dir, strerror(errno));
+	loop.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (loop.lock < 0)
 		return fail(EXIT_SYSTEM, "%s: %s", path, strerror(errno));
-	if (!flock(loop->lock, LOCK_EX | LOCK_NB))
+	if (!flock(loop.lock, LOCK_EX | LOCK_NB))
 		return EXIT_DONE;
-	if (read(loop->lock, pid, sizeof(pid) - 1) < 0)
+	if (read(loop.lock, pid, sizeof(pid) - 1) < 0)
 		*pid = 0;
 	return fail(EXIT_SYSTEM, "%s: a bulwarkd already runs for this state directory (process %s)", path,
 		    *pid ? pid : "unknown");
 }
 
-static void say_pid(const struct loop *loop)
+static void say_pid(void)
 {
-	if (ftruncate(loop->lock, 0) || dprintf(loop->lock, "%d", (int)getpid()) < 0)
+	if (ftruncate(loop.lock, 0) || dprintf(loop.lock, "%d", (int)getpid()) < 0)
 		return; /* only for the message of a second one */
 }
 
@@ -215,52 +221,61 @@ static int signals_open(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int open_sources(struct loop *loop)
+int source_add(struct daemon *daemon, struct source *source)
 {
-	loop->fds[SOURCE_SIGNAL] = signals_open();
-	loop->fds[SOURCE_DRAIN] = timer_open(DRAIN_IDLE_NS);
-	loop->fds[SOURCE_TICK] = timer_open(TICK_NS);
-	loop->fds[SOURCE_LINKS] = links_open();
-	loop->idle = true;
-	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	for (enum source source = 0; source < SOURCE_COUNT; source++) {
-		struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
 
-		if (loop->epoll < 0 || loop->fds[source] < 0 ||
-		    epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->fds[source], &event))
-			return fail(EXIT_SYSTEM, "the event loop could not be made: %s", strerror(errno));
-	}
-	return EXIT_DONE;
+	if (source->fd < 0 || epoll_ctl(daemon->epoll, EPOLL_CTL_ADD, source->fd, &event))
+		return -errno;
+	return 0;
 }
 
-static void on_signal(struct loop *loop)
+void source_drop(struct daemon *daemon, struct source *source)
+{
+	if (source->fd >= 0)
+		epoll_ctl(daemon->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+	source->fd = -1;
+}
+
+static void on_signal(struct daemon *daemon)
 {
 	struct signalfd_siginfo signal;
 
-	while (read(loop->fds[SOURCE_SIGNAL], &signal, sizeof(signal)) == sizeof(signal)) {
+	while (read(loop.signals.fd, &signal, sizeof(signal)) == sizeof(signal)) {
 		if (signal.ssi_signo != SIGHUP)
-			loop->stop = true;
-		else if (event_log_reopen(&loop->daemon.log))
-			fail(EXIT_SYSTEM, "%s: %s", loop->daemon.log.path, strerror(errno));
+			loop.stop = true;
+		else if (event_log_reopen(&daemon->log))
+			fail(EXIT_SYSTEM, "%s: %s", daemon->log.path, strerror(errno));
 	}
 }
 
-static void on_drain(struct loop *loop)
+static bool rang(int timer)
 {
-	bool idle = !loop->daemon.ring || event_ring_drain(loop->daemon.ring) <= 0;
-	struct itimerspec every = {.it_interval.tv_nsec = idle ? DRAIN_IDLE_NS : DRAIN_BUSY_NS};
+	__u64 expirations;
 
-	if (idle == loop->idle)
-		return;
-	loop->idle = idle;
-	every.it_value = every.it_interval;
-	timerfd_settime(loop->fds[SOURCE_DRAIN], 0, &every, NULL);
+	return read(timer, &expirations, sizeof(expirations)) == sizeof(expirations);
 }
 
-static void on_links(struct loop *loop)
+static void on_drain(struct daemon *daemon)
 {
-	if (links_heard(loop->fds[SOURCE_LINKS]))
-		loop->daemon.links_changed = true;
+	struct itimerspec every = {};
+	bool idle;
+
+	if (!rang(loop.drain.fd))
+		return;
+	idle = !daemon->ring || event_ring_drain(daemon->ring) <= 0;
+	if (idle == loop.idle)
+		return;
+	loop.idle = idle;
+	every.it_interval.tv_nsec = idle ? DRAIN_IDLE_NS : DRAIN_BUSY_NS;
+	every.it_value = every.it_interval;
+	timerfd_settime(loop.drain.fd, 0, &every, NULL);
+}
+
+static void on_links(struct daemon *daemon)
+{
+	if (links_heard(loop.links.fd))
+		daemon->links_changed = true;
 }
 
 static void save_state(struct daemon *daemon)
@@ -273,82 +288,83 @@ static void save_state(struct daemon *daemon)
 
 static void on_tick(struct daemon *daemon)
 {
+	if (!rang(loop.tick.fd))
+		return;
 	watch_instance(daemon);
+	metrics_follow(daemon);
 	tell_histories(daemon);
 	tell_losses(daemon, false);
 	save_state(daemon);
 }
 
-static void take(struct loop *loop, enum source source)
+static int open_sources(struct daemon *daemon)
 {
-	__u64 expirations;
-
-	switch (source) {
-	case SOURCE_SIGNAL:
-		on_signal(loop);
-		break;
-	case SOURCE_LINKS:
-		on_links(loop);
-		break;
-	default:
-		if (read(loop->fds[source], &expirations, sizeof(expirations)) != sizeof(expirations))
-			break;
-		if (source == SOURCE_DRAIN)
-			on_drain(loop);
-		else
-			on_tick(&loop->daemon);
-	}
+	loop.signals = (struct source){signals_open(), on_signal};
+	loop.drain = (struct source){timer_open(DRAIN_IDLE_NS), on_drain};
+	loop.tick = (struct source){timer_open(TICK_NS), on_tick};
+	loop.links = (struct source){links_open(), on_links};
+	loop.idle = true;
+	daemon->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (daemon->epoll < 0 || source_add(daemon, &loop.signals) || source_add(daemon, &loop.drain) ||
+	    source_add(daemon, &loop.tick) || source_add(daemon, &loop.links))
+		return fail(EXIT_SYSTEM, "the event loop could not be made: %s", strerror(errno));
+	return EXIT_DONE;
 }
 
-static void run(struct loop *loop)
+static void run(struct daemon *daemon)
 {
-	struct epoll_event events[SOURCE_COUNT];
+	struct epoll_event events[EVENTS_A_TURN];
 
-	while (!loop->stop) {
-		int count = epoll_wait(loop->epoll, events, SOURCE_COUNT, -1);
+	while (!loop.stop) {
+		int count = epoll_wait(daemon->epoll, events, EVENTS_A_TURN, -1);
 
-		for (int i = 0; i < count; i++)
-			take(loop, events[i].data.u32);
-		if (loop->daemon.links_changed && monotonic_ns() >= loop->daemon.look_again_ns)
-			watch_links(&loop->daemon);
+		for (int i = 0; i < count; i++) {
+			struct source *source = events[i].data.ptr;
+
+			if (source->fd >= 0) /* not dropped by one before it */
+				source->ready(daemon);
+		}
+		if (daemon->links_changed && monotonic_ns() >= daemon->look_again_ns)
+			watch_links(daemon);
 	}
 }
 
 /* ---- beginning and end ---- */
 
-static int begin(struct loop *loop)
+static int begin(void)
 {
-	struct daemon *daemon = &loop->daemon;
+	struct daemon *daemon = &loop.daemon;
 	__u64 written;
 	int error;
 
 	daemon_state_read(&daemon->places, &daemon->state);
-	if (!*loop->log_path)
-		daemon_log_default(&daemon->places, loop->log_path, sizeof(loop->log_path));
-	snprintf(daemon->state.log, sizeof(daemon->state.log), "%s", loop->log_path);
-	written = event_log_last_sequence(loop->log_path, daemon->limits.keep);
+	if (!*loop.log_path)
+		daemon_log_default(&daemon->places, loop.log_path, sizeof(loop.log_path));
+	snprintf(daemon->state.log, sizeof(daemon->state.log), "%s", loop.log_path);
+	written = event_log_last_sequence(loop.log_path, daemon->limits.keep);
 	if (written > daemon->state.sequence)
 		daemon->state.sequence = written;
-	error = event_log_open(&daemon->log, loop->log_path, &daemon->limits);
+	error = event_log_open(&daemon->log, loop.log_path, &daemon->limits);
 	if (error)
-		return fail(EXIT_SYSTEM, "%s: %s", loop->log_path, strerror(-error));
+		return fail(EXIT_SYSTEM, "%s: %s", loop.log_path, strerror(-error));
 	daemon->names = names_open(&daemon->places);
 	daemon->unprotected = json_object();
 	daemon->minute_told_ns = monotonic_ns();
 	if (!daemon->names || !daemon->unprotected)
 		return fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
-	return open_sources(loop);
+	return open_sources(daemon);
 }
 
-static void end(struct loop *loop)
+static void end(void)
 {
-	struct daemon *daemon = &loop->daemon;
+	struct daemon *daemon = &loop.daemon;
 
 	if (daemon->ring)
 		event_ring_drain(daemon->ring);
 	tell_histories(daemon);
 	tell_losses(daemon, true);
 	save_state(daemon);
+	metrics_stop(daemon);
 	watch_close(daemon);
 	event_log_close(&daemon->log);
 	names_free(daemon->names);
@@ -357,28 +373,24 @@ static void end(struct loop *loop)
 
 int main(int argc, char **argv)
 {
-	static struct loop loop = {
-		.daemon.limits = {DEFAULT_FILE_BYTES, DEFAULT_KEEP, DEFAULT_MINUTE_BYTES},
-		.fds = {-1, -1, -1, -1},
-		.lock = -1,
-	};
-	int status = read_options(&loop, argc, argv);
+	int status = read_options(argc, argv);
 
 	if (!status)
-		status = take_lock(&loop);
+		status = take_lock();
 	if (!status)
-		status = begin(&loop);
+		status = begin();
 	if (!status)
 		status = drop_privileges();
 	if (!status && !loop.foreground && daemon(0, !strcmp(loop.log_path, "-")))
 		status = fail(EXIT_SYSTEM, "it could not leave the terminal: %s", strerror(errno));
 	if (status)
 		return status;
-	say_pid(&loop);
+	say_pid();
 	watch_instance(&loop.daemon);
+	metrics_follow(&loop.daemon);
 	notify_manager("READY=1");
-	run(&loop);
+	run(&loop.daemon);
 	notify_manager("STOPPING=1");
-	end(&loop);
+	end();
 	return EXIT_DONE;
 }

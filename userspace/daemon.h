@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The parts of bulwarkd. One thread, one epoll loop (bulwarkd.c); what it tells (daemon_tell.c) goes into the log, what
- * it looks after (daemon_watch.c) are the pins, the interfaces and the history. Nothing of the shield waits for it.
+ * it looks after (daemon_watch.c) are the pins, the interfaces and the history; daemon_metrics.c serves metrics.
+ * Nothing of the shield waits for it.
  */
 #ifndef BULWARK_DAEMON_H
 #define BULWARK_DAEMON_H
@@ -9,13 +10,22 @@
 #include "daemon_state.h"
 #include "event_log.h"
 #include "events.h"
+#include "exposition.h"
 
 struct left_out { /* what the log does not hold, until an event says so */
 	__u64 events, packets;
 	__u64 by_reason[REASON_SLOTS]; /* packets */
 };
 
+struct daemon;
+/* What the loop waits for. The concern that it belongs to owns it, and its descriptor. */
+struct source {
+	int fd; /* -1: none */
+	void (*ready)(struct daemon *daemon);
+};
+
 struct daemon {
+	int epoll;
 	struct places places;
 	struct event_log_limits limits;
 	struct daemon_state state, saved; /* saved: as it is in the file */
@@ -25,16 +35,26 @@ struct daemon {
 	struct instance *instance; /* NULL: nothing is applied, looked for again */
 	struct event_ring *ring;
 	__u64 pins;	     /* identity of the pinned ring: another one means that `down` and `apply` came */
+	unsigned generation; /* in force, or under a pause; 0: none */
 	bool links_changed;  /* rtnetlink said so */
 	__u64 look_again_ns; /* not before: a host with a million routes takes a while to look at */
 	json_t *unprotected; /* names of interfaces that could not be attached: told once, tried again */
 	__u64 attach_again_ns;
+
+	struct server *server;	     /* of metrics; NULL: none runs */
+	unsigned metrics_generation; /* whose policy was asked where to serve them */
+	__u64 serve_again_ns;	     /* after a failure, which was told */
+	struct exposition_memory exposed;
 
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;
 };
 
 __u64 monotonic_ns(void);
+
+/* 0 or -errno. A source that is dropped gets fd -1; closing it is its owner's. */
+int source_add(struct daemon *daemon, struct source *source);
+void source_drop(struct daemon *daemon, struct source *source);
 
 /* ---- daemon_tell.c ---- */
 
@@ -63,5 +83,11 @@ void watch_close(struct daemon *daemon);
 /* After something of the host changed: own addresses and forwarding into the kernel, interfaces that the policy in
  * force wants attached. */
 void watch_links(struct daemon *daemon);
+
+/* ---- daemon_metrics.c ---- */
+
+/* Serves where the policy in force says, and goes on there while none is. Called every second. */
+void metrics_follow(struct daemon *daemon);
+void metrics_stop(struct daemon *daemon);
 
 #endif

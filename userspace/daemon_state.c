@@ -18,6 +18,8 @@ void daemon_state_read(const struct places *places, struct daemon_state *state)
 	char path[SAVED_PATH_MAX];
 	json_t *object = json_load_file(saved_path(places, 0, "bulwarkd.json", path), 0, NULL);
 	const char *log = json_string_value(json_object_get(object, "log"));
+	const char *metrics = json_string_value(json_object_get(object, "metrics"));
+	const json_t *ledger = json_object_get(object, "ledger");
 
 	memset(state, 0, sizeof(*state));
 	snprintf(state->log, sizeof(state->log), "%s", log ? log : "");
@@ -26,17 +28,28 @@ void daemon_state_read(const struct places *places, struct daemon_state *state)
 	state->actions_offset = number(object, "actions_offset");
 	state->actions_inode = number(object, "actions_inode");
 	state->lost = number(object, "lost");
+	state->ledger.own = number(ledger, "own");
+	state->ledger.written = number(ledger, "written");
+	state->ledger.sampled_out = number(ledger, "sampled_out");
+	state->ledger.unwritten = number(ledger, "unwritten");
+	snprintf(state->metrics, sizeof(state->metrics), "%s", metrics ? metrics : "");
 	json_decref(object);
+}
+
+static json_t *ledger_json(const struct ledger *ledger)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "own", (json_int_t)ledger->own, "written", (json_int_t)ledger->written,
+			 "sampled_out", (json_int_t)ledger->sampled_out, "unwritten", (json_int_t)ledger->unwritten);
 }
 
 int daemon_state_write(const struct places *places, const struct daemon_state *state)
 {
 	char path[SAVED_PATH_MAX], temporary[SAVED_PATH_MAX];
-	json_t *object =
-		json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i}", "log", state->log, "sequence",
-			  (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
-			  "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
-			  (json_int_t)state->actions_inode, "lost", (json_int_t)state->lost, "pid", (int)getpid());
+	json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:o}", "log", state->log, "sequence",
+				   (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
+				   "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
+				   (json_int_t)state->actions_inode, "lost", (json_int_t)state->lost, "pid",
+				   (int)getpid(), "metrics", state->metrics, "ledger", ledger_json(&state->ledger));
 	int error = 0;
 
 	saved_path(places, 0, "bulwarkd.json", path);

@@ -5,12 +5,22 @@
 
 #include "saved.h"
 
+/* What became of events, since the state directory began. written is the number of the last one in the log. */
+struct ledger {
+	__u64 own;	   /* the daemon's own: actions, notices */
+	__u64 written;	   /* to the log */
+	__u64 sampled_out; /* over the budget of bytes a minute */
+	__u64 unwritten;   /* the log could not be written */
+};
+
 struct daemon_state {
 	char log[SAVED_PATH_MAX]; /* where it writes; for `bulwark log` */
 	__u64 sequence;		  /* of the last event */
 	__u64 history_offset;	  /* bytes of history.jsonl that are told */
 	__u64 actions_offset, actions_inode;
 	__u64 lost; /* events that found the ring full, as last told */
+	struct ledger ledger;
+	char metrics[64]; /* where metrics are served: over a `down`, too */
 };
 
 /* What is not there is left zero and empty. */

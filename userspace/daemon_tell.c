@@ -40,7 +40,7 @@ static int write_document(struct daemon *daemon, json_t *document)
 	free(line);
 	json_decref(document);
 	if (!error)
-		daemon->state.sequence++;
+		daemon->state.ledger.written = ++daemon->state.sequence;
 	if (error && !before)
 		fprintf(stderr, "%s: %s: %s; events are counted until it can be written again\n",
 			program_invocation_short_name, daemon->log.path, strerror(-error));
@@ -56,15 +56,28 @@ void tell_event(void *arg, const struct event *event)
 {
 	struct daemon *daemon = arg;
 
-	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns()))
+	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns())) {
+		daemon->state.ledger.sampled_out++;
 		leave_out(&daemon->over_budget, event);
-	else if (write_document(daemon, event_verdict(daemon->names, event, next_number(daemon))))
+	} else if (write_document(daemon, event_verdict(daemon->names, event, next_number(daemon)))) {
+		daemon->state.ledger.unwritten++;
 		leave_out(&daemon->unwritten, event);
+	}
+}
+
+/* An event of the daemon's own. */
+static int write_own(struct daemon *daemon, json_t *document)
+{
+	int error = write_document(daemon, document);
+
+	if (!error)
+		daemon->state.ledger.own++;
+	return error;
 }
 
 static int write_notice(struct daemon *daemon, const char *action, const char *message, json_t *more)
 {
-	return write_document(daemon, event_notice(daemon->names, action, message, more, next_number(daemon)));
+	return write_own(daemon, event_notice(daemon->names, action, message, more, next_number(daemon)));
 }
 
 static void say(const char *message)
@@ -81,7 +94,10 @@ void tell_notice(struct daemon *daemon, const char *action, json_t *more, const 
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
 	say(message);
-	write_notice(daemon, action, message, more);
+	if (write_notice(daemon, action, message, more)) {
+		daemon->state.ledger.own++;
+		daemon->state.ledger.unwritten++;
+	}
 }
 
 /* ---- losses ---- */
@@ -163,7 +179,7 @@ static void tell_lines(struct daemon *daemon, const char *path, __u64 *offset)
 		json_t *entry = json_loads(line, 0, NULL);
 
 		if (json_is_object(entry))
-			error = write_document(daemon, event_action(daemon->names, entry, next_number(daemon)));
+			error = write_own(daemon, event_action(daemon->names, entry, next_number(daemon)));
 		if (!error)
 			*offset += (__u64)length;
 		json_decref(entry);

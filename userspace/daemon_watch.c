@@ -49,10 +49,21 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 	daemon->links_changed = true; /* what happened while we were not there */
 }
 
+/* The generation in force, or the one under a pause; 0: none. */
+static unsigned live_number(const struct daemon *daemon)
+{
+	struct control_state state;
+	__u32 slot;
+
+	if (control_read(daemon->instance, &state))
+		return 0;
+	slot = state.active == SLOT_PAUSED ? state.fallback : state.active;
+	return slot < GENERATION_SLOTS ? state.slots[slot].generation : 0;
+}
+
 void watch_instance(struct daemon *daemon)
 {
 	__u64 pins = pinned_ring(daemon);
-	struct control_state state;
 
 	if (daemon->instance && pins != daemon->pins) {
 		event_ring_drain(daemon->ring);
@@ -63,8 +74,7 @@ void watch_instance(struct daemon *daemon)
 	if (!daemon->instance && pins)
 		open_instance(daemon, pins);
 	/* Reading makes a passed deadline good, and notes it in the history: nobody else may look for hours. */
-	if (daemon->instance)
-		control_read(daemon->instance, &state);
+	daemon->generation = daemon->instance ? live_number(daemon) : 0;
 	if (json_object_size(daemon->unprotected) && monotonic_ns() >= daemon->attach_again_ns)
 		daemon->links_changed = true;
 }

@@ -175,6 +175,24 @@ struct telling_row {
 };
 int telling_read(struct instance *instance, struct telling_row **rows, size_t *count);
 
+/* How full the tables are. Of tables of lines a part is looked at, another one each time: entries are an estimate. */
+struct table_row {
+	const char *name;
+	__u64 entries, capacity;
+};
+#define TABLE_ROWS 6
+int tables_look(struct instance *instance, struct table_row rows[TABLE_ROWS], unsigned turn);
+
+/* Counts bans and exceptions in force, at most `most` entries a call: a round over a million takes several. Counts are
+ * those of the last whole round. All zero to begin with. */
+struct holds_census {
+	__u64 bans, allows;
+	__u64 running_bans, running_allows; /* of the round under way */
+	__u32 place;			    /* in the map; meaningful while under_way */
+	bool under_way;
+};
+int holds_count(struct instance *instance, struct holds_census *census, __u32 most);
+
 struct hold_row {
 	struct prefix prefix;
 	struct hold hold;

@@ -102,8 +102,8 @@ static void metrics_listen(struct parser *parser, void *object, const struct nod
 	if (text && !is_endpoint(text))
 		wrong(parser, value,
 		      "'%.80s' is not an address with a port: write \"127.0.0.1:10473\" or \"[::1]:10473\"", text);
-	else if (text && take_copy(parser, value, &((struct policy *)object)->metrics_listen))
-		warn_no_effect(parser, value);
+	else if (text)
+		take_copy(parser, value, &((struct policy *)object)->metrics_listen);
 }
 
 static const struct key metrics_keys[] = {{"listen", metrics_listen}};

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "past.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static json_t *history(const struct places *places)
 {
@@ -74,4 +76,51 @@ unsigned past_confirmed(const struct places *places)
 	}
 	json_decref(entries);
 	return kept;
+}
+
+/* ---- counting ---- */
+
+static const char *const action_names[] = {
+#define PAST_ACTION(symbol, name) [PAST_##symbol] = name,
+	PAST_ACTIONS(PAST_ACTION)
+#undef PAST_ACTION
+};
+
+const char *past_action_name(enum past_action action)
+{
+	return action_names[action];
+}
+
+static void count_entry(struct past_counts *counts, const json_t *entry)
+{
+	for (enum past_action action = 0; action < PAST_ACTION_COUNT; action++)
+		counts->counts[action] += is_action(entry, action_names[action]);
+	if (made_live(entry))
+		counts->took_s = json_number_value(json_object_get(entry, "took_s"));
+}
+
+void past_count(const struct places *places, struct past_counts *counts)
+{
+	char path[SAVED_PATH_MAX];
+	FILE *file = fopen(saved_path(places, 0, "history.jsonl", path), "re");
+	struct stat found;
+	size_t size = 0;
+	char *line = NULL;
+	ssize_t length;
+
+	if (!file)
+		return;
+	if (!fstat(fileno(file), &found) &&
+	    ((__u64)found.st_ino != counts->inode || (__u64)found.st_size < counts->offset))
+		*counts = (struct past_counts){.inode = found.st_ino};
+	if (!fseeko(file, (off_t)counts->offset, SEEK_SET))
+		while ((length = getline(&line, &size, file)) > 0 && line[length - 1] == '\n') {
+			json_t *entry = json_loads(line, 0, NULL);
+
+			count_entry(counts, entry);
+			counts->offset += (__u64)length;
+			json_decref(entry);
+		}
+	free(line);
+	fclose(file);
 }

@@ -36,6 +36,12 @@ static const struct option_line log_options[] = {
 	{},
 };
 
+static const struct option_line metrics_options[] = {
+	{"--openmetrics", NULL, "in the OpenMetrics format instead of Prometheus text", 'o'},
+	{"--names", NULL, "what there is, without the numbers of this host", 'n'},
+	{},
+};
+
 static const struct option_line check_options[] = {
 	{"--verbose", NULL, "also lists, tables, programs, and what was cut out of feeds", 'v'},
 	{},
@@ -101,6 +107,7 @@ const struct verb verbs[] = {
 	 NULL},
 	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 	{"log", "", "events, for people", verb_log, log_options},
+	{"metrics", "", "the metrics, as the daemon serves them; also when it is down", verb_metrics, metrics_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
 	{"completion", "", "bash completion, for: source <(bulwark completion)", verb_completion, NULL},
 	{},
