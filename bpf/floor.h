@@ -98,7 +98,7 @@ static __always_inline enum reason judge_addresses(const struct flow *flow)
 
 	if (why)
 		return why;
-	if (same_address(&flow->source, &flow->destination) && flow->source_port == flow->destination_port &&
+	if (flow->source_port == flow->destination_port && same_address(&flow->source, &flow->destination) &&
 	    (flow->protocol == IPPROTO_TCP || flow->protocol == IPPROTO_UDP))
 		return REASON_MALFORMED_LAND;
 	return REASON_NONE;

@@ -19,9 +19,9 @@ const volatile struct generation_config constants = {};
 		__type(value, entry);                                                                                  \
 	} table SEC(".maps")
 
-TABLE(v4_bits, __u64);
-TABLE(v4_ranks, struct u32_line);
-TABLE(v4_entries, struct u32_line);
+TABLE(v4_blocks, struct v4_block);
+TABLE(v4_compact, struct v4_compact_chunk);
+TABLE(v4_direct, struct v4_direct_chunk);
 TABLE(v4_masks, struct v4_mask);
 TABLE(v4_run_classes, struct u16_line);
 TABLE(v6_short, __u64);

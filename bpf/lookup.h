@@ -4,14 +4,6 @@
 #define BULWARK_LOOKUP_H
 
 /* An item of a table that packs them into lines; what is not there is 0. */
-static __always_inline __u32 item_of_u32(void *table, __u32 index)
-{
-	__u32 at = index / U32_ITEMS;
-	const struct u32_line *line = bpf_map_lookup_elem(table, &at);
-
-	return line ? line->item[index % U32_ITEMS] : 0;
-}
-
 static __always_inline __u16 item_of_u16(void *table, __u32 index)
 {
 	__u32 at = index / U16_ITEMS;
@@ -20,39 +12,60 @@ static __always_inline __u16 item_of_u16(void *table, __u32 index)
 	return line ? line->item[index % U16_ITEMS] : 0;
 }
 
-/* The kinds of entry that are rare. */
-static __always_inline __u16 class_elsewhere(__u32 entry, __u32 octet)
+/* What has no room in an entry; rare. */
+static __always_inline __u16 class_by_mask(const struct v4_block *block, __u32 entry, __u32 octet)
 {
-	__u32 index = V4_ENTRY_INDEX(entry);
-	const struct v4_mask *mask;
+	__u32 index = block->first_mask + V4_ENTRY_INDEX(entry);
+	const struct v4_mask *mask = bpf_map_lookup_elem(&v4_masks, &index);
 
-	if (V4_ENTRY_KIND(entry) == V4_CLASS)
-		return index;
-	mask = bpf_map_lookup_elem(&v4_masks, &index);
 	if (!mask)
 		return CLASS_NONE;
-	if (V4_ENTRY_KIND(entry) == V4_RUNS)
+	if (mask->kind == V4_RUNS)
 		return item_of_u16(&v4_run_classes, v4_run_of(mask, octet));
 	return mask->bits[(octet >> 6) & 3] >> (octet & 63) & 1 ? mask->pair.on : mask->pair.off;
 }
 
-/* address in host order. One cache line for a miss, three for a hit, two of which can be on their way at once. Nothing
- * on the way to a HOSTS entry depends on a branch that the CPU could mispredict while the entry is still on its way: a
- * wrong guess there costs the whole latency again. */
+/* The entry as it is in memory; 0 where there is none. */
+static __always_inline __u32 v4_compact_entry(const struct v4_block *block, __u32 net, __u32 word_number)
+{
+	__u64 word = block->word[word_number % V4_BLOCK_WORDS], bit = 1ULL << ((net - word_number * V4_WORD_NETS) & 63);
+	const struct v4_compact_chunk *chunk;
+	__u32 index, chunk_number;
+
+	if (!(word & bit))
+		return 0;
+	index = block->first_entry + (word >> V4_WORD_NETS) + bits_set(word & (bit - 1));
+	chunk_number = index / V4_CHUNK;
+	chunk = bpf_map_lookup_elem(&v4_compact, &chunk_number);
+	if (!chunk)
+		return 0;
+	return *(const __u32 *)&chunk->bytes[index % V4_CHUNK * V4_COMPACT_BYTES] & V4_COMPACT_BITS;
+}
+
+static __always_inline __u32 v4_direct_entry(__u32 net)
+{
+	__u32 chunk_number = net / V4_CHUNK;
+	const struct v4_direct_chunk *chunk = bpf_map_lookup_elem(&v4_direct, &chunk_number);
+
+	return chunk ? chunk->entry[net % V4_CHUNK] : 0;
+}
+
+/* address in host order. */
 static __always_inline __u16 class_of_v4(__u32 address)
 {
-	__u32 number = address >> 14, octet = address & 0xff, entry;
-	const __u64 *word = bpf_map_lookup_elem(&v4_bits, &number);
+	__u32 net = address >> 8, octet = address & 0xff, word_number = v4_word_of(net), entry;
+	__u32 block_number = word_number / V4_BLOCK_WORDS;
+	const struct v4_block *block = bpf_map_lookup_elem(&v4_blocks, &block_number);
 	const volatile struct class_pair *pair;
-	__u64 bit = 1ULL << (address >> 8 & 63);
 
-	if (!word || !(*word & bit))
+	if (!block)
 		return constants.v4_default;
-	entry = item_of_u32(&v4_entries, item_of_u32(&v4_ranks, number) + bits_set(*word & (bit - 1)));
-	if (V4_ENTRY_KIND(entry) != V4_HOSTS)
-		return class_elsewhere(entry, octet);
-	pair = &constants.v4_pairs[(entry >> 24) & (V4_PAIRS - 1)];
-	return *(const volatile __u32 *)pair >> (v4_hosts_hit(entry, octet) * 16);
+	entry = constants.v4_direct ? v4_direct_entry(net) : v4_compact_entry(block, net, word_number);
+	entry ^= V4_NOTHING;
+	if (!V4_ENTRY_NODE(entry))
+		return class_by_mask(block, entry, octet);
+	pair = &constants.v4_pairs[V4_ENTRY_PAIR(entry)];
+	return *(const volatile __u32 *)pair >> (v4_entry_hit(entry, octet, constants.v4_direct) * 16);
 }
 
 /* 1 for 0, else 0, without a branch. */

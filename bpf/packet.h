@@ -62,11 +62,23 @@ static __always_inline int same_address(const union address *a, const union addr
 	return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
+/*
+ * Addresses are written in the halves they are read in. A load that spans two younger stores cannot be forwarded from
+ * them: it waits until both have reached the cache, so until all that came before has retired, a read of the last
+ * packet's table entry from memory included.
+ */
 static __always_inline void address_from_v4(union address *address, __be32 v4)
 {
 	address->half[0] = 0;
-	address->word[2] = bpf_htonl(0xffff);
-	address->word[3] = v4;
+	address->half[1] = bpf_cpu_to_be64(0xffffULL << 32 | bpf_ntohl(v4));
+}
+
+static __always_inline void address_from_v6(union address *address, const struct in6_addr *v6)
+{
+	const union address *wire = (const void *)v6;
+
+	address->half[0] = wire->half[0];
+	address->half[1] = wire->half[1];
 }
 
 #endif

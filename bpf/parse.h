@@ -191,8 +191,8 @@ static __always_inline enum reason parse_ipv6(struct xdp_md *ctx, struct cursor 
 	left = bpf_ntohs(ip->payload_len);
 	if (ip->version != 6 || !frame_holds(ctx, pkt, left + sizeof(*ip)))
 		return REASON_MALFORMED_IPV6;
-	__builtin_memcpy(&pkt->flow.source, &ip->saddr, sizeof(pkt->flow.source));
-	__builtin_memcpy(&pkt->flow.destination, &ip->daddr, sizeof(pkt->flow.destination));
+	address_from_v6(&pkt->flow.source, &ip->saddr);
+	address_from_v6(&pkt->flow.destination, &ip->daddr);
 	pkt->flow.ipv6 = 1;
 	pkt->flow.protocol = ip->nexthdr;
 	pkt->ttl = ip->hop_limit;

@@ -5,7 +5,7 @@
  * userspace/compile.c, loaded by userspace/kernel.c, read by bpf/shield.bpf.c. Immutable once live.
  *
  * Maps of a generation (all arrays, filled through mmap, none pinned: the program in the slot holds them):
- *   v4_bits, v4_ranks, v4_entries, v4_masks, v4_run_classes        IPv4 lookup    (tables.h)
+ *   v4_blocks, v4_compact, v4_direct, v4_masks, v4_run_classes     IPv4 lookup    (tables.h)
  *   v6_bits, v6_lines64, v6_wide_bits, v6_lines128                 IPv6 lookup, by stem
  *   v6_short, v6_mask32, v6_mask48, v6_masks                       IPv6 lookup, by length
  *   classes                                            class -> struct class_entry
@@ -160,6 +160,7 @@ struct generation_config {
 	__u8 stray_pass;    /* 1: `stray: pass` (else: passes within BUDGET_STRAY) */
 	__u8 unparsed_pass; /* 1: what cannot be parsed passes */
 	__u8 have_v4;	    /* 0: no IPv4 prefix in any list */
+	__u8 v4_direct;	    /* the layout of the IPv4 tables */
 	__u8 have_v6;
 	__u8 have_v6_by_length; /* prefixes longer than /32 that are hashed by their own length */
 	__u8 have_v6_short;	/* likewise shorter ones */

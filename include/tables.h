@@ -3,16 +3,25 @@
  * The lookup tables: address -> class (the set of lists that cover it), one lookup however many lists
  * there are. Built by userspace/tables.c, immutable once live, read by bpf/lookup.h and userspace alike.
  *
- * IPv4: a bitmap of the 2^24 /24 networks, small enough for a second-level cache, so that a miss is one look at
- * 2 MiB; with ranks (a succinct bitmap) the entries are dense: memory follows the list, not the address space.
+ * IPv4: what a /24 says stands in one entry. Two layouts, chosen by how many /24 networks the lists touch:
  *
- *   /24 number -> bit of v4_bits -> rank -> entry (u32):
+ *   compact   a bitmap of the 2^24 networks with the rank of each word inside it, then the entries of those that have
+ *             one, 3 bytes each. A million mixed prefixes take 7 MiB, which a last-level cache holds: what counts is
+ *             how much memory a flood of all the sources of a list goes through, not how many reads one of them makes.
  *
- *     kind 1  HOSTS   up to three host octets have class pair.on, the rest pair.off; a /24 of one class is a pair of
- *                     twice that class, so that nearly all entries are of this kind and nothing is mispredicted
- *     kind 0  CLASS   the whole /24 has one class, where no pair was left
- *     kind 2  MASK    a 256-bit mask: set octets have class pair.on, the rest pair.off
- *     kind 3  RUNS    stretches of octets, each with a class of its own
+ *             /24 number -> word of 48 networks, with its rank in its block -> rank -> entry
+ *
+ *   direct    an entry of 4 bytes for every network, 64 MiB: one read, when nearly every network has an entry anyway.
+ *
+ * An entry names a pair of classes and up to two prefixes of /24 to /32 (a node each) that have class pair.on; the rest
+ * of the /24 has pair.off. In the direct layout the fourth byte is one more host of class pair.on. An entry whose
+ * second node is 0 has no room for what is to be said; it names a record of v4_masks:
+ *
+ *   MASK    a 256-bit mask: set octets have class pair.on, the rest pair.off
+ *   RUNS    stretches of octets, each with a class of its own
+ *
+ * Nothing on the way to a class depends on a branch before the entry is there, not even whether there is one: a wrong
+ * guess costs the whole latency of memory, a useless read next to nothing.
  *
  * IPv6: hashing by stems, the first 32 bits for prefixes of 32 to 64 bits, the first 64 bits for longer ones. A bitmap
  * of the stems of each kind answers most misses; then the lines of the stem hold the prefixes that share it, with their
@@ -44,24 +53,62 @@ struct u16_line {
 /* ---- IPv4 ---- */
 
 #define V4_NETS (1u << 24)
-#define V4_WORDS (V4_NETS / 64) /* of v4_bits; bit n % 64 of word n / 64: the n-th /24 has an entry */
-/* v4_ranks has as many items: the bits set before each word, that is the index of its first entry. */
+#define V4_WORD_NETS 48u
+#define V4_WORDS ((V4_NETS + V4_WORD_NETS - 1) / V4_WORD_NETS)
+#define V4_BLOCK_WORDS 512u
+#define V4_BLOCK_NETS                                                                                                  \
+	(V4_BLOCK_WORDS * V4_WORD_NETS) /* fewer than 2^15, so that an entry can name a mask of its block */
+#define V4_BLOCKS ((V4_NETS + V4_BLOCK_NETS - 1) / V4_BLOCK_NETS)
 
-#define V4_ENTRY_KIND(entry) ((entry) >> 30)
-#define V4_ENTRY_INDEX(entry) ((entry)&0x3fffffffu)
-#define V4_ENTRY(kind, index) (((__u32)(kind) << 30) | (__u32)(index))
-enum { V4_CLASS = 0, V4_HOSTS = 1, V4_MASK = 2, V4_RUNS = 3 };
-/* V4_HOSTS: [kind:2][pair:6][octet:8][octet:8][octet:8]; an octet may stand twice when there are fewer than three */
-#define V4_HOSTS_ENTRY(pair, a, b, c)                                                                                  \
-	V4_ENTRY(V4_HOSTS, ((__u32)(pair) << 24) | ((__u32)(a) << 16) | ((__u32)(b) << 8) | (__u32)(c))
-#define V4_PAIRS 64
+/* A word: bit n of the lower 48: the n-th /24 of the word has an entry; the upper 16: the entries of the block before.
+ */
+struct v4_block {
+	__u32 first_entry, first_mask; /* entries and masks of all blocks before */
+	__u64 word[V4_BLOCK_WORDS];    /* unused in the direct layout */
+};
+_Static_assert(sizeof(struct v4_block) == 8 + 8 * V4_BLOCK_WORDS, "v4_block is shared with the kernel side");
+
+/* The word of a /24: its number divided by 48, exact for all 2^24 (the error of the factor, 32 / 2^32, stays below). */
+static inline __attribute__((always_inline)) __u32 v4_word_of(__u32 net)
+{
+	return (__u64)net * 89478486u >> 32;
+}
+
+/* An entry: [host:8, direct only][pair:6][node:9][node:9]; or [mask of the block:15][0:9]. In memory, each is xor-ed
+ * with V4_NOTHING, so that memory never written says nothing: all of it is of pair 0, the class of no list or of /0. */
+#define V4_CHUNK 4096u /* entries to a value of the map */
+#define V4_COMPACT_BYTES 3
+struct v4_compact_chunk {
+	__u8 bytes[V4_CHUNK * V4_COMPACT_BYTES];
+	__u8 unused[8]; /* entries are read four bytes at a time */
+};
+struct v4_direct_chunk {
+	__u32 entry[V4_CHUNK];
+};
+#define V4_COMPACT_BITS 0xffffffu
+/* More /24 networks touched than this: direct. Compact would need two thirds of the memory, and two reads. */
+#define V4_COMPACT_NETS (3u << 20)
+
+#define V4_NODE_BITS 9
+#define V4_NODE_MASK 0x1ffu
+/* A prefix of 24 + bits from octet on: the octet doubled, and the bit below its last one as the mark of its length. */
+#define V4_NODE(octet, bits) ((__u32)(octet) << 1 | 1u << (8 - (bits)))
+#define V4_NODE_WHOLE V4_NODE(0, 0)
+#define V4_ENTRY(pair, one, other, host)                                                                               \
+	((__u32)(host) << 24 | (__u32)(pair) << (2 * V4_NODE_BITS) | (__u32)(one) << V4_NODE_BITS | (__u32)(other))
+#define V4_ENTRY_MASK(index) ((__u32)(index) << V4_NODE_BITS)
+#define V4_ENTRY_NODE(entry) ((entry)&V4_NODE_MASK)
+#define V4_ENTRY_PAIR(entry) ((entry) >> (2 * V4_NODE_BITS) & (V4_PAIRS - 1))
+#define V4_ENTRY_INDEX(entry) ((entry) >> V4_NODE_BITS & 0x7fff)
+#define V4_NOTHING V4_ENTRY(0, V4_NODE_WHOLE, V4_NODE_WHOLE, 0)
+#define V4_PAIRS 64 /* [0]: the default class, twice */
 
 struct class_pair {
 	__u16 off, on;
 };
 _Static_assert(sizeof(struct class_pair) == 4, "off in the low half, on in the high half (bpf/lookup.h)");
 
-/* Of V4_MASK and V4_RUNS alike. */
+enum { V4_MASK = 0, V4_RUNS = 1 };
 struct v4_mask {
 	__u64 bits[4]; /* MASK: octets of class pair.on; RUNS: octets where a run starts, 0 always */
 	union {
@@ -69,8 +116,10 @@ struct v4_mask {
 		__u32 first;		/* RUNS: index in v4_run_classes of the class of the first run */
 	};
 	__u8 rank[4]; /* RUNS: bits set before each word */
+	__u32 kind;
+	__u32 unused;
 };
-_Static_assert(sizeof(struct v4_mask) == 40, "v4_mask is shared with the kernel side");
+_Static_assert(sizeof(struct v4_mask) == 48, "v4_mask is shared with the kernel side");
 
 /* No instruction of BPF counts bits (Knuth 4A, 7.1.3: the sideways addition). */
 static inline __attribute__((always_inline)) __u32 bits_set(__u64 word)
@@ -89,12 +138,20 @@ static inline __attribute__((always_inline)) __u32 v4_run_of(const struct v4_mas
 	return mask->first + bits_set(mask->bits[word] & ((2ULL << (octet & 63)) - 1)) + mask->rank[word] - 1;
 }
 
-/* 1 when octet is one of the three, without a branch to predict: x - 1 has its sign bit set only for x = 0. */
-static inline __attribute__((always_inline)) __u32 v4_hosts_hit(__u32 entry, __u32 octet)
+/* The bits of octet that a node asks for and that differ; 0: it covers the octet. */
+static inline __attribute__((always_inline)) __u64 v4_node_misses(__u64 node, __u64 octet)
 {
-	__u64 a = (entry & 0xff) ^ octet, b = ((entry >> 8) & 0xff) ^ octet, c = ((entry >> 16) & 0xff) ^ octet;
+	return (octet << 1 ^ node) & ~(node ^ (node - 1));
+}
 
-	return ((a - 1) | (b - 1) | (c - 1)) >> 63;
+/* 1 when one of the nodes covers octet, or host is it, without a branch: x - 1 has its sign bit set only for x = 0. */
+static inline __attribute__((always_inline)) __u32 v4_entry_hit(__u32 entry, __u32 octet, int direct)
+{
+	__u64 one = v4_node_misses(entry & V4_NODE_MASK, octet);
+	__u64 other = v4_node_misses(entry >> V4_NODE_BITS & V4_NODE_MASK, octet);
+	__u64 host = direct ? entry >> 24 ^ octet : 1;
+
+	return ((one - 1) | (other - 1) | (host - 1)) >> 63;
 }
 
 /* ---- IPv6 ---- */

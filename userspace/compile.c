@@ -106,7 +106,8 @@ static void configure_tables(struct image *image)
 	struct generation_config *config = &image->config;
 	const struct tables *tables = &image->tables;
 
-	config->have_v4 = tables->v4_bits != NULL;
+	config->have_v4 = tables->v4_blocks != NULL;
+	config->v4_direct = tables->v4_direct != NULL;
 	config->have_v6 = tables->v6_bits != NULL;
 	config->have_v6_by_length = tables->v6_mask32_size > 0;
 	config->have_v6_short = tables->v6_short != NULL;

@@ -170,9 +170,11 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	while (t->v6_length_count < V6_LENGTHS && t->v6_lengths[t->v6_length_count])
 		t->v6_length_count++;
 	if (config->have_v4) {
-		t->v4_bits = live_table(instance, slot, "v4_bits", sizeof(*t->v4_bits));
-		t->v4_ranks = live_table(instance, slot, "v4_ranks", sizeof(*t->v4_ranks));
-		t->v4_entries = live_table(instance, slot, "v4_entries", sizeof(*t->v4_entries));
+		t->v4_blocks = live_table(instance, slot, "v4_blocks", sizeof(*t->v4_blocks));
+		if (config->v4_direct)
+			t->v4_direct = live_table(instance, slot, "v4_direct", sizeof(*t->v4_direct));
+		else
+			t->v4_compact = live_table(instance, slot, "v4_compact", sizeof(*t->v4_compact));
 		t->v4_masks = live_table(instance, slot, "v4_masks", sizeof(*t->v4_masks));
 		t->v4_run_classes = live_table(instance, slot, "v4_run_classes", sizeof(*t->v4_run_classes));
 	}

@@ -38,9 +38,9 @@ static void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 {
 	const struct tables *t = &image->tables;
 	struct table all[TABLE_COUNT] = {
-		{"v4_bits", t->v4_bits, sizeof(*t->v4_bits), t->v4_bits ? V4_WORDS : 0, false},
-		{"v4_ranks", t->v4_ranks, sizeof(*t->v4_ranks), t->v4_ranks ? V4_WORDS : 0, false},
-		{"v4_entries", t->v4_entries, sizeof(*t->v4_entries), t->v4_entry_count, false},
+		{"v4_blocks", t->v4_blocks, sizeof(*t->v4_blocks), t->v4_blocks ? V4_BLOCKS : 0, false},
+		{"v4_compact", t->v4_compact, sizeof(*t->v4_compact), t->v4_compact_chunks, false},
+		{"v4_direct", t->v4_direct, sizeof(*t->v4_direct), t->v4_direct ? V4_NETS / V4_CHUNK : 0, false},
 		{"v4_masks", t->v4_masks, sizeof(*t->v4_masks), t->v4_mask_count, false},
 		{"v4_run_classes", t->v4_run_classes, sizeof(*t->v4_run_classes), t->v4_run_count, false},
 		{"v6_short", t->v6_short, sizeof(*t->v6_short), t->v6_short ? V6_SHORT_MASKS : 0, false},

@@ -77,9 +77,9 @@ int tables_build(struct prefixes *prefixes, __u64 seed, struct tables *tables)
 void tables_free(struct tables *tables)
 {
 	free(tables->class_lists);
-	free(tables->v4_bits);
-	free(tables->v4_ranks);
-	free(tables->v4_entries);
+	free(tables->v4_blocks);
+	free(tables->v4_compact);
+	free(tables->v4_direct);
 	free(tables->v4_masks);
 	free(tables->v4_run_classes);
 	free(tables->v6_short);
@@ -95,9 +95,10 @@ void tables_free(struct tables *tables)
 
 static size_t v4_bytes(const struct tables *tables)
 {
-	size_t bytes = tables->v4_bits ? V4_WORDS * (sizeof(*tables->v4_bits) + sizeof(*tables->v4_ranks)) : 0;
+	size_t bytes = tables->v4_blocks ? V4_BLOCKS * sizeof(*tables->v4_blocks) : 0;
 
-	bytes += tables->v4_entry_count * sizeof(*tables->v4_entries);
+	bytes += tables->v4_compact_chunks * sizeof(*tables->v4_compact);
+	bytes += tables->v4_direct ? V4_NETS / V4_CHUNK * sizeof(*tables->v4_direct) : 0;
 	bytes += tables->v4_mask_count * sizeof(*tables->v4_masks);
 	return bytes + tables->v4_run_count * sizeof(*tables->v4_run_classes);
 }

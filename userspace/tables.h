@@ -13,10 +13,10 @@ struct tables {
 	__u64 *class_lists;
 	size_t class_count;
 
-	__u64 *v4_bits;	 /* V4_WORDS, or NULL when there is no IPv4 prefix */
-	__u32 *v4_ranks; /* likewise */
-	__u32 *v4_entries;
-	size_t v4_entry_count;
+	struct v4_block *v4_blocks;	     /* V4_BLOCKS, or NULL when there is no IPv4 prefix */
+	struct v4_compact_chunk *v4_compact; /* one of these two, or NULL */
+	size_t v4_compact_chunks;
+	struct v4_direct_chunk *v4_direct;
 	struct v4_mask *v4_masks;
 	size_t v4_mask_count;
 	__u16 *v4_run_classes;

@@ -79,10 +79,10 @@ static int sort_prefixes(struct prefix4 *items, size_t count)
 	return 0;
 }
 
-/* ---- pairs of classes for V4_HOSTS ---- */
+/* ---- pairs of classes ---- */
 
-/* A table of all pairs met, the first V4_PAIRS of which an entry can name. When more are met than that, the sweep
- * is done once more with the most frequent ones. */
+/* A table of all pairs met, the first V4_PAIRS of which an entry can name; number 0 is the default class twice. When
+ * more are met than that, the sweep is done once more with the most frequent ones. */
 #define PAIR_SLOTS 4096u
 #define PAIRS_COUNTED (PAIR_SLOTS / 2)
 
@@ -135,6 +135,13 @@ static int pair_number(struct pairs *pairs, __u16 off, __u16 on)
 	return -1;
 }
 
+static void pairs_begin(struct pairs *pairs, __u16 class)
+{
+	struct pair_slot *slot = pair_find(pairs, class, class);
+
+	slot->uses = ~0u; /* whatever is frequent, it stays number 0 */
+}
+
 static int by_uses(const void *a, const void *b)
 {
 	const struct pair_slot *const *one = a, *const *other = b;
@@ -166,7 +173,8 @@ struct run {
 
 struct builder {
 	struct tables *tables;
-	size_t entry_capacity, mask_capacity, run_capacity;
+	size_t entry_count, chunk_capacity, mask_capacity, run_capacity;
+	unsigned blocks_begun;
 	struct pairs *pairs;
 	struct run runs[256]; /* of the /24 that is being written */
 	unsigned run_count;
@@ -190,23 +198,62 @@ static int reserve(void **items, size_t size, size_t needed, size_t *capacity)
 	return 0;
 }
 
-static int entries_reserve(struct builder *builder, size_t more)
+/* Blocks up to that of a network know what comes before them. Networks come in order. */
+static void blocks_begin(struct builder *builder, __u32 net)
 {
 	struct tables *tables = builder->tables;
 
-	return reserve((void **)&tables->v4_entries, sizeof(*tables->v4_entries), tables->v4_entry_count + more,
-		       &builder->entry_capacity);
+	for (; builder->blocks_begun <= net / V4_BLOCK_NETS; builder->blocks_begun++) {
+		tables->v4_blocks[builder->blocks_begun].first_entry = (__u32)builder->entry_count;
+		tables->v4_blocks[builder->blocks_begun].first_mask = (__u32)tables->v4_mask_count;
+	}
 }
 
-static void entry_add(struct builder *builder, __u32 net, __u32 entry)
+static int chunk_add(struct builder *builder)
+{
+	struct tables *tables = builder->tables;
+	int err = reserve((void **)&tables->v4_compact, sizeof(*tables->v4_compact), tables->v4_compact_chunks + 1,
+			  &builder->chunk_capacity);
+
+	if (!err)
+		memset(&tables->v4_compact[tables->v4_compact_chunks++], 0, sizeof(*tables->v4_compact));
+	return err;
+}
+
+static int compact_add(struct builder *builder, __u32 net, __u32 entry)
+{
+	struct v4_block *block = &builder->tables->v4_blocks[net / V4_BLOCK_NETS];
+	__u64 *word = &block->word[v4_word_of(net) % V4_BLOCK_WORDS];
+	size_t at = builder->entry_count % V4_CHUNK;
+	__u8 *bytes;
+	int err = at ? 0 : chunk_add(builder);
+
+	if (err)
+		return err;
+	bytes = &builder->tables->v4_compact[builder->entry_count / V4_CHUNK].bytes[at * V4_COMPACT_BYTES];
+	for (unsigned i = 0; i < V4_COMPACT_BYTES; i++)
+		bytes[i] = (__u8)(entry >> (8 * i));
+	if (!(*word & ((1ULL << V4_WORD_NETS) - 1)))
+		*word = (builder->entry_count - block->first_entry) << V4_WORD_NETS;
+	*word |= 1ULL << (net % V4_WORD_NETS);
+	builder->entry_count++;
+	return 0;
+}
+
+static int entry_add(struct builder *builder, __u32 net, __u32 entry)
 {
 	struct tables *tables = builder->tables;
 
-	tables->v4_bits[net / 64] |= 1ULL << (net % 64);
-	tables->v4_entries[tables->v4_entry_count++] = entry;
+	blocks_begin(builder, net);
+	entry ^= V4_NOTHING;
+	if (!tables->v4_direct)
+		return compact_add(builder, net, entry);
+	tables->v4_direct[net / V4_CHUNK].entry[net % V4_CHUNK] = entry;
+	return 0;
 }
 
-static int mask_add(struct builder *builder, unsigned kind, struct v4_mask **mask, __u32 *entry)
+/* A record for the network, whose block has begun, and the entry that names it. */
+static int mask_add(struct builder *builder, __u32 net, unsigned kind, struct v4_mask **mask, __u32 *entry)
 {
 	struct tables *tables = builder->tables;
 	int err =
@@ -214,16 +261,17 @@ static int mask_add(struct builder *builder, unsigned kind, struct v4_mask **mas
 
 	if (err)
 		return err;
-	*entry = V4_ENTRY(kind, tables->v4_mask_count);
+	*entry = V4_ENTRY_MASK(tables->v4_mask_count - tables->v4_blocks[net / V4_BLOCK_NETS].first_mask);
 	*mask = &tables->v4_masks[tables->v4_mask_count++];
 	memset(*mask, 0, sizeof(**mask));
+	(*mask)->kind = kind;
 	return 0;
 }
 
-static int mask_entry(struct builder *builder, __u16 off, __u16 on, __u32 *entry)
+static int mask_entry(struct builder *builder, __u32 net, __u16 off, __u16 on, __u32 *entry)
 {
 	struct v4_mask *mask;
-	int err = mask_add(builder, V4_MASK, &mask, entry);
+	int err = mask_add(builder, net, V4_MASK, &mask, entry);
 
 	if (err)
 		return err;
@@ -239,7 +287,7 @@ static int mask_entry(struct builder *builder, __u16 off, __u16 on, __u32 *entry
 	return 0;
 }
 
-static int runs_entry(struct builder *builder, __u32 *entry)
+static int runs_entry(struct builder *builder, __u32 net, __u32 *entry)
 {
 	struct tables *tables = builder->tables;
 	struct v4_mask *mask;
@@ -247,7 +295,7 @@ static int runs_entry(struct builder *builder, __u32 *entry)
 			  tables->v4_run_count + builder->run_count, &builder->run_capacity);
 
 	if (!err)
-		err = mask_add(builder, V4_RUNS, &mask, entry);
+		err = mask_add(builder, net, V4_RUNS, &mask, entry);
 	if (err)
 		return err;
 	mask->first = (__u32)tables->v4_run_count;
@@ -260,83 +308,139 @@ static int runs_entry(struct builder *builder, __u32 *entry)
 	return 0;
 }
 
-/* A /24 of one class: a pair of twice that class, so that the packet path meets one kind of entry and has nothing to
- * predict; where no pair is left, the kind of its own. */
-static __u32 class_entry(struct builder *builder, __u16 class)
+/* A /24 of one class. */
+static int whole_entry(struct builder *builder, __u32 net, __u16 class, __u32 *entry)
 {
-	int pair = pair_number(builder->pairs, class, class);
+	int pair = pair_number(builder->pairs, builder->tables->v4_default, class);
 
-	return pair < 0 ? V4_ENTRY(V4_CLASS, class) : V4_HOSTS_ENTRY(pair, 0, 0, 0);
-}
-
-/* Up to three octets of class on, and a pair that an entry can name; else negative. */
-static int hosts_entry(struct builder *builder, __u16 off, __u16 on, __u32 *entry)
-{
-	__u8 octets[3] = {0};
-	unsigned count = 0;
-	int pair = pair_number(builder->pairs, off, on);
-
-	if (pair < 0)
-		return pair;
-	for (unsigned i = 0; i < builder->run_count; i++) {
-		unsigned end = i + 1 < builder->run_count ? builder->runs[i + 1].start : 256;
-
-		if (builder->runs[i].class != on)
-			continue;
-		for (unsigned octet = builder->runs[i].start; octet < end && count < 3; octet++)
-			octets[count++] = (__u8)octet;
+	if (pair < 0) {
+		builder->run_count = 0; /* no octet differs */
+		return mask_entry(builder, net, class, class, entry);
 	}
-	for (; count < 3; count++)
-		octets[count] = octets[0];
-	*entry = V4_HOSTS_ENTRY(pair, octets[0], octets[1], octets[2]);
+	*entry = V4_ENTRY(pair, V4_NODE_WHOLE, V4_NODE_WHOLE, 0);
 	return 0;
 }
 
-/* Two classes share this /24, or more (then *classes is 3); octets: how many the first and the second have. */
-static void runs_weigh(const struct builder *builder, __u16 class[2], unsigned octets[2], unsigned *classes)
+#define NODES_MAX 3 /* an entry of the direct layout has room for two, and a host */
+
+static void swap_nodes(__u32 *one, __u32 *other)
 {
-	*classes = 0;
-	octets[0] = octets[1] = 0;
+	__u32 swap = *one;
+
+	*one = *other;
+	*other = swap;
+}
+
+/* Splits [start, end) into prefixes, behind the count that are there; at most one more than fit are told. */
+static unsigned nodes_of_run(unsigned start, unsigned end, __u32 nodes[NODES_MAX + 1], unsigned count)
+{
+	while (start < end && count <= NODES_MAX) {
+		unsigned size = start ? start & -start : 256;
+
+		while (size > end - start)
+			size /= 2;
+		nodes[count++] = V4_NODE(start, 8 - __builtin_ctz(size));
+		start += size;
+	}
+	return count;
+}
+
+static unsigned nodes_of_class(const struct builder *builder, __u16 class, __u32 nodes[NODES_MAX + 1])
+{
+	unsigned count = 0;
+
 	for (unsigned i = 0; i < builder->run_count; i++) {
 		unsigned end = i + 1 < builder->run_count ? builder->runs[i + 1].start : 256;
+
+		if (builder->runs[i].class == class)
+			count = nodes_of_run(builder->runs[i].start, end, nodes, count);
+	}
+	return count;
+}
+
+static unsigned node_octet(__u32 node)
+{
+	return (node & (node - 1)) >> 1;
+}
+
+/* The entry that says that these nodes are of class on; false where they have no room in one. */
+static bool nodes_entry(struct builder *builder, __u16 off, __u16 on, __u32 nodes[NODES_MAX + 1], unsigned count,
+			__u32 *entry)
+{
+	unsigned host = 2;
+	int pair;
+
+	if (count > (builder->tables->v4_direct ? 3 : 2))
+		return false;
+	for (; count < NODES_MAX; count++)
+		nodes[count] = nodes[count - 1];
+	for (unsigned i = 0; i < 2; i++)
+		if (V4_NODE(node_octet(nodes[i]), 8) == nodes[i])
+			host = i;
+	/* the third is a host, or the same as the second: its first octet is covered anyway */
+	if (nodes[2] != nodes[1] && V4_NODE(node_octet(nodes[2]), 8) != nodes[2]) {
+		if (host == 2)
+			return false;
+		swap_nodes(&nodes[host], &nodes[2]);
+	}
+	pair = pair_number(builder->pairs, off, on);
+	if (pair < 0)
+		return false;
+	*entry = V4_ENTRY(pair, nodes[0], nodes[1], builder->tables->v4_direct ? node_octet(nodes[2]) : 0);
+	return true;
+}
+
+/* The two classes of the runs, or 3 when there are more of them. */
+static unsigned classes_of_runs(const struct builder *builder, __u16 class[2])
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < builder->run_count; i++) {
 		unsigned which = 0;
 
-		while (which < *classes && class[which] != builder->runs[i].class)
+		while (which < count && class[which] != builder->runs[i].class)
 			which++;
-		if (which == 2) {
-			*classes = 3;
-			return;
-		}
-		if (which == *classes)
-			class[(*classes)++] = builder->runs[i].class;
-		octets[which] += end - builder->runs[i].start;
+		if (which == 2)
+			return 3;
+		if (which == count)
+			class[count++] = builder->runs[i].class;
 	}
+	return count;
+}
+
+/* Two classes share the network: the one that takes fewer prefixes is written down; of equals, not the default one. */
+static int shared_entry(struct builder *builder, __u32 net, const __u16 class[2], __u32 *entry)
+{
+	__u32 nodes[2][NODES_MAX + 1];
+	unsigned count[2], on;
+
+	for (unsigned i = 0; i < 2; i++)
+		count[i] = nodes_of_class(builder, class[i], nodes[i]);
+	on = count[0] == count[1] ? class[0] == builder->tables->v4_default : count[1] < count[0];
+	if (nodes_entry(builder, class[!on], class[on], nodes[on], count[on], entry))
+		return 0;
+	return mask_entry(builder, net, class[!on], class[on], entry);
 }
 
 /* The /24 is complete: the smallest entry that says what its runs say. */
 static int net_close(struct builder *builder, __u32 net)
 {
 	__u16 class[2] = {0};
-	unsigned octets[2], classes, on;
-	__u32 entry;
-	int err = entries_reserve(builder, 1);
+	unsigned classes = classes_of_runs(builder, class);
+	__u32 entry = 0;
+	int err = 0;
 
-	if (err)
-		return err;
-	runs_weigh(builder, class, octets, &classes);
-	on = octets[1] <= octets[0];
-	if (classes == 1)
-		entry = class_entry(builder, class[0]);
-	else if (classes > 2)
-		err = runs_entry(builder, &entry);
-	else if (octets[on] > 3 || hosts_entry(builder, class[!on], class[on], &entry))
-		err = mask_entry(builder, class[!on], class[on], &entry);
-	if (err)
-		return err;
+	if (classes > 1 || class[0] != builder->tables->v4_default) {
+		blocks_begin(builder, net);
+		if (classes == 1)
+			err = whole_entry(builder, net, class[0], &entry);
+		else
+			err = classes == 2 ? shared_entry(builder, net, class, &entry)
+					   : runs_entry(builder, net, &entry);
+		err = err ? err : entry_add(builder, net, entry);
+	}
 	builder->run_count = 0;
-	if (classes > 1 || class[0] != builder->tables->v4_default)
-		entry_add(builder, net, entry);
-	return 0;
+	return err;
 }
 
 static void run_add(struct builder *builder, unsigned octet, __u16 class)
@@ -346,10 +450,25 @@ static void run_add(struct builder *builder, unsigned octet, __u16 class)
 	builder->runs[builder->run_count++] = (struct run){.start = (__u16)octet, .class = class};
 }
 
+/* Whole networks of one class; a record that one of them needs serves the others of its block. */
+static int whole_nets(struct builder *builder, __u32 first, __u32 end, __u16 class)
+{
+	__u32 entry = 0;
+	int err = 0;
+
+	for (__u32 net = first; !err && net < end; net++) {
+		if (net == first || net % V4_BLOCK_NETS == 0) {
+			blocks_begin(builder, net);
+			err = whole_entry(builder, net, class, &entry);
+		}
+		err = err ? err : entry_add(builder, net, entry);
+	}
+	return err;
+}
+
 /* The addresses from start up to before end are of one class. Stretches come in order, without gaps. */
 static int stretch(struct builder *builder, __u64 start, __u64 end, __u16 class)
 {
-	__u32 entry;
 	int err;
 
 	if (start % 256) {
@@ -364,12 +483,9 @@ static int stretch(struct builder *builder, __u64 start, __u64 end, __u16 class)
 		start = net_end;
 	}
 	if (class != builder->tables->v4_default) {
-		err = entries_reserve(builder, (end >> 8) - (start >> 8));
+		err = whole_nets(builder, (__u32)(start >> 8), (__u32)(end >> 8), class);
 		if (err)
 			return err;
-		entry = class_entry(builder, class);
-		for (__u32 net = (__u32)(start >> 8); net < (__u32)(end >> 8); net++)
-			entry_add(builder, net, entry);
 	}
 	if (end % 256 && start < end)
 		run_add(builder, 0, class);
@@ -457,16 +573,6 @@ static int sweep_all(const struct prefixes *prefixes, size_t first, struct class
 	return err ? err : sweep_close(&sweep, 1ULL << 32);
 }
 
-static void set_ranks(struct tables *tables)
-{
-	__u32 rank = 0;
-
-	for (unsigned word = 0; word < V4_WORDS; word++) {
-		tables->v4_ranks[word] = rank;
-		rank += (__u32)__builtin_popcountll(tables->v4_bits[word]);
-	}
-}
-
 static void set_pairs(const struct pairs *pairs, struct tables *tables)
 {
 	for (unsigned i = 0; i < PAIR_SLOTS; i++) {
@@ -475,6 +581,48 @@ static void set_pairs(const struct pairs *pairs, struct tables *tables)
 		if (slot->uses && slot->number < V4_PAIRS)
 			tables->v4_pairs[slot->number] = slot->pair;
 	}
+}
+
+/* How many /24 networks the prefixes touch, at most: those that lie in several prefixes may count several times. */
+static size_t nets_touched(const struct prefix4 *items, size_t count)
+{
+	size_t nets = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (items[i].length <= 24)
+			nets += 1u << (24 - items[i].length);
+		else
+			nets += !i || items[i].address >> 8 != items[i - 1].address >> 8;
+	}
+	return nets;
+}
+
+/* All blocks, and the entries in the layout that suits. */
+static int layout_begin(const struct prefixes *prefixes, size_t first, struct tables *tables)
+{
+	bool direct = nets_touched(prefixes->v4 + first, prefixes->v4_count - first) > V4_COMPACT_NETS;
+
+	free(tables->v4_blocks);
+	free(tables->v4_direct);
+	tables->v4_direct = NULL;
+	tables->v4_compact_chunks = tables->v4_mask_count = tables->v4_run_count = 0;
+	tables->v4_blocks = calloc(V4_BLOCKS, sizeof(*tables->v4_blocks));
+	if (direct)
+		tables->v4_direct = calloc(V4_NETS / V4_CHUNK, sizeof(*tables->v4_direct));
+	return tables->v4_blocks && (tables->v4_direct || !direct) ? 0 : -ENOMEM;
+}
+
+static int sweep_once(const struct prefixes *prefixes, size_t first, struct classes *classes, __u64 background,
+		      struct builder *builder)
+{
+	int err = layout_begin(prefixes, first, builder->tables);
+
+	builder->entry_count = builder->blocks_begun = builder->run_count = 0;
+	if (!err)
+		err = sweep_all(prefixes, first, classes, background, builder);
+	if (!err)
+		blocks_begin(builder, V4_NETS - 1);
+	return err;
 }
 
 static int build(const struct prefixes *prefixes, struct classes *classes, struct pairs *pairs, struct tables *tables)
@@ -490,15 +638,16 @@ static int build(const struct prefixes *prefixes, struct classes *classes, struc
 	if (class < 0)
 		return class;
 	tables->v4_default = (__u16) class;
-	err = sweep_all(prefixes, first, classes, background, &builder);
+	pairs_begin(pairs, tables->v4_default);
+	err = sweep_once(prefixes, first, classes, background, &builder);
 	if (err || !pairs->refused || pairs->frozen)
 		return err;
 
 	pairs_keep_frequent(pairs);
-	memset(tables->v4_bits, 0, V4_WORDS * sizeof(*tables->v4_bits));
-	tables->v4_entry_count = tables->v4_mask_count = tables->v4_run_count = 0;
-	builder.run_count = 0;
-	return sweep_all(prefixes, first, classes, background, &builder);
+	builder.chunk_capacity = 0;
+	free(tables->v4_compact);
+	tables->v4_compact = NULL;
+	return sweep_once(prefixes, first, classes, background, &builder);
 }
 
 int v4_build(struct prefixes *prefixes, struct classes *classes, struct tables *tables)
@@ -511,45 +660,51 @@ int v4_build(struct prefixes *prefixes, struct classes *classes, struct tables *
 	err = sort_prefixes(prefixes->v4, prefixes->v4_count);
 	if (err)
 		return err;
-	tables->v4_bits = calloc(V4_WORDS, sizeof(*tables->v4_bits));
-	tables->v4_ranks = calloc(V4_WORDS, sizeof(*tables->v4_ranks));
 	pairs = calloc(1, sizeof(*pairs));
-	if (!tables->v4_bits || !tables->v4_ranks || !pairs) {
-		free(pairs);
+	if (!pairs)
 		return -ENOMEM;
-	}
 	err = build(prefixes, classes, pairs, tables);
-	if (!err) {
-		set_ranks(tables);
+	if (!err)
 		set_pairs(pairs, tables);
-	}
 	free(pairs);
 	return err;
 }
 
 /* ---- looking up ---- */
 
+/* The entry of a network, as bpf/lookup.h reads it. */
+static __u32 v4_entry(const struct tables *tables, const struct v4_block *block, __u32 net)
+{
+	__u64 word = block->word[v4_word_of(net) % V4_BLOCK_WORDS], bit = 1ULL << (net % V4_WORD_NETS);
+	const __u8 *bytes;
+	__u32 index;
+
+	if (tables->v4_direct)
+		return tables->v4_direct[net / V4_CHUNK].entry[net % V4_CHUNK] ^ V4_NOTHING;
+	if (!(word & bit))
+		return V4_NOTHING;
+	index = block->first_entry + (__u32)(word >> V4_WORD_NETS) + bits_set(word & (bit - 1));
+	bytes = &tables->v4_compact[index / V4_CHUNK].bytes[index % V4_CHUNK * V4_COMPACT_BYTES];
+	return (bytes[0] | (__u32)bytes[1] << 8 | (__u32)bytes[2] << 16) ^ V4_NOTHING;
+}
+
 __u16 v4_class(const struct tables *tables, __u32 address)
 {
-	const struct v4_mask *mask;
 	__u32 net = address >> 8, octet = address & 255, entry;
-	__u64 word = tables->v4_bits ? tables->v4_bits[net / 64] : 0, bit = 1ULL << (net % 64);
+	const struct v4_block *block;
+	const struct v4_mask *mask;
+	struct class_pair pair;
 
-	if (!(word & bit))
+	if (!tables->v4_blocks)
 		return tables->v4_default;
-	entry = tables->v4_entries[tables->v4_ranks[net / 64] + bits_set(word & (bit - 1))];
-	mask = &tables->v4_masks[V4_ENTRY_INDEX(entry)];
-	switch (V4_ENTRY_KIND(entry)) {
-	case V4_CLASS:
-		return (__u16)V4_ENTRY_INDEX(entry);
-	case V4_HOSTS: {
-		struct class_pair pair = tables->v4_pairs[(entry >> 24) % V4_PAIRS];
-
-		return v4_hosts_hit(entry, octet) ? pair.on : pair.off;
+	block = &tables->v4_blocks[net / V4_BLOCK_NETS];
+	entry = v4_entry(tables, block, net);
+	if (V4_ENTRY_NODE(entry)) {
+		pair = tables->v4_pairs[V4_ENTRY_PAIR(entry)];
+		return v4_entry_hit(entry, octet, tables->v4_direct != NULL) ? pair.on : pair.off;
 	}
-	case V4_MASK:
-		return mask->bits[octet / 64] >> (octet % 64) & 1 ? mask->pair.on : mask->pair.off;
-	default:
+	mask = &tables->v4_masks[block->first_mask + V4_ENTRY_INDEX(entry)];
+	if (mask->kind == V4_RUNS)
 		return tables->v4_run_classes[v4_run_of(mask, octet)];
-	}
+	return mask->bits[octet / 64] >> (octet % 64) & 1 ? mask->pair.on : mask->pair.off;
 }

@@ -188,7 +188,7 @@ static void nothing_at_all(void **state)
 
 	(void)state;
 	assert_int_equal(0, tables_build(&prefixes, 1, &tables));
-	assert_null(tables.v4_bits);
+	assert_null(tables.v4_blocks);
 	assert_null(tables.v6_bits);
 	assert_int_equal(0, lists4(&tables, 0x01020304));
 	assert_int_equal(0, lists6(&tables, 0x20010db800000000, 1));
@@ -277,7 +277,35 @@ static void adjacent(void **state)
 	check_all(&prefixes);
 }
 
-/* One to six single hosts in a /24, in one to three lists: every kind of entry. */
+/* More /24 networks than the compact layout of the IPv4 tables is for. */
+static void add_wide(struct prefixes *prefixes)
+{
+	for (unsigned i = 0; i < 4; i++)
+		add4(prefixes, 0x60000000 + (i << 28), 4, 60);
+}
+
+static void check_both_layouts(struct prefixes *prefixes)
+{
+	struct prefixes wide = {0};
+	struct tables tables;
+
+	for (size_t i = 0; i < prefixes->v4_count; i++)
+		add4(&wide, prefixes->v4[i].address, prefixes->v4[i].length, prefixes->v4[i].list);
+	add_wide(&wide);
+	assert_int_equal(0, tables_build(&wide, 1, &tables));
+	assert_non_null(tables.v4_direct);
+	assert_null(tables.v4_compact);
+	tables_free(&tables);
+	check_all(&wide);
+
+	assert_int_equal(0, tables_build(prefixes, 1, &tables));
+	assert_null(tables.v4_direct);
+	assert_non_null(tables.v4_compact);
+	tables_free(&tables);
+	check_all(prefixes);
+}
+
+/* One to six prefixes longer than /24 in a network, in one to three lists: every kind of entry. */
 static void few_hosts(void **state)
 {
 	struct prefixes prefixes = {0};
@@ -292,9 +320,26 @@ static void few_hosts(void **state)
 			add4(&prefixes, net + 0x1000000, 24, 9); /* the same with a background */
 			for (unsigned i = 0; i < hosts; i++)
 				add4(&prefixes, net + 0x1000000 + i, 32, i % lists);
+			for (unsigned i = 0; i < hosts; i++) {
+				add4(&prefixes, net + 0x2000000 + random_below(256), 25 + random_below(8), i % lists);
+				add4(&prefixes, net + 0x62000000 + random_below(256), 25 + random_below(8), i % lists);
+			}
 		}
 	}
-	check_all(&prefixes);
+	check_both_layouts(&prefixes);
+}
+
+/* Every prefix of a /24 alone in its network, on both sides of a word's and a block's end. */
+static void each_node(void **state)
+{
+	struct prefixes prefixes = {0};
+	__u32 net = (V4_BLOCK_NETS - 256) << 8;
+
+	(void)state;
+	for (unsigned length = 24; length <= 32; length++)
+		for (unsigned octet = 0; octet < 256; octet += 1u << (32 - length), net += 256)
+			add4(&prefixes, net + octet, length, 3);
+	check_both_layouts(&prefixes);
 }
 
 /* More pairs of classes than an entry can name. */
@@ -311,7 +356,9 @@ static void many_pairs(void **state)
 	}
 	for (unsigned i = 0; i < 200; i++)
 		add4(&prefixes, 0x50000000 + i * 256 + 7, 32, 1);
-	check_all(&prefixes);
+	for (unsigned i = 0; i < 64; i++) /* whole blocks of a class that no pair has */
+		add4(&prefixes, 0x52000000 + i * 0x10000, 16, i);
+	check_both_layouts(&prefixes);
 }
 
 static void random_sets(void **state)
@@ -389,7 +436,7 @@ static void class_overflow(void **state)
 		}
 	}
 	assert_int_equal(-E2BIG, tables_build(&prefixes, 1, &tables));
-	assert_null(tables.v4_bits);
+	assert_null(tables.v4_blocks);
 	for (size_t i = 0; i < prefixes.v4_count; i++) { /* one list fewer: half as many sets, they fit */
 		if (prefixes.v4[i].list == 16)
 			prefixes.v4[i].list = 0;
@@ -402,11 +449,11 @@ static void class_overflow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_at_all),  cmocka_unit_test(one_family_only), cmocka_unit_test(whole_space),
-		cmocka_unit_test(nested),	   cmocka_unit_test(ends_together),   cmocka_unit_test(adjacent),
-		cmocka_unit_test(few_hosts),	   cmocka_unit_test(many_pairs),      cmocka_unit_test(random_sets),
-		cmocka_unit_test(every_v6_length), cmocka_unit_test(dense_48s),	      cmocka_unit_test(many_hosts),
-		cmocka_unit_test(class_overflow),
+		cmocka_unit_test(nothing_at_all), cmocka_unit_test(one_family_only), cmocka_unit_test(whole_space),
+		cmocka_unit_test(nested),	  cmocka_unit_test(ends_together),   cmocka_unit_test(adjacent),
+		cmocka_unit_test(few_hosts),	  cmocka_unit_test(each_node),	     cmocka_unit_test(many_pairs),
+		cmocka_unit_test(random_sets),	  cmocka_unit_test(every_v6_length), cmocka_unit_test(dense_48s),
+		cmocka_unit_test(many_hosts),	  cmocka_unit_test(class_overflow),
 	};
 
 	return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
