@@ -55,7 +55,7 @@ static __always_inline __u64 sip_end(struct sip *s, __u64 length)
 }
 
 /* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
-enum key_kind { KEY_FLOW = 1, KEY_HALF_OPEN = 2, KEY_FRAGMENT = 3, KEY_SAMPLE = 4, KEY_SOURCE = 5 };
+enum key_kind { KEY_FLOW = 1, KEY_HALF_OPEN = 2, KEY_FRAGMENT = 3, KEY_SAMPLE = 4, KEY_SOURCE = 5, KEY_OFFENCE = 6 };
 
 static __always_inline void sip_address(struct sip *s, const union address *address)
 {
@@ -102,15 +102,15 @@ static __always_inline __u64 hash_sample(const union address *source, __u32 reas
 	return sip_end(&s, 24);
 }
 
-/* The part of a source that a limit counts as one. */
-static __always_inline __u64 hash_source(__u64 high, __u64 low, __u32 length)
+/* A part of a source that is counted as one. */
+static __always_inline __u64 hash_source(enum key_kind kind, __u64 high, __u64 low, __u32 length)
 {
 	struct sip s;
 
 	sip_begin(&s);
 	sip_word(&s, high);
 	sip_word(&s, low);
-	sip_word(&s, length << 8 | KEY_SOURCE);
+	sip_word(&s, length << 8 | kind);
 	return sip_end(&s, 24);
 }
 

@@ -107,7 +107,7 @@ static __always_inline __u64 hash_counted(const struct flow *flow, const struct 
 	__u64 high = bpf_be64_to_cpu(flow->source.half[0]), low = bpf_be64_to_cpu(flow->source.half[1]);
 
 	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
-	return hash_source(high & prefix_mask64(length), low, length);
+	return hash_source(KEY_SOURCE, high & prefix_mask64(length), low, length);
 }
 
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
@@ -153,6 +153,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
 			continue;
 		}
 		pkt->rule = limit->rule;
+		pkt->offence = constants.have_bans && proven && limit->bans ? OFFENCE_IN_CONNECTION : 0;
 		return limit_reason(limit->kind);
 	}
 	return why;

@@ -25,6 +25,8 @@ enum fragment {
 	FRAGMENT_LATER = 2,
 };
 
+enum offence { OFFENCE_NOT = 0, OFFENCE_IN_CONNECTION = 1 };
+
 struct packet {
 	struct flow flow;
 	__u32 length;	   /* of the frame */
@@ -40,8 +42,9 @@ struct packet {
 	/* what the questions found out */
 	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;
-	__u8 would; /* reason of the first monitored rule that would have dropped it */
-	__u8 list;  /* number of the list that blocks, 255: none */
+	__u8 offence; /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 would;   /* reason of the first monitored rule that would have dropped it */
+	__u8 list;    /* number of the list that blocks, 255: none */
 	__u16 class;
 	__u16 rule, would_rule;
 	__u16 service; /* index, 0: none */

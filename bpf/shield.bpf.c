@@ -24,6 +24,7 @@
 #include "tell.h"
 #include "limits.h"
 #include "skb.h"
+#include "bans.h"
 #include "egress.h"
 #include "tags.h"
 #include "ingress.h"
@@ -137,6 +138,8 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 		return why == REASON_SERVICE ? REASON_ALLOWED : why;
 	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
 		why = judge_limits(ctx, pkt, why);
+	if (constants.have_bans && pkt->offence)
+		judge_offence(ctx, pkt, why);
 	return why;
 }
 

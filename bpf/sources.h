@@ -72,7 +72,8 @@ static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packe
 	hold = held(&pkt->flow.source);
 	if (hold == HELD_ALLOWED)
 		return REASON_ALLOWED;
-	if (hold == HELD_BANNED)
+	/* a list may spare it since: then what the shield did by itself no longer holds */
+	if (hold == HELD_BANNED || (hold == HELD_AUTOMATIC && !(class && class->flags & CLASS_SPARED)))
 		return REASON_BANNED;
 	return class ? judge_blocked(pkt, class) : REASON_NONE;
 }

@@ -58,6 +58,21 @@ struct {
 } hold_lengths SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, AUTOMATIC_BANS_MAX);
+	__type(key, struct hold_key);
+	__type(value, struct automatic_ban);
+} automatic_bans SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OFFENCE_LINES);
+	__type(key, __u32);
+	__type(value, struct slot_line);
+} offences SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, FLOW_LINES);
 	__type(key, __u32);

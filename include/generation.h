@@ -44,6 +44,8 @@ enum {
 	CLASS_HEALTH_CHECK = 1u << 6,
 	CLASS_PROXY = 1u << 7,
 };
+/* Never banned by the shield itself. */
+#define CLASS_SPARED (CLASS_TRUSTED | CLASS_NEVER_BAN | CLASS_HEALTH_CHECK | CLASS_PROXY)
 
 #define SERVICES_MAX 1024 /* services of one policy; index 0 means none */
 
@@ -93,7 +95,8 @@ struct limit_entry {
 	__u8 monitor;		   /* only counts what it would drop */
 	__u8 v4_length, v6_length; /* LIMIT_PER_SOURCE: so much of the address is one source */
 	__u8 position;		   /* in its service; LIMIT_PER_SERVICE: with the service's row the index of its cell */
-	__u8 unused[4];
+	__u8 bans;		   /* its drops inside an open connection are offences (struct ban_rule) */
+	__u8 unused[3];
 };
 _Static_assert(sizeof(struct limit_entry) == 32, "struct limit_entry is shared with the kernel side");
 
@@ -113,6 +116,15 @@ enum {
 struct rate {
 	__u64 increment_ns; /* 0: no packet conforms */
 	__u64 tolerance_ns;
+};
+
+/* When the shield bans by itself: `ban:` of the policy. */
+struct ban_rule {
+	__u64 window_ns; /* so many offences in this time */
+	__u64 for_ns;	 /* the first ban */
+	__u64 most_ns;	 /* the longest one; bans grow by `factor` until then */
+	__u32 offences;	 /* 0: never */
+	__u32 factor;	 /* 1: every ban is as long as the first */
 };
 
 /* Budgets: one cell each in the pinned map `budgets`, shared by everybody who falls under it. */
@@ -165,9 +177,11 @@ struct generation_config {
 	__u8 have_v6_by_length; /* prefixes longer than /32 that are hashed by their own length */
 	__u8 have_v6_short;	/* likewise shorter ones */
 	__u8 have_v6_mask48;
-	__u8 have_v6_wide; /* prefixes longer than /64 */
-	__u8 have_to;	   /* some service has `to` */
-	__u8 have_limits;  /* some service has limits */
+	__u8 have_v6_wide;  /* prefixes longer than /64 */
+	__u8 have_to;	    /* some service has `to` */
+	__u8 have_limits;   /* some service has limits */
+	__u8 have_bans;	    /* the policy bans by itself: `ban` below */
+	__u8 ban_v6_length; /* how much of an IPv6 address an automatic ban covers: 64, 56 or 48 */
 	__u8 have_egress_block;
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
 	__u8 unused2;
@@ -186,6 +200,7 @@ struct generation_config {
 	__u8 v6_lengths[V6_LENGTHS]; /* length number -> length */
 	struct class_pair v4_pairs[V4_PAIRS];
 	struct rate budgets[BUDGET_COUNT];
+	struct ban_rule ban;
 	__u64 limit_horizon_ns;	 /* the longest tolerance and cost of all limits: no live slot reaches further ahead */
 	__u64 event_interval_ns; /* one source is told once per reason in this time */
 	__u32 events_per_tick;	 /* per CPU, reason and jiffy at most */

@@ -16,7 +16,9 @@
  * host_facts    array          1              controller, daemon, egress programs  -
  * holds         hash           HOLDS_MAX      controller                  programs          refused with words
  * hold_notes    hash           HOLDS_MAX      controller                  bans, lookup      refused with words
- * hold_lengths  array (data)   1              controller                  programs          -
+ * hold_lengths  array (data)   1              controller, shield          programs          -
+ * offences      array of lines OFFENCE_LINES  shield                      shield            who offends least goes
+ * automatic_bans hash          AUTOMATIC_BANS_MAX shield; controller, daemon programs, bans  counted; old ones stay
  * flows         array of lines FLOW_LINES     egress program              shield            the oldest goes
  * half_open     array of lines FLOW_LINES/4   shield                      shield            the oldest goes
  * fragments     array of lines FLOW_LINES/16  shield                      shield            the oldest goes
@@ -111,9 +113,35 @@ struct hold_lengths {
 	__u32 kinds;	  /* how many lengths are in use, at most HOLD_KINDS */
 	__u32 length[32]; /* the lengths in use, longest first; 0 ends the list */
 	__u32 count[129]; /* holds of this length; the controller's own bookkeeping */
-	__u32 unused;
+	__u32 automatic;  /* AUTOMATIC_*: kinds of automatic bans that may be there; 0: the packet path skips them */
+	__u32 no_room;	  /* automatic bans that found the table full */
+	__u32 changes;	  /* another number: a ban or an exception came or was lifted */
 };
 #define HOLD_KINDS 32
+
+/*
+ * automatic_bans: what the shield banned by itself, apart from the operator's holds, which it can never push out. Key:
+ * struct hold_key. An entry outlives its ban, so that who offends again is banned for longer; what is forgotten is
+ * removed by the daemon and by whoever writes holds.
+ */
+#define AUTOMATIC_BANS_MAX (1u << 17)
+enum {			       /* lengths that automatic bans can have */
+       AUTOMATIC_V4 = 1u << 0, /* an IPv4 address, 128 */
+       AUTOMATIC_64 = 1u << 1,
+       AUTOMATIC_56 = 1u << 2,
+       AUTOMATIC_48 = 1u << 3,
+};
+struct automatic_ban {	/* times are CLOCK_BOOTTIME ns */
+	__u64 until_ns; /* of the ban */
+	__u64 since_ns;
+	__u64 forget_ns; /* until then its offences are remembered */
+	__u32 times;	 /* bans in a row, this one included */
+	__u16 service;	 /* row of the service that was offended */
+	__u8 reason;	 /* of the drop that was one too many */
+	__u8 unused;
+};
+_Static_assert(sizeof(struct automatic_ban) == 32, "automatic_ban is pinned");
+#define OFFENCES_REMEMBERED_NS (24ULL * 3600 * 1000000000) /* after the end of the ban they led to */
 
 /* Lines of eight slots; a slot is [fingerprint:32][expiry:30][mark:2], expiry in units of 2^28 ns (0.27 s) of the
  * coarse monotonic clock. A slot whose expiry has passed is free; the victim is the earliest expiry. */
@@ -137,6 +165,18 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 #define LIMITER_LINES 16384u /* 1 MiB, 131072 slots */
 #define LIMITER_TIME_SHIFT 6
 #define LIMITER_TIME_BITS 40
+
+/*
+ * offences: drops that cannot have been forged, counted for each source from the first one on until the time of
+ * `ban: after` is over. Lines of eight slots, a slot is [fingerprint:24][begin:26][count:14], begin in units of 2^26 ns
+ * (67 ms) of the coarse monotonic clock (it wraps every 52 days: a slot that old counts on for one more time, for the
+ * same source). A slot whose time is over is free; the victim is the smallest count.
+ */
+#define OFFENCE_LINES 4096u /* 256 KiB, 32768 sources that offend at the same time */
+#define OFFENCE_TIME_SHIFT 26
+#define OFFENCE_TIME_BITS 26
+#define OFFENCE_COUNT_BITS 14
+#define OFFENCES_MAX 10000
 
 /* service_cells[(row * LIMIT_CELLS + position) * 2 + proven]: cells of limits per service. What proves nothing spends
  * from a cell of its own, so that a flood of it leaves open connections theirs. */

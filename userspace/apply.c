@@ -7,8 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "output.h"
 #include "policy_diff.h"
 #include "saved.h"
+#include "saved_bans.h"
 
 /* ---- from the policy to an image ---- */
 
@@ -286,6 +288,24 @@ static void forget_fallthrough(struct apply *apply)
 	fallthrough_forget(apply->instance);
 }
 
+/* After a boot: what was held before it is held again, before the first packet is judged. */
+static void restore_bans(struct apply *apply)
+{
+	struct bans_restored restored;
+	int error;
+
+	if (!instance_made(apply->instance))
+		return;
+	error = bans_restore(&apply->context->places, apply->instance, &restored);
+	if (error)
+		apply_note(apply, "the saved bans could not be read: %s", strerror(-error));
+	if (restored.held)
+		apply_note(apply, "%zu %s of before are held again", restored.held,
+			   plural(restored.held, "ban or exception", "bans and exceptions"));
+	if (restored.lost)
+		apply_note(apply, "%zu saved bans could not be held again: %s", restored.lost, kernel_words());
+}
+
 static int go_live(struct apply *apply)
 {
 	const struct apply_request *request = apply->request;
@@ -299,6 +319,7 @@ static int go_live(struct apply *apply)
 		error = apply_save(apply);
 	if (error)
 		return fail_kernel(error, apply->context->verb);
+	restore_bans(apply);
 	status = attach(apply);
 	if (status)
 		return status;

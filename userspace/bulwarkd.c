@@ -293,6 +293,7 @@ static void on_tick(struct daemon *daemon)
 	watch_instance(daemon);
 	metrics_follow(daemon);
 	tell_histories(daemon);
+	watch_bans(daemon, false);
 	tell_losses(daemon, false);
 	save_state(daemon);
 }
@@ -362,6 +363,7 @@ static void end(void)
 	if (daemon->ring)
 		event_ring_drain(daemon->ring);
 	tell_histories(daemon);
+	watch_bans(daemon, true);
 	tell_losses(daemon, true);
 	save_state(daemon);
 	metrics_stop(daemon);

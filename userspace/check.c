@@ -420,6 +420,23 @@ static void check_services(struct checker *checker)
 		check_ports(checker);
 }
 
+/* ---- bans ---- */
+
+static void check_ban(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+	bool follows = false;
+
+	for (size_t i = 0; i < policy->service_count; i++)
+		for (size_t j = 0; j < policy->services[i].limit_count; j++)
+			follows |= policy->services[i].limits[j].per == LIMITED_SOURCE &&
+				   !policy->services[i].limits[j].monitor;
+	if (policy->ban.given && !follows && !policy->monitor)
+		warn_at(checker, &policy->ban.at,
+			"no service has a limit per source, so nothing leads to a ban: what many share is nobody's "
+			"offence");
+}
+
 /* ---- the whole ---- */
 
 static void check_whole(struct checker *checker)
@@ -521,6 +538,7 @@ void policy_check(const struct policy *policy, struct report *report)
 	check_block(&checker);
 	check_allowed_but_blocked(&checker);
 	check_services(&checker);
+	check_ban(&checker);
 	check_whole(&checker);
 	check_tests(&checker);
 }

@@ -73,6 +73,23 @@ static void configure_tags(const struct compile *compile)
 	config->needs_ingress = config->needs_sockops = 1;
 }
 
+static void configure_bans(const struct policy *policy, struct generation_config *config)
+{
+	const struct policy_ban *ban = &policy->ban;
+
+	config->ban_v6_length = policy->source_v6 ?: 64;
+	for (size_t i = 0; i < policy->service_count; i++)
+		for (size_t j = 0; j < policy->services[i].limit_count; j++)
+			config->have_bans |= ban->given && policy->services[i].limits[j].per == LIMITED_SOURCE;
+	config->ban = (struct ban_rule){
+		.window_ns = ban->window_s * SECOND_NS,
+		.for_ns = ban->for_s * SECOND_NS,
+		.most_ns = (ban->factor ? ban->most_s : ban->for_s) * SECOND_NS,
+		.offences = (__u32)ban->offences,
+		.factor = ban->factor ? (__u32)ban->factor : 1,
+	};
+}
+
 static void configure_policy(const struct compile *compile)
 {
 	static const __u8 forwards[] = {
@@ -91,6 +108,7 @@ static void configure_policy(const struct compile *compile)
 	config->unparsed_pass = policy->unparsed_pass;
 	configure_budgets(policy, config);
 	configure_tags(compile);
+	configure_bans(policy, config);
 	config->event_interval_ns = SECOND_NS;
 	if (sample->given && sample->period_ns)
 		config->event_interval_ns = sample->count ? sample->period_ns / sample->count : ~0ULL >> 1;

@@ -8,7 +8,8 @@
 #include "image.h"
 
 #define LIST_NOBODY (LISTS_MAX - 1) /* the list that holds nobody, for an `allow` or `to` that has become empty */
-#define LISTS_USABLE LIST_NOBODY
+#define LIST_HOST (LISTS_MAX - 2)   /* gateways and resolvers of this host, which the shield itself never bans */
+#define LISTS_USABLE LIST_HOST
 
 struct compiled_list {
 	int number;	/* in the image; -1: no entry uses it */

@@ -110,7 +110,9 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 		.per = limit->per == LIMITED_SERVICE ? LIMIT_PER_SERVICE : LIMIT_PER_SOURCE,
 		.monitor = limit->monitor || compile->policy->monitor,
 		.v4_length = limit->per == LIMITED_PREFIX ? limit->v4_length : 32,
-		.v6_length = limit->per == LIMITED_PREFIX ? limit->v6_length : 64,
+		.v6_length = limit->per == LIMITED_PREFIX ? limit->v6_length : compile->policy->source_v6 ?: 64,
+		/* what many share is nobody's offence */
+		.bans = compile->policy->ban.given && limit->per == LIMITED_SOURCE,
 		.position = (__u8)position,
 	};
 	return 0;

@@ -337,6 +337,24 @@ static int find_holes(struct compile *compile, struct holes *holes)
 	return err;
 }
 
+/* Whom this host depends on is spared by automatic bans; own addresses are known to the programs. */
+static int add_spared(struct compile *compile)
+{
+	const struct host *host = compile->host;
+	struct image *image = compile->image;
+	int err = 0;
+
+	if (!host || !compile->policy->ban.given)
+		return 0;
+	for (size_t i = 0; !err && i < host->gateway_count; i++)
+		err = prefixes_add(&compile->prefixes, &host->gateways[i], LIST_HOST);
+	for (size_t i = 0; !err && i < host->resolver_count; i++)
+		err = prefixes_add(&compile->prefixes, &host->resolvers[i], LIST_HOST);
+	image->spared = XXH32(host->gateways, host->gateway_count * sizeof(*host->gateways), 1);
+	image->spared = XXH32(host->resolvers, host->resolver_count * sizeof(*host->resolvers), image->spared);
+	return err;
+}
+
 int compile_lists(struct compile *compile)
 {
 	struct holes holes = {0};
@@ -351,5 +369,6 @@ int compile_lists(struct compile *compile)
 	err = find_holes(compile, &holes);
 	err = err ? err : read_lists(compile, true, &holes);
 	free(holes.items);
+	err = err ? err : add_spared(compile);
 	return open_err ? open_err : err;
 }

@@ -245,7 +245,7 @@ int compile_classes(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
 	const struct tables *tables = &compile->image->tables;
-	__u64 never_ban = lists_of(compile, &policy->never_ban);
+	__u64 never_ban = lists_of(compile, &policy->never_ban) | 1ULL << LIST_HOST;
 	__u64 health_checks = lists_of(compile, &policy->health_checks);
 	__u64 proxies = lists_of(compile, &policy->proxies);
 	size_t count = tables->class_count ? tables->class_count : 1;

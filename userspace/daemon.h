@@ -46,6 +46,11 @@ struct daemon {
 	__u64 serve_again_ns;	     /* after a failure, which was told */
 	struct exposition_memory exposed;
 
+	__u64 bans_told_ns;  /* CLOCK_BOOTTIME: automatic bans that began or ended until then are told */
+	__u64 bans_saved_ns; /* CLOCK_MONOTONIC */
+	__u32 bans_changes;  /* holds_changes() as it was saved */
+	bool bans_saved, bans_failed;
+
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;
 };
@@ -68,12 +73,20 @@ void tell_histories(struct daemon *daemon);
 /* Once a minute, or when flush is set: what was left out, what could not be written, what the ring lost. */
 void tell_losses(struct daemon *daemon, bool flush);
 
+/* One document of the form of actions.jsonl, within the budget of the log. The reference is taken. */
+void tell_line(struct daemon *daemon, json_t *line);
+
 /* ---- daemon_links.c ---- */
 
 /* A descriptor that becomes readable when links, addresses, routes or forwarding change; -1 with errno. */
 int links_open(void);
 /* Reads what it says; whether any of it matters. What it is does not matter: everything is looked at again. */
 bool links_heard(int fd);
+
+/* ---- daemon_bans.c ---- */
+
+/* Tells automatic bans; saves all bans once a minute, or when flush is set. */
+void watch_bans(struct daemon *daemon, bool flush);
 
 /* ---- daemon_watch.c ---- */
 

@@ -100,6 +100,17 @@ void tell_notice(struct daemon *daemon, const char *action, json_t *more, const 
 	}
 }
 
+void tell_line(struct daemon *daemon, json_t *line)
+{
+	const struct event one = {.packets = 0};
+
+	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns()))
+		leave_out(&daemon->over_budget, &one);
+	else if (write_document(daemon, event_action(daemon->names, line, next_number(daemon))))
+		leave_out(&daemon->unwritten, &one);
+	json_decref(line);
+}
+
 /* ---- losses ---- */
 
 static json_t *reasons_of(const struct left_out *left_out)

@@ -45,6 +45,8 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 		return;
 	}
 	daemon->pins = pins;
+	daemon->bans_told_ns = daemon->bans_told_ns ?: boottime_ns();
+	daemon->bans_saved = false;
 	names_forget(daemon->names);
 	daemon->links_changed = true; /* what happened while we were not there */
 }

@@ -355,10 +355,13 @@ json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
 	value = json_object_get(line, "login_uid");
 	if (!value)
 		value = json_object_get(line, "uid");
-	snprintf(id, sizeof(id), "%lld", (long long)json_integer_value(value));
-	put(user, "id", json_string(id));
-	put_member(user, "name", line, "user");
-	put(document, "user", user);
+	if (value) { /* else the shield did it by itself */
+		snprintf(id, sizeof(id), "%lld", (long long)json_integer_value(value));
+		put(user, "id", json_string(id));
+		put_member(user, "name", line, "user");
+		put(document, "user", json_incref(user));
+	}
+	json_decref(user);
 	/* A prefix is no IP address: `source.ip` only takes single ones. */
 	if (address)
 		put(document, "source",

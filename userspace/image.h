@@ -52,6 +52,7 @@ struct image {
 	size_t rule_count;
 	struct image_list *lists;
 	size_t list_count;
+	__u32 spared; /* hash of whom automatic bans spare as this host depends on them; 0: the policy has none */
 	struct cuts cuts;
 	char **words; /* owned strings that cuts borrow */
 	size_t word_count;

@@ -167,6 +167,8 @@ struct service_row {
 	struct counter counter;
 };
 int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
+const char *service_name(struct instance *instance, __u32 row, char name[64]); /* "" when it has none */
+__u16 service_row(struct instance *instance, const char *name);		       /* 0: none of that name */
 int fallthrough_read(struct instance *instance, __u64 packets[HOOK_COUNT]);
 int fallthrough_forget(struct instance *instance); /* counts from now on */
 struct telling_row {
@@ -197,7 +199,9 @@ struct hold_row {
 	struct prefix prefix;
 	struct hold hold;
 	struct hold_note note;
+	bool automatic; /* the shield's own: its origin is ORIGIN_AUTOMATIC */
 };
+#define ORIGIN_AUTOMATIC "auto"
 int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin,
 	     const char *reason);
 int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by,
@@ -206,8 +210,23 @@ int hold_unban(struct instance *instance, const struct prefix *prefix); /* -ENOE
 int hold_unban_origin(struct instance *instance, const char *origin, size_t *lifted);
 int hold_disallow(struct instance *instance, const struct prefix *prefix); /* -ENOENT */
 int holds_read(struct instance *instance, struct hold_row **rows,
-	       size_t *count); /* unexpired, sorted; drops expired ones when the lock is held */
+	       size_t *count);			/* unexpired, sorted; drops expired ones when the lock is held */
+__u32 holds_changes(struct instance *instance); /* another number: a ban or an exception came or was lifted */
 __u64 boottime_ns(void);
+
+/* ---- what the shield banned by itself (kernel_automatic.c) ---- */
+
+struct automatic_row {
+	struct prefix prefix;
+	struct automatic_ban ban; /* over, but remembered, when until_ns has passed */
+};
+int automatic_read(struct instance *instance, struct automatic_row **rows, size_t *count); /* in no order */
+int automatic_sweep(struct instance *instance); /* forgets those whose time is over */
+/* Lifts and forgets what covers an address, or is the prefix itself; -ENOENT without words. */
+int automatic_unban(struct instance *instance, const struct prefix *prefix);
+int automatic_restore(struct instance *instance, const struct automatic_row *row); /* leaves alone what is there */
+/* "rate-packets on public-api, ban number 2" */
+const char *automatic_words(struct instance *instance, const struct automatic_ban *ban, char *words, size_t size);
 
 /* Drains the event ring without blocking or waits on its fd. */
 struct event_ring;

@@ -33,7 +33,7 @@ static struct hold_key key_of(const struct prefix *prefix)
 
 /* ---- the lengths in use ---- */
 
-static struct hold_lengths *lengths_map(const struct instance *instance)
+struct hold_lengths *lengths_map(const struct instance *instance)
 {
 	struct hold_lengths *lengths = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED,
 					    instance->maps[MAP_hold_lengths], 0);
@@ -44,7 +44,7 @@ static struct hold_lengths *lengths_map(const struct instance *instance)
 	return NULL;
 }
 
-static void lengths_unmap(struct hold_lengths *lengths)
+void lengths_unmap(struct hold_lengths *lengths)
 {
 	munmap(lengths, sysconf(_SC_PAGESIZE));
 }
@@ -52,6 +52,22 @@ static void lengths_unmap(struct hold_lengths *lengths)
 static void put(__u32 *place, __u32 value)
 {
 	__atomic_store_n(place, value, __ATOMIC_RELEASE);
+}
+
+/* Whoever saves bans looks whether anything has changed. */
+static void note_change(struct hold_lengths *lengths)
+{
+	__atomic_fetch_add(&lengths->changes, 1, __ATOMIC_RELAXED);
+}
+
+__u32 holds_changes(struct instance *instance)
+{
+	struct hold_lengths *lengths = lengths_map(instance);
+	__u32 changes = lengths ? __atomic_load_n(&lengths->changes, __ATOMIC_RELAXED) : 0;
+
+	if (lengths)
+		lengths_unmap(lengths);
+	return changes;
 }
 
 /* Programs read while we write: entries are moved so that for a moment one stands twice, never that one is missing. */
@@ -144,6 +160,8 @@ static int hold_write(struct instance *instance, const struct hold_key *key, con
 	}
 	if (error && !known)
 		bpf_map_delete_elem(instance->maps[MAP_hold_notes], key);
+	if (!error)
+		note_change(lengths);
 	if (lengths)
 		lengths_unmap(lengths);
 	return error;
@@ -223,19 +241,25 @@ static int hold_lift(struct instance *instance, const struct prefix *prefix, boo
 		return error;
 	}
 	*(ban ? &hold.ban_until_ns : &hold.allow_until_ns) = 0;
-	if (!expired(&hold, now))
-		return bpf_map_update_elem(instance->maps[MAP_holds], &key, &hold, BPF_EXIST) ? -errno : 0;
 	lengths = lengths_map(instance);
 	if (!lengths)
 		return -errno;
-	error = hold_remove(instance, lengths, &key);
+	if (expired(&hold, now))
+		error = hold_remove(instance, lengths, &key);
+	else if (bpf_map_update_elem(instance->maps[MAP_holds], &key, &hold, BPF_EXIST))
+		error = -errno;
+	note_change(lengths);
 	lengths_unmap(lengths);
 	return error;
 }
 
+/* The operator's ban, the shield's own, or both. */
 int hold_unban(struct instance *instance, const struct prefix *prefix)
 {
-	return hold_lift(instance, prefix, true);
+	int automatic = automatic_unban(instance, prefix);
+	int error = hold_lift(instance, prefix, true);
+
+	return error == -ENOENT && !automatic ? 0 : error;
 }
 
 int hold_disallow(struct instance *instance, const struct prefix *prefix)
@@ -306,6 +330,33 @@ static int row_order(const void *a, const void *b)
 	return order ?: (int)one->prefix.length - (int)two->prefix.length;
 }
 
+/* The shield's own bans, as if an operator of that name had written them. */
+static int list_automatic(struct instance *instance, struct hold_list *list, __u64 now)
+{
+	struct automatic_row *rows;
+	size_t count;
+	int error = automatic_read(instance, &rows, &count);
+
+	for (size_t i = 0; !error && i < count; i++) {
+		struct hold hold = {.ban_until_ns = rows[i].ban.until_ns};
+		struct hold_key key = key_of(&rows[i].prefix);
+		struct hold_row *row;
+
+		if (hold.ban_until_ns <= now)
+			continue;
+		error = list_add(list, &key, &hold);
+		if (error)
+			break;
+		row = &list->rows[list->count - 1];
+		row->automatic = true;
+		row->note.ban_since_ns = rows[i].ban.since_ns;
+		snprintf(row->note.ban_origin, sizeof(row->note.ban_origin), ORIGIN_AUTOMATIC);
+		automatic_words(instance, &rows[i].ban, row->note.ban_reason, sizeof(row->note.ban_reason));
+	}
+	free(rows);
+	return error;
+}
+
 int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 {
 	struct hold_lengths *lengths = instance->lock >= 0 ? lengths_map(instance) : NULL;
@@ -325,12 +376,18 @@ int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 			hold_remove(instance, lengths, &key);
 		}
 	}
+	list.count = kept;
 	if (lengths)
 		lengths_unmap(lengths);
+	if (lengths && !error)
+		error = automatic_sweep(instance);
+	if (!error)
+		error = list_automatic(instance, &list, now);
 	if (error) {
 		free(list.rows);
 		return error;
 	}
+	kept = list.count;
 	if (kept)
 		qsort(list.rows, kept, sizeof(*list.rows), row_order);
 	*rows = list.rows;

@@ -107,6 +107,30 @@ int service_rows_take(struct instance *instance, struct image *image, __u32 numb
 	return error;
 }
 
+const char *service_name(struct instance *instance, __u32 row, char name[64])
+{
+	struct service_name entry = {};
+
+	if (row && bpf_map_lookup_elem(instance->maps[MAP_service_names], &row, &entry))
+		*entry.name = '\0';
+	memcpy(name, entry.name, sizeof(entry.name));
+	name[sizeof(entry.name) - 1] = '\0';
+	return name;
+}
+
+__u16 service_row(struct instance *instance, const char *name)
+{
+	struct service_name *names =
+		array_read(instance->maps[MAP_service_names], SERVICE_ROWS, sizeof(struct service_name));
+	__u16 row = 0;
+
+	for (__u16 i = 1; names && !row && i < SERVICE_ROWS; i++)
+		if (*name && !strncmp(names[i].name, name, sizeof(names[i].name)))
+			row = i;
+	free(names);
+	return row;
+}
+
 /* ---- what the live tables say of an address ---- */
 
 /* A table as a plain array of its items, copied; NULL with count 0 when it holds nothing. */

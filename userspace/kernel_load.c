@@ -182,6 +182,8 @@ __u32 generation_mark(const struct image *image)
 	__u8 host[] = {kernel_has_ct_lookup(), kernel_has_syncookie_helpers()};
 
 	hash = XXH3_64bits_withSeed(host, sizeof(host), hash);
+	if (image->spared)
+		hash = XXH3_64bits_withSeed(&image->spared, sizeof(image->spared), hash);
 	for (size_t i = 0; i < image->list_count; i++) {
 		const size_t sizes[] = {image->lists[i].v4, image->lists[i].v6, image->lists[i].cut};
 

@@ -28,6 +28,8 @@
 	MAP(holds)                                                                                                     \
 	MAP(hold_notes)                                                                                                \
 	MAP(hold_lengths)                                                                                              \
+	MAP(automatic_bans)                                                                                            \
+	MAP(offences)                                                                                                  \
 	MAP(flows)                                                                                                     \
 	MAP(half_open)                                                                                                 \
 	MAP(fragments) MAP(budgets) MAP(limiters) MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
@@ -100,6 +102,9 @@ extern const char constants_map[];
 extern const size_t constants_offset;
 /* Gives every service its row in the counters (kernel_live.c). */
 int service_rows_take(struct instance *instance, struct image *image, __u32 number);
+/* What tells the programs which holds and automatic bans there are; NULL with words. */
+struct hold_lengths *lengths_map(const struct instance *instance);
+void lengths_unmap(struct hold_lengths *lengths);
 int path_remove(const char *path); /* a tree; what is not there is fine */
 /* Every value of an array map, in one call where the kernel can; the caller's, or NULL. */
 void *array_read(int map, __u32 entries, size_t value);

@@ -9,6 +9,7 @@
  *   parse_list.c      lists, and where lists are used
  *   parse_service.c   services and ports
  *   parse_limit.c     limits of services
+ *   parse_ban.c       ban, source-v6
  *   parse_rest.c      the top level, icmp, stray, events, metrics, tests
  */
 #ifndef BULWARK_PARSE_H
@@ -46,7 +47,7 @@ struct scope {
 		.count = sizeof(key_table) / sizeof(*key_table)                                                        \
 	}
 
-extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope;
+extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
 extern const struct scope list_scope, use_scope, block_scope, service_scope, limit_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
@@ -107,6 +108,10 @@ void parse_limits(struct parser *parser, void *service, const struct node *seque
 /* "packets", "bytes", ... by enum limit_measure, and the unit that their numbers have. */
 extern const char *const limit_measures[];
 enum unit measure_unit(enum limit_measure measure);
+
+/* ---- parse_ban.c ---- */
+void parse_ban(struct parser *parser, void *policy, const struct node *map);
+void parse_source_v6(struct parser *parser, void *policy, const struct node *value);
 
 /* ---- parse_rest.c ---- */
 /* The words of the top level, by the enums of struct policy; each ends with NULL. */

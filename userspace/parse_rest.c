@@ -420,6 +420,8 @@ static const struct key policy_keys[] = {
 	{"health-checks", policy_health_checks},
 	{"proxies", policy_proxies},
 	{"services", parse_services},
+	{"source-v6", parse_source_v6},
+	{"ban", parse_ban},
 	{"tag-mask", policy_tag_mask},
 	{"icmp", policy_icmp},
 	{"stray", policy_stray},
@@ -429,8 +431,6 @@ static const struct key policy_keys[] = {
 	{"events", policy_events},
 	{"metrics", policy_metrics},
 	{"tests", policy_tests},
-	{"source-v6", NULL},
-	{"ban", NULL},
 	{"zones", NULL},
 	{"under-attack", NULL},
 };

@@ -111,6 +111,14 @@ struct service {
 	char *owner, *why, *until;
 };
 
+struct policy_ban { /* ban: when the shield bans by itself */
+	struct place at, after_at, repeat_at;
+	__u64 offences, window_s;
+	__u64 for_s;
+	__u64 factor, most_s; /* factor 0: every ban is as long as the first */
+	bool given;
+};
+
 enum stray { STRAY_RESET, STRAY_DROP, STRAY_PASS };
 enum expectation { EXPECT_PASS, EXPECT_DROP, EXPECT_REPLY };
 
@@ -141,6 +149,8 @@ struct policy {
 	struct service *services; /* in file order */
 	size_t service_count;
 
+	struct policy_ban ban;
+	__u8 source_v6; /* how much of an IPv6 address is one source; 0: not given, 64 */
 	struct policy_rate icmp_echo;
 	struct place icmp_at;
 	enum stray stray;

@@ -172,10 +172,24 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 	print_notes(out, "    ", service->until, service->owner, service->why, "\n");
 }
 
+static void print_ban(FILE *out, const struct policy_ban *ban)
+{
+	char buffer[VALUE_TEXT];
+
+	fprintf(out, "ban:\n  after: %llu drops in %s\n", ban->offences, period_text(ban->window_s, buffer));
+	fprintf(out, "  for: %s\n", period_text(ban->for_s, buffer));
+	if (ban->factor)
+		fprintf(out, "  repeat: x%llu up to %s\n", ban->factor, period_text(ban->most_s, buffer));
+}
+
 static void print_rest(FILE *out, const struct policy *policy)
 {
 	char buffer[VALUE_TEXT];
 
+	if (policy->source_v6)
+		fprintf(out, "source-v6: /%u\n", policy->source_v6);
+	if (policy->ban.given)
+		print_ban(out, &policy->ban);
 	if (policy->tag_mask)
 		fprintf(out, "tag-mask: 0x%08x\n", policy->tag_mask);
 	if (policy->icmp_echo.given)

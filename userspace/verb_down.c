@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "saved_bans.h"
 #include "verb_common.h"
 
 static int say(const struct context *context, const struct attachment *attachments, size_t count)
@@ -47,6 +48,8 @@ int verb_down(struct context *context, int argc, char **argv)
 		status = fail_kernel(error, context->verb);
 	else
 		history_note(&context->places, "down", NULL);
+	if (!error)
+		bans_forget(&context->places);
 	if (!status)
 		status = say(context, attachments, count);
 	free(attachments);

@@ -32,7 +32,7 @@ static __u64 now = BETWEEN_ROWS_NS;
 static bool expected_reasons[REASON_COUNT];
 
 /* What no row can show: it needs an instance with holds, a pause, or egress. */
-static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_BANNED, REASON_PAUSED, REASON_BLOCKED_OUT};
+static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_PAUSED, REASON_BLOCKED_OUT};
 
 static const struct {
 	char letter;

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Bans as the daemon sees them: it tells when the shield bans by itself and when such a ban ends, forgets what is long
+ * over, and saves all of them for the next boot. The kernel decides; a ban that nobody tells holds all the same.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon.h"
+#include "judge.h"
+#include "saved_bans.h"
+
+#define SAVE_NS (60ULL * 1000000000)
+
+static double epoch(__u64 boot_ns)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9 - ((double)boottime_ns() - (double)boot_ns) / 1e9;
+}
+
+static json_t *ban_line(struct daemon *daemon, const struct automatic_row *row, const char *action, __u64 at,
+			const char *reason)
+{
+	char text[PREFIX_TEXT], service[64];
+
+	return json_pack("{s:f, s:s, s:s, s:s, s:s, s:s, s:f, s:I}", "time", epoch(at), "action", action, "address",
+			 prefix_text(&row->prefix, text), "origin", ORIGIN_AUTOMATIC, "reason", reason, "service",
+			 service_name(daemon->instance, row->ban.service, service), "for_s",
+			 (double)(row->ban.until_ns - row->ban.since_ns) / 1e9, "times", (json_int_t)row->ban.times);
+}
+
+/* What began and what ended since the last look, each once. */
+static void tell_row(struct daemon *daemon, const struct automatic_row *row, __u64 from, __u64 to)
+{
+	const struct automatic_ban *ban = &row->ban;
+
+	if (ban->since_ns > from && ban->since_ns <= to)
+		tell_line(daemon, ban_line(daemon, row, "ban", ban->since_ns, reason_name(ban->reason)));
+	if (ban->until_ns > from && ban->until_ns <= to)
+		tell_line(daemon, ban_line(daemon, row, "unban", ban->until_ns, "expired"));
+}
+
+static void tell_bans(struct daemon *daemon)
+{
+	struct automatic_row *rows = NULL;
+	__u64 now = boottime_ns(), from = daemon->bans_told_ns;
+	size_t count = 0;
+
+	daemon->bans_told_ns = now;
+	if (automatic_read(daemon->instance, &rows, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		tell_row(daemon, &rows[i], from, now);
+	free(rows);
+}
+
+static void save_bans(struct daemon *daemon)
+{
+	__u32 changes = holds_changes(daemon->instance);
+	struct control_state state;
+	int error;
+
+	/* until a generation is in force, the first apply after a boot may not have read the file yet */
+	if (control_read(daemon->instance, &state) || state.active == SLOT_NONE)
+		return;
+	daemon->bans_saved_ns = monotonic_ns();
+	automatic_sweep(daemon->instance);
+	if (daemon->bans_saved && changes == daemon->bans_changes)
+		return;
+	error = bans_save(&daemon->places, daemon->instance);
+	if (error && !daemon->bans_failed)
+		fprintf(stderr, "%s: the bans could not be saved: %s\n", program_invocation_short_name,
+			strerror(-error));
+	daemon->bans_failed = error;
+	daemon->bans_saved = !error;
+	daemon->bans_changes = changes;
+}
+
+void watch_bans(struct daemon *daemon, bool flush)
+{
+	if (!daemon->instance)
+		return;
+	tell_bans(daemon);
+	if (flush || monotonic_ns() - daemon->bans_saved_ns >= SAVE_NS)
+		save_bans(daemon);
+}
