@@ -123,6 +123,7 @@ install: all man
 	$(INSTALL) 755 $(BUILD)/bulwarkd $(D)/sbin/bulwarkd
 	for page in $(MANUALS); do $(INSTALL) 644 $$page $(D)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
 	for policy in policies/*; do $(INSTALL) 644 $$policy $(D)/share/bulwark/$$policy || exit 1; done
+	for file in scripts/monitoring/*; do $(INSTALL) 644 $$file $(D)/share/bulwark/$${file#scripts/} || exit 1; done
 	mkdir -p $(D)/share/bash-completion/completions $(D)/lib/systemd/system
 	$(BUILD)/bulwark completion > $(D)/share/bash-completion/completions/bulwark
 	for unit in scripts/systemd/*.service; do \
