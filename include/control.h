@@ -81,6 +81,7 @@ struct slot_info {
 #define SLOT_FLAG_MONITOR 1u /* the whole policy only monitors */
 #define SLOT_FLAG_INGRESS 2u /* it needs the hook TC ingress */
 #define SLOT_FLAG_SOCKOPS 4u /* it needs the hook sockops */
+#define SLOT_FLAG_CLOSED 8u  /* `on-failure: closed`: in the place of a saved policy that cannot be loaded */
 #define GENERATION_MARK(flags)                                                                                         \
 	((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
 _Static_assert(sizeof(struct slot_info) == 256, "slot_info is pinned");

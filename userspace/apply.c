@@ -53,11 +53,17 @@ static int links_as_before(struct apply *apply)
 	return larger ? 0 : -ENOMEM;
 }
 
+/* Nobody is there to name other interfaces. */
+static bool is_by_itself(const struct apply_request *request)
+{
+	return request->boot || request->renew;
+}
+
 /* At boot the policy must not wait for an interface that comes late: bulwarkd or the udev rule attaches it. */
 static int resolve_interfaces(struct apply *apply)
 {
 	const struct policy *policy = apply->request->policy;
-	struct report missing = {}, *report = apply->request->boot ? &missing : &apply->report;
+	struct report missing = {}, *report = is_by_itself(apply->request) ? &missing : &apply->report;
 	int error = host_interfaces(&apply->host, policy->interfaces, policy->interface_at, policy->interface_count,
 				    &apply->links, &apply->link_count, report);
 
@@ -95,7 +101,7 @@ static unsigned in_slot(const struct control_state *state, __u32 slot)
 static int open_instance(struct apply *apply)
 {
 	const struct apply_request *request = apply->request;
-	unsigned how = request->dry_run ? OPEN_READ : OPEN_WRITE | OPEN_CREATE;
+	unsigned how = request->dry_run ? OPEN_READ : request->renew ? OPEN_WRITE : OPEN_WRITE | OPEN_CREATE;
 	int error = kernel_supported();
 
 	if (!error)
@@ -185,7 +191,7 @@ static void leave_others(struct apply *apply)
 	struct attachment *attachments;
 	size_t count;
 
-	if (apply->request->boot || interfaces_attached(apply->instance, &attachments, &count))
+	if (is_by_itself(apply->request) || interfaces_attached(apply->instance, &attachments, &count))
 		return;
 	for (size_t i = 0; i < count; i++) {
 		if (asked_for(apply, attachments[i].name))
@@ -213,7 +219,8 @@ static void describe_slot(const struct apply *apply, struct slot_info *info)
 		.flags = generation_mark(&apply->image) << 8 |
 			 (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0) |
 			 (apply->image.config.needs_ingress ? SLOT_FLAG_INGRESS : 0) |
-			 (apply->image.config.needs_sockops ? SLOT_FLAG_SOCKOPS : 0),
+			 (apply->image.config.needs_sockops ? SLOT_FLAG_SOCKOPS : 0) |
+			 (apply->request->closed ? SLOT_FLAG_CLOSED : 0),
 		.loaded_at = time(NULL),
 	};
 	memcpy(info->policy_hash, apply->image.policy_hash, sizeof(info->policy_hash));
@@ -263,6 +270,8 @@ static void write_history(struct apply *apply)
 	}
 	if (more && apply->live)
 		put_changed(apply, more);
+	if (more && request->renew)
+		json_object_set_new(more, "renewed", json_true());
 	if (more && request->from_saved)
 		json_object_set_new(more, "policy_of", json_integer(request->from_saved));
 	if (more)
@@ -346,6 +355,7 @@ static int stay(struct apply *apply)
 		return status;
 	leave_others(apply);
 	hooks_leave(apply->instance);
+	apply_resave(apply);
 	forget_fallthrough(apply);
 	if (apply->before.active == SLOT_PAUSED && !control_resume(apply->instance)) {
 		apply_note(apply, "the pause has ended");

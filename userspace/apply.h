@@ -19,6 +19,8 @@ struct apply_request {
 	__u64 confirm_ns;    /* 0: for good */
 	unsigned from_saved; /* the generation whose saved policy this is, 0: none */
 	bool boot;	     /* the saved policy: interfaces that are not there yet are attached when they come */
+	bool renew;	     /* the policy in force, because time or the host has overtaken it */
+	bool closed;	     /* in the place of a saved policy that cannot be loaded */
 	bool cut;	     /* ends open connections that could not be opened anew */
 	bool dry_run, ephemeral, force;
 };
@@ -51,6 +53,9 @@ struct apply {
 /* Runs it all and says what happened. Returns enum exit_status. */
 int apply_policy(struct context *context, const struct apply_request *request);
 
+/* closed.c: what `on-failure: closed` of a saved policy (NULL: unreadable) means, after it could not be loaded. */
+void apply_closed(struct context *context, const struct policy *policy, unsigned generation);
+
 /* apply_attach.c: `apply --attach`. Returns enum exit_status. */
 int apply_attach(struct context *context);
 
@@ -66,6 +71,7 @@ void apply_cut(struct apply *apply);
 /* apply_save.c: the state directory. 0 or -errno with kernel_words(). */
 unsigned saved_newest(const struct places *places); /* highest generation number, 0: none */
 int apply_save(struct apply *apply);
+void apply_resave(struct apply *apply);
 void apply_unsave(struct apply *apply);
 void saved_prune(const struct places *places, const struct control_state *state);
 

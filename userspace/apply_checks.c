@@ -34,14 +34,26 @@ static const struct list *policy_list(const struct policy *policy, const char *n
 	return NULL;
 }
 
-static void feed_age(struct apply *apply, const struct list *list, const struct image_list *compiled)
+/* By itself (at boot, renewed) an old list is better than none; a person is told and decides. */
+static int feed_age(struct apply *apply, const struct list *list, const struct image_list *compiled)
 {
 	__u64 now = time(NULL), age = now > compiled->feed_mtime ? now - compiled->feed_mtime : 0;
-	char text[64];
+	const struct apply_request *request = apply->request;
+	char text[64], most[64];
 
-	if (list->max_age_s && age > list->max_age_s)
-		apply_note(apply, "feed %s of list %s is %s old, more than its max-age", compiled->feed, list->name,
-			   duration_text(age * 1000000000ULL, text, sizeof(text)));
+	if (!list->max_age_s || age <= list->max_age_s)
+		return EXIT_DONE;
+	duration_text(age * 1000000000ULL, text, sizeof(text));
+	duration_text(list->max_age_s * 1000000000ULL, most, sizeof(most));
+	if (!request->force && !request->boot && !request->renew)
+		return fail(
+			EXIT_USAGE,
+			"%s: feed %s of list %s is %s old, more than its max-age of %s; the live policy is untouched "
+			"(--force takes it as it is)",
+			apply->context->verb, compiled->feed, list->name, text, most);
+	apply_note(apply, "feed %s of list %s is %s old, more than its max-age of %s", compiled->feed, list->name, text,
+		   most);
+	return EXIT_DONE;
 }
 
 int apply_feeds(struct apply *apply)
@@ -55,7 +67,8 @@ int apply_feeds(struct apply *apply)
 
 		if (!list)
 			continue;
-		feed_age(apply, list, compiled);
+		if (feed_age(apply, list, compiled))
+			return EXIT_USAGE;
 		if (before <= 0 || now >= before || (before - now) * 100 <= before * list->max_shrink)
 			continue;
 		if (apply->request->force) {

@@ -16,7 +16,7 @@
 #define KEPT_GENERATIONS 64
 #define MAKING "making"
 
-static const char *const saved_files[] = {"policy.yaml", "source", "description.json"};
+static const char *const saved_files[] = {"policy.yaml", "source", "description.json", "description.json.new"};
 
 static void generations_path(const struct places *places, char path[SAVED_PATH_MAX])
 {
@@ -144,6 +144,14 @@ static json_t *describe(const struct apply *apply)
 				"policy_path", request->source, "hash", hash, "monitor", request->policy->monitor,
 				"rules", describe_rules(&apply->image), "lists", apply_lists(&apply->image), "services",
 				describe_services(&apply->image), "interfaces", interfaces);
+	if (description) { /* so that bulwarkd and status know when it must be applied anew, and what holds without it
+			    */
+		if (apply->image.ends)
+			json_object_set_new(description, "ends", json_integer(apply->image.ends));
+		json_object_set_new(description, "around", json_integer(host_around(&apply->host)));
+		json_object_set_new(description, "on_failure",
+				    json_string(request->policy->on_failure == ON_FAILURE_CLOSED ? "closed" : "open"));
+	}
 	if (description && request->from_saved)
 		json_object_set_new(description, "policy_of", json_integer(request->from_saved));
 	return description;
@@ -196,6 +204,33 @@ int apply_save(struct apply *apply)
 	}
 	apply->saved = !error;
 	return error;
+}
+
+/* What was cut is the same, what it was cut around is not: the description of the live generation says so. */
+void apply_resave(struct apply *apply)
+{
+	const char *const fields[] = {"around", "ends"};
+	char directory[SAVED_PATH_MAX], making[SAVED_PATH_MAX], final[SAVED_PATH_MAX];
+	json_t *now = describe(apply), *saved = json_copy(apply->live_description);
+	char *text;
+
+	for (size_t i = 0; now && saved && i < sizeof(fields) / sizeof(*fields); i++) {
+		json_t *value = json_object_get(now, fields[i]);
+
+		if (value)
+			json_object_set(saved, fields[i], value);
+		else
+			json_object_del(saved, fields[i]);
+	}
+	text = now && saved && !json_equal(saved, apply->live_description) ? json_dumps(saved, JSON_INDENT(1)) : NULL;
+	saved_path(&apply->context->places, apply->live, "", directory);
+	saved_path(&apply->context->places, apply->live, "description.json.new", making);
+	saved_path(&apply->context->places, apply->live, "description.json", final);
+	if (text && (write_file(directory, "description.json.new", text) || rename(making, final)))
+		unlink(making);
+	free(text);
+	json_decref(now);
+	json_decref(saved);
 }
 
 void apply_unsave(struct apply *apply)

@@ -367,6 +367,7 @@ static void end(void)
 	tell_losses(daemon, true);
 	save_state(daemon);
 	metrics_stop(daemon);
+	renew_close(daemon);
 	watch_close(daemon);
 	event_log_close(&daemon->log);
 	names_free(daemon->names);
@@ -377,6 +378,8 @@ int main(int argc, char **argv)
 {
 	int status = read_options(argc, argv);
 
+	if (!status)
+		status = renew_open(&loop.daemon);
 	if (!status)
 		status = take_lock();
 	if (!status)

@@ -13,15 +13,57 @@
 /* What one CPU may tell of one reason in one jiffy: at HZ=250 a thousand events a second. */
 #define EVENTS_PER_TICK 4
 
-bool entry_over(const char *until, time_t now)
+/* The first second after the day, UTC; 0 for what is no date. */
+static time_t end_of(const char *until)
 {
 	struct tm day = {0};
 	const char *rest = until ? strptime(until, "%Y-%m-%d", &day) : NULL;
 
 	if (!rest || *rest)
-		return false;
+		return 0;
 	day.tm_mday++;
-	return timegm(&day) <= now;
+	return timegm(&day);
+}
+
+bool entry_over(const char *until, time_t now)
+{
+	time_t end = end_of(until);
+
+	return end && end <= now;
+}
+
+static void note_end(struct compile *compile, const char *until)
+{
+	time_t end = end_of(until);
+
+	if (end > compile->now && (!compile->image->ends || end < compile->image->ends))
+		compile->image->ends = end;
+}
+
+static void note_uses(struct compile *compile, const struct list_uses *uses)
+{
+	for (size_t i = 0; i < uses->count; i++)
+		note_end(compile, uses->items[i].until);
+}
+
+/* What has ended is in the text like what has not: the next end tells them apart, in the hash too. */
+static void note_ends(struct compile *compile)
+{
+	const struct policy *policy = compile->policy;
+	const struct list_uses *all[] = {&policy->trusted, &policy->block, &policy->never_ban, &policy->health_checks,
+					 &policy->proxies};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		note_uses(compile, all[i]);
+	for (size_t i = 0; i < policy->list_count; i++)
+		note_end(compile, policy->lists[i].until);
+	for (size_t i = 0; i < policy->service_count; i++) {
+		note_end(compile, policy->services[i].until);
+		note_uses(compile, &policy->services[i].allow);
+		note_uses(compile, &policy->services[i].to);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		XXH3_128bits_update(compile->hash[i], &compile->image->ends, sizeof(compile->image->ends));
 }
 
 /* A rate may come all at once in the measure of one second: a smaller burst would refuse lawful traffic between two
@@ -196,6 +238,8 @@ static int compile_steps(struct compile *compile)
 {
 	int err = hash_begin(compile);
 
+	if (!err)
+		note_ends(compile);
 	err = err ? err : compile_rules(compile);
 	err = err ? err : compile_lists(compile);
 	err = err ? err : compile_limits(compile);

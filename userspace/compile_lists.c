@@ -153,8 +153,8 @@ static void feed_age(struct compile *compile, const struct list *list, struct im
 	age = compile->now > status.st_mtime ? compile->now - status.st_mtime : 0;
 	if (list->max_age_s && age > list->max_age_s)
 		policy_say(compile->policy, compile->report, SEVERITY_WARNING, &list->feed_at,
-			   "feed '%s' was last written %llu hours ago, max-age is %llu hours; it is used as it is",
-			   list->feed, age / 3600, list->max_age_s / 3600);
+			   "feed '%s' was last written %llu hours ago, max-age is %llu hours", list->feed, age / 3600,
+			   list->max_age_s / 3600);
 }
 
 static int cut_feed(struct compile *compile, const struct list *list, const struct compiled_list *compiled,

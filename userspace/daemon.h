@@ -24,6 +24,16 @@ struct source {
 	void (*ready)(struct daemon *daemon);
 };
 
+struct renewal { /* of the policy in force */
+	int fd;	 /* of the helper, -1: none */
+	bool running;
+	unsigned generation; /* whose description this is; 0: to be read */
+	__s64 ends;
+	__u64 around, around_now; /* what feeds were cut around, and what they would be */
+	bool has_feed;
+	__u64 settled_ns, last_ns, again_ns;
+};
+
 struct daemon {
 	int epoll;
 	struct places places;
@@ -51,6 +61,8 @@ struct daemon {
 	__u32 bans_changes;  /* holds_changes() as it was saved */
 	bool bans_saved, bans_failed;
 
+	struct renewal renew;
+
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;
 };
@@ -75,6 +87,16 @@ void tell_losses(struct daemon *daemon, bool flush);
 
 /* One document of the form of actions.jsonl, within the budget of the log. The reference is taken. */
 void tell_line(struct daemon *daemon, json_t *line);
+
+/* ---- daemon_renew.c ---- */
+
+/* Starts the helper: before privileges are dropped and anything is open. enum exit_status. */
+int renew_open(struct daemon *daemon);
+void renew_close(struct daemon *daemon);
+/* Every second: asks the helper where the policy in force is overtaken, says what became of it. */
+void renew_when_due(struct daemon *daemon, const struct control_state *state);
+/* What feeds would be cut around now. */
+void renew_saw_host(struct daemon *daemon, const struct host *host);
 
 /* ---- daemon_links.c ---- */
 

@@ -52,20 +52,17 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 }
 
 /* The generation in force, or the one under a pause; 0: none. */
-static unsigned live_number(const struct daemon *daemon)
+static unsigned live_number(const struct control_state *state)
 {
-	struct control_state state;
-	__u32 slot;
+	__u32 slot = state->active == SLOT_PAUSED ? state->fallback : state->active;
 
-	if (control_read(daemon->instance, &state))
-		return 0;
-	slot = state.active == SLOT_PAUSED ? state.fallback : state.active;
-	return slot < GENERATION_SLOTS ? state.slots[slot].generation : 0;
+	return slot < GENERATION_SLOTS ? state->slots[slot].generation : 0;
 }
 
 void watch_instance(struct daemon *daemon)
 {
 	__u64 pins = pinned_ring(daemon);
+	struct control_state state;
 
 	if (daemon->instance && pins != daemon->pins) {
 		event_ring_drain(daemon->ring);
@@ -76,7 +73,11 @@ void watch_instance(struct daemon *daemon)
 	if (!daemon->instance && pins)
 		open_instance(daemon, pins);
 	/* Reading makes a passed deadline good, and notes it in the history: nobody else may look for hours. */
-	daemon->generation = daemon->instance ? live_number(daemon) : 0;
+	daemon->generation = 0;
+	if (daemon->instance && !control_read(daemon->instance, &state)) {
+		daemon->generation = live_number(&state);
+		renew_when_due(daemon, &state);
+	}
 	if (json_object_size(daemon->unprotected) && monotonic_ns() >= daemon->attach_again_ns)
 		daemon->links_changed = true;
 }
@@ -112,6 +113,7 @@ void watch_links(struct daemon *daemon)
 		return;
 	if (!host_read_links(&host)) {
 		instance_know_host(daemon->instance, &host);
+		renew_saw_host(daemon, &host);
 		wanted_attach(daemon->instance, &daemon->places, &host, tell_attached, daemon);
 	}
 	host_free(&host);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "host_parts.h"
 
@@ -43,7 +44,7 @@ int resolvers_parse(const char *text, struct prefix **resolvers, size_t *count)
 }
 
 /* systemd-resolved puts itself (127.0.0.53) into resolv.conf; whom it asks stands in its own file. */
-static int read_resolvers(struct host *host)
+int host_read_resolvers(struct host *host)
 {
 	static const char *const files[] = {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"};
 	int error = 0;
@@ -55,6 +56,25 @@ static int read_resolvers(struct host *host)
 		free(text);
 	}
 	return error;
+}
+
+/* In any order: routes and addresses are told in none. */
+static __u64 hash_of(const struct prefix *prefixes, size_t count)
+{
+	__u64 sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum += XXH3_64bits(&prefixes[i], sizeof(*prefixes));
+	return sum;
+}
+
+__u64 host_around(const struct host *host)
+{
+	__u64 sum = hash_of(host->gateways, host->gateway_count) + hash_of(host->resolvers, host->resolver_count);
+
+	for (size_t i = 0; i < host->address_count; i++)
+		sum += hash_of(&host->addresses[i].address, 1) + hash_of(&host->addresses[i].on_link, 1);
+	return (sum & 0x7fffffffffffffff) ?: 1; /* as JSON holds it */
 }
 
 static void warn(struct report *report, const char *what, int error)
@@ -71,10 +91,7 @@ int host_read(struct host *host, struct report *report)
 	memset(host, 0, sizeof(*host));
 	error = host_read_links(host);
 	if (error)
-		warn(report, "links, addresses and routes", error);
-	error = read_resolvers(host);
-	if (error)
-		warn(report, "resolvers", error);
+		warn(report, "links, addresses, routes and resolvers", error);
 	error = host_read_sockets(&sockets);
 	if (!error)
 		error = host_peers(host, &sockets);

@@ -48,8 +48,11 @@ struct host {
 
 /* 0 or -errno; what could not be read is said in report as a warning and left empty. */
 int host_read(struct host *host, struct report *report);
-/* Only its links, addresses and routes, and whether it forwards: what changes while a daemon watches. 0 or -errno. */
+/* Only its links, addresses, routes and resolvers, and whether it forwards: what changes while a daemon watches. 0 or
+ * -errno. */
 int host_read_links(struct host *host);
+/* A number for what feeds are cut around: own and on-link prefixes, gateways, resolvers. Never 0. */
+__u64 host_around(const struct host *host);
 void host_free(struct host *host);
 
 /* Ends the open TCP connections of this network namespace that are wanted (`outbound` is not known to it); how many.

@@ -225,5 +225,5 @@ int host_read_links(struct host *host)
 	mark_bridge_ports(host);
 	host->forwards = host_forwards(host);
 	read_drivers(host);
-	return 0;
+	return host_read_resolvers(host);
 }

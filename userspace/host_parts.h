@@ -34,6 +34,9 @@ int host_peer_from(const struct inet_diag_msg *told, struct host_peer *peer);
 /* One netlink request that is only acknowledged. 0 or -errno, the kernel's own. */
 int netlink_do(int protocol, int type, const void *body, size_t body_size);
 
+/* 0 or -ENOMEM: a file that is not there names nobody. */
+int host_read_resolvers(struct host *host);
+
 /* One netlink dump: sends the request, calls heard() for every message. 0 or -errno. */
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg);

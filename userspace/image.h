@@ -56,7 +56,8 @@ struct image {
 	struct cuts cuts;
 	char **words; /* owned strings that cuts borrow */
 	size_t word_count;
-	__u8 policy_hash[32]; /* over the canonical text and the content of every feed */
+	__s64 ends;	      /* when the next `until` of the policy is over, in seconds since the epoch; 0: never */
+	__u8 policy_hash[32]; /* over the canonical text, what of it has ended, and the content of every feed */
 };
 
 /* host may be NULL (check on another machine): nothing host-specific is cut. 0 or -errno with words in report. */

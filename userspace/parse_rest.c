@@ -370,8 +370,6 @@ static void policy_on_failure(struct parser *parser, void *object, const struct 
 	if (word < 0)
 		return;
 	((struct policy *)object)->on_failure = word;
-	if (word == ON_FAILURE_CLOSED)
-		warn(parser, value, "'on-failure: closed' has no effect in this version yet");
 }
 
 static void policy_events(struct parser *parser, void *object, const struct node *value)

@@ -29,7 +29,8 @@ static bool made_live(const json_t *entry)
 	return is_action(entry, "applied") || is_action(entry, "rolled-back");
 }
 
-/* What was in force when this generation came; after a reboot nothing was, and it is a copy of an older one. */
+/* What was in force when this generation came; after a reboot nothing was, and a renewal replaces its own policy: both
+ * are copies of an older one. */
 static unsigned came_after(const json_t *entries, unsigned generation, unsigned *copy_of)
 {
 	unsigned before = 0;
@@ -41,7 +42,7 @@ static unsigned came_after(const json_t *entries, unsigned generation, unsigned 
 	{
 		if (!made_live(entry) || number(entry, "generation") != generation)
 			continue;
-		before = number(entry, "from");
+		before = json_is_true(json_object_get(entry, "renewed")) ? 0 : number(entry, "from");
 		*copy_of = number(entry, "policy_of");
 	}
 	return before;

@@ -18,6 +18,7 @@
 struct given {
 	struct apply_request request;
 	bool monitor, saved, attach;
+	int refused; /* exit status when there is nothing to apply */
 	char *interfaces[INTERFACES_GIVEN_MAX];
 	size_t interface_count;
 };
@@ -67,6 +68,9 @@ static int take_option(const struct context *context, struct given *given, int c
 	case 'S':
 		given->saved = true;
 		return EXIT_DONE;
+	case 'R':
+		given->request.renew = true;
+		return EXIT_DONE;
 	case 'A':
 		given->attach = true;
 		return EXIT_DONE;
@@ -90,8 +94,8 @@ static int read_command(const struct context *context, int argc, char **argv, st
 					     "then apply once more with --cut");
 	if (status)
 		return status;
-	return given->saved || given->attach ? no_operands(context, argc, argv)
-					     : one_operand(context, argc, argv, "FILE", file);
+	return given->saved || given->attach || given->request.renew ? no_operands(context, argc, argv)
+								     : one_operand(context, argc, argv, "FILE", file);
 }
 
 /* --iface stands in the saved policy too, so that a rollback means the same interfaces. */
@@ -124,6 +128,30 @@ static int refuse_policy(const struct context *context, const struct report *rep
 		    report->errors, report->errors == 1 ? "" : "s");
 }
 
+/* Exit status, words are out: nothing is in force, or not for good. */
+static int find_in_force(const struct context *context, unsigned *generation)
+{
+	struct control_state state;
+	struct instance *instance;
+	int status = open_instance(context, OPEN_READ, &instance), error;
+
+	if (status)
+		return status;
+	error = control_read(instance, &state);
+	if (error)
+		status = fail_kernel(error, context->verb);
+	else if (state.active == SLOT_PAUSED || state.remaining_ms)
+		status = fail(EXIT_ANSWER_NO, "%s: paused, or waiting to be confirmed: nothing is renewed now",
+			      context->verb);
+	else if (state.active >= GENERATION_SLOTS || state.slots[state.active].flags & SLOT_FLAG_CLOSED)
+		status = fail(EXIT_ANSWER_NO, "%s: no policy is in force that could be renewed; bulwark apply FILE",
+			      context->verb);
+	else
+		*generation = state.slots[state.active].generation;
+	instance_close(instance);
+	return status;
+}
+
 /* The policy that was meant to stay, as it was saved. source: where it came from, at least PATH_MAX bytes. */
 static struct policy *read_saved(const struct context *context, struct given *given, struct report *report,
 				 char *source)
@@ -131,10 +159,17 @@ static struct policy *read_saved(const struct context *context, struct given *gi
 	json_t *description;
 	const char *path;
 
-	given->request.from_saved = past_confirmed(&context->places);
-	given->request.boot = true;
+	if (given->request.renew) {
+		given->refused = find_in_force(context, &given->request.from_saved);
+		if (given->refused)
+			return NULL;
+	} else {
+		given->request.from_saved = past_confirmed(&context->places);
+		given->request.boot = true;
+	}
 	if (!given->request.from_saved) {
-		fail(EXIT_USAGE, "%s: no policy was kept in %s", context->verb, context->places.state_dir);
+		given->refused =
+			fail(EXIT_USAGE, "%s: no policy was kept in %s", context->verb, context->places.state_dir);
 		return NULL;
 	}
 	description = saved_description(&context->places, given->request.from_saved);
@@ -165,13 +200,14 @@ int verb_apply(struct context *context, int argc, char **argv)
 		return status;
 	if (given.attach)
 		return apply_attach(context);
-	policy = given.saved ? read_saved(context, &given, &report, source) : read_file(file, &report, source);
+	policy = given.saved || given.request.renew ? read_saved(context, &given, &report, source)
+						    : read_file(file, &report, source);
 	if (policy)
 		policy_check(policy, &report);
 	if (report.errors)
 		status = refuse_policy(context, &report, source);
 	else if (!policy)
-		status = EXIT_SYSTEM;
+		status = given.refused ?: EXIT_SYSTEM;
 	else
 		report_print(&report, stderr);
 	if (policy && given.monitor)
@@ -182,6 +218,8 @@ int verb_apply(struct context *context, int argc, char **argv)
 	given.request.source = source;
 	if (!status)
 		status = apply_policy(context, &given.request);
+	if (status && given.request.boot)
+		apply_closed(context, report.errors ? NULL : policy, given.request.from_saved);
 	policy_free(policy);
 	report_free(&report);
 	return status;

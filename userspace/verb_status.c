@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "judge.h"
@@ -246,6 +247,26 @@ static void check_forwarding(struct status *status)
 			"behind it cannot be reached before it has sent a packet");
 }
 
+static void check_closed(struct status *status)
+{
+	if (status->live && status->live->flags & SLOT_FLAG_CLOSED)
+		problem(status, "bulwark apply --saved says what is wrong with it; bulwark apply FILE",
+			"the saved policy could not be loaded, and `on-failure: closed` exposes nothing");
+}
+
+/* An entry whose time is over, and nobody has applied the policy since. */
+static void check_ended(struct status *status)
+{
+	json_t *description =
+		status->live ? saved_description(&status->context->places, status->live->generation) : NULL;
+	json_int_t ends = json_integer_value(json_object_get(description, "ends"));
+
+	if (ends && time(NULL) >= ends + 60)
+		problem(status, "bulwark apply --renew (bulwarkd does it by itself)",
+			"the time of an entry of the policy is over, and it still holds");
+	json_decref(description);
+}
+
 static void compare(struct status *status)
 {
 	if (*instance_broken(status->instance))
@@ -253,6 +274,8 @@ static void compare(struct status *status)
 	check_slots(status);
 	check_attachments(status);
 	check_wanted(status);
+	check_closed(status);
+	check_ended(status);
 	check_fallthrough(status);
 	check_forwarding(status);
 	find_unprotected(status);

@@ -65,6 +65,7 @@ static const struct option_line apply_options[] = {
 	{"--ephemeral", NULL, "accept that protection ends with this mount namespace", 'e'},
 	{"--force", NULL, "apply even if it cuts off the operator", 'F'},
 	{"--saved", NULL, "the newest confirmed policy of the state directory (at boot)", 'S'},
+	{"--renew", NULL, "the policy in force once more, after an 'until' or this host's addresses changed", 'R'},
 	{"--attach", NULL, "no policy: attach interfaces that came back, or that 'auto' means by now (for udev)", 'A'},
 	{},
 };

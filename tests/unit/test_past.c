@@ -58,6 +58,25 @@ static void before_is_what_was_live(void **state)
 	assert_int_equal(past_before(&places, 3), 2); /* a second rollback undoes the first */
 }
 
+static void a_renewal_is_not_what_one_goes_back_to(void **state)
+{
+	(void)state;
+	history_is("{\"action\":\"applied\",\"generation\":1,\"from\":0}\n"
+		   "{\"action\":\"applied\",\"generation\":2,\"from\":1}\n"
+		   "{\"action\":\"applied\",\"generation\":3,\"from\":2,\"renewed\":true,\"policy_of\":2}\n"
+		   "{\"action\":\"applied\",\"generation\":4,\"from\":3,\"renewed\":true,\"policy_of\":3}\n");
+	assert_int_equal(past_before(&places, 4), 1);
+	assert_int_equal(past_confirmed(&places), 4);
+}
+
+static void closed_is_never_kept(void **state)
+{
+	(void)state;
+	history_is("{\"action\":\"applied\",\"generation\":1,\"from\":0}\n"
+		   "{\"action\":\"closed\",\"generation\":2,\"from\":0,\"policy_of\":1}\n");
+	assert_int_equal(past_confirmed(&places), 1);
+}
+
 static void a_reboot_does_not_forget_what_was_before(void **state)
 {
 	(void)state;
@@ -111,6 +130,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_known_without_a_history),
 		cmocka_unit_test(before_is_what_was_live),
+		cmocka_unit_test(a_renewal_is_not_what_one_goes_back_to),
+		cmocka_unit_test(closed_is_never_kept),
 		cmocka_unit_test(a_reboot_does_not_forget_what_was_before),
 		cmocka_unit_test(a_copy_of_itself_ends_the_search),
 		cmocka_unit_test(what_waits_for_its_confirmation_is_not_kept),
