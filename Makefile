@@ -5,7 +5,7 @@
 #                   with IFACE=eth0 POLICY=FILE on a real interface, in monitor mode until told otherwise
 #   make check-vm   the functional tests on stock kernels in virtual machines (KERNELS=DIR: on kernels of yours)
 #   make bench      the numbers of the README, as ratios to baseline programs and peers in the same run (minutes);
-#                   make bench-readme writes them there
+#                   make bench-readme writes them there, make bench-full draws curves, too (up to an hour)
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files

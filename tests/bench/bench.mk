@@ -4,12 +4,16 @@
 BENCH_BUILD    := $(BUILD)/bench
 lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
 tests: lab-programs
-bench-programs: lab-programs $(BUILD)/tests/run_accuracy $(addprefix $(BENCH_BUILD)/,probe prefixes latency bare.bpf.o bucket.bpf.o)
+bench-programs: lab-programs $(BUILD)/tests/run_accuracy $(addprefix $(BENCH_BUILD)/,probe prefixes latency bare.bpf.o bucket.bpf.o pass.bpf.o)
 
 # BENCH_ROUNDS=N: other than nine; BENCH='--quick', '--only limits': what tests/bench/bench --help says.
 bench: dependencies-bench
 	$(MAKE) all bench-programs
 	BPFTOOL=$(BPFTOOL) tests/bench/bench --build $(BUILD) $(BENCH)
+
+# Also the curves: up to an hour.
+bench-full:
+	$(MAKE) bench BENCH='--full $(BENCH)'
 
 bench-readme:
 	tests/bench/readme $(BUILD)/bench/results.json README.md
@@ -44,4 +48,4 @@ $(addprefix $(BENCH_BUILD)/,wire prefixes latency): %: %.o
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 -include $(wildcard $(BENCH_BUILD)/*.d)
-.PHONY: lab-programs bench-programs bench bench-readme dependencies-bench
+.PHONY: lab-programs bench-programs bench bench-full bench-readme dependencies-bench

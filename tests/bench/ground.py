@@ -18,21 +18,24 @@ SERVICE = {"ports": "tcp/443"}
 
 
 def policy(feed=None, blocks=True, service=None, **more):
-    """The text of a policy with one service and one list, which is blocked or may use the service. YAML has JSON in it."""
+    """The text of a policy with one service and one list, which is blocked or may use the service; more replaces whole keys.
+    YAML has JSON in it."""
     service = dict(service or SERVICE)
     if feed and not blocks:
         service["allow"] = ["big"]
     return json.dumps({"version": 1, "interfaces": ["auto"],
                        "lists": {"big": {"feed": str(feed), "bogons": "keep"}} if feed else {},
-                       "block": ["big"] if feed and blocks else [], "services": {"api": service}, **more}, indent=1)
+                       "block": ["big"] if feed and blocks else [], "services": {"api": service}} | more, indent=1)
 
 
 class Place:
     """An interface of a node, its other end in the sender, and what judges the packets between them."""
 
     def __init__(self, ground, name, space="node"):
-        number = len(ground.places) + 1
-        self.ground, self.name, self.space = ground, name, space
+        ground.place_count += 1
+        number = ground.place_count
+        self.ground, self.name, self.device, self.space, self.room = ground, name, name, space, ground.lab.room
+        self.bpftool = ground.bpftool
         self.address4, self.address6 = NODE4.format(number, 10), NODE6.format(number, 10)
         self.sender4, self.sender6 = NODE4.format(number, 1), NODE6.format(number, 1)
         self.net4 = NODE4.format(number, "{}")
@@ -48,13 +51,21 @@ class Place:
         # Without XDP a veth only takes redirected frames when it has GRO on, as network cards have.
         lab.run(space, "ethtool", "-K", name, "gro", "on")
         self.mac = lab.mac(space, name)
-        ground.places.append(self)
+
+    def run(self, *command, **options):
+        return self.ground.lab.run(self.space, *command, **options)
 
     def attach(self, section, program="bare.bpf.o"):
         """A baseline's own program."""
-        self.ground.lab.run(self.space, "ip", "link", "set", "dev", self.name, "xdp", "object",
-                            self.ground.build / "bench" / program, "section", section)
+        self.run("ip", "link", "set", "dev", self.name, "xdp", "object", self.ground.build / "bench" / program, "section", section)
         return self
+
+    def close(self):
+        """With everything at it; a namespace of its own, too, and the tables in there."""
+        self.ground.lab.run("sender", "ip", "link", "delete", self.name)
+        if self.space != "node":
+            enclosure.run("umount", self.room / "net" / self.space)
+            self.ground.spaces.remove(self.space)
 
     def received(self):
         return self.ground.lab.link(self.space, self.name)["stats64"]["rx"]["packets"]
@@ -81,6 +92,10 @@ class Shielded(Place):
         self.shield.apply(self.file, self.name)
         return time.monotonic() - began
 
+    def close(self):
+        self.shield.down()
+        super().close()
+
     def checked(self):
         return json.loads(self.shield("check", "--json", self.file))["files"][0]
 
@@ -92,7 +107,7 @@ class Flood:
     """A generator that is ready to send to a place: its sources are read once."""
 
     def __init__(self, place, profile, *options, cpus=None):
-        self.place = place
+        self.place, self.is_ready = place, False
         ground = place.ground
         cpus = cpus or ground.cpus[-1:]
         self.process = ground.lab.start(
@@ -101,6 +116,10 @@ class Flood:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ready(self):
+        """Waits until its sources are read; more than once is as good."""
+        if self.is_ready:
+            return self
+        self.is_ready = True
         if self.process.stdout.readline() != "ready\n":
             raise enclosure.Trouble(f"the generator for {self.place.name} did not start (its words are above)")
         return self
@@ -132,7 +151,7 @@ class Ground:
         self.lab, self.build, self.bpftool = lab, build, bpftool
         self.rounds, self.seconds, self.repeat, self.largest = rounds, seconds, repeat, largest
         self.cpus = sorted(os.sched_getaffinity(0))[:2]
-        self.places, self.spaces, self.made = [], {"node"}, {}
+        self.place_count, self.spaces, self.made = 0, {"node"}, {}
         lab.namespace("sender")
         lab.namespace("node")
 
@@ -167,14 +186,33 @@ class Ground:
     def plain(self):
         return self.shielded("plain", policy())
 
-    def other(self, name, make):
-        """A place of a baseline or a peer, made once by make(ground, name)."""
+    def peer(self, name, setup, *arguments):
+        """In a network namespace of its own, where setup(place, ...) protects it; made once. What setup returns is .load."""
         if name not in self.made:
-            self.made[name] = make(self, name)
+            place = Place(self, name, f"{name}-node")
+            try:
+                place.load = setup(place, *arguments)
+            except enclosure.Trouble:
+                place.close()
+                raise
+            self.made[name] = place
         return self.made[name]
 
     def bare(self):
-        return self.other("bare", lambda ground, name: Place(ground, name).attach("xdp"))
+        if "bare" not in self.made:
+            self.made["bare"] = Place(self, "bare").attach("xdp")
+        return self.made["bare"]
+
+    def bucket(self):
+        if "bucket" not in self.made:
+            self.made["bucket"] = Place(self, "bucket").attach("xdp", "bucket.bpf.o")
+        return self.made["bucket"]
+
+    def forget(self, *names):
+        """What takes much memory, after use."""
+        for name in names:
+            if name in self.made:
+                self.made.pop(name).close()
 
     # ---- how
 

@@ -3,8 +3,11 @@
 second, and how long that takes."""
 
 import json
+import pathlib
+import tempfile
 import threading
 import time
+import types
 
 import enclosure
 from internet import Internet
@@ -13,6 +16,8 @@ from tally import Tally
 
 REQUESTS_PPS = 100
 TIMEOUT_S = 1.0
+OF_ALL = 10_000  # new connections a second that a guard lets through, ours and the peers'
+STREAM_PORT = 5201  # also exposed, for curves.py
 BLOCKED = "203.0.113.64/26"  # the lab's flood wants some
 
 
@@ -20,8 +25,8 @@ class Web:
     """Client, attacker, router and node in an enclosure inside the enclosure; one client that asks all the time."""
 
     def __init__(self, ground):
-        room = ground.lab.room / "internet"
-        room.mkdir()
+        room = pathlib.Path(tempfile.mkdtemp(prefix="internet-", dir=ground.lab.room))
+        room.chmod(0o755)  # nginx's workers are nobody's
         self.lab = enclosure.Lab(room)
         self.internet = Internet(self.lab, ground.build)
         self.internet.serve()
@@ -33,6 +38,17 @@ class Web:
     def _listen(self):
         for line in self.client.stdout:
             self.lines.append((time.monotonic(), line))
+
+    def host(self, name="api"):
+        """The node, for peers.py."""
+        return types.SimpleNamespace(run=lambda *command, **options: self.lab.run("node", *command, **options), device="eth0",
+                                     name=name, room=self.lab.room)
+
+    def clear(self):
+        """No peer's rules."""
+        script = ("nft flush ruleset; for table in raw filter; do iptables -t $table -F; done; "
+                  "echo 1 > /proc/sys/net/ipv4/tcp_syncookies")
+        self.lab.run("node", "sh", "-c", script, check=False)
 
     def apply(self, text):
         path = self.lab.room / "policy.yaml"
@@ -68,10 +84,11 @@ class Web:
 
 def protecting():
     """Policies for a public API, the best that this version takes first."""
-    service = {"ports": "tcp/443", "limits": [{"new-connections": "50/s", "burst": 100, "per": "source"},
-                                              {"new-connections": "20k/s", "per": "service"}]}
+    service = {"ports": "tcp/443", "limits": [{"new-connections": "500/s", "per": "source"},
+                                              {"new-connections": f"{OF_ALL}/s", "per": "service"}]}
     for more in ({"syn-cookies": "auto"}, {}):
-        yield json.dumps({"version": 1, "interfaces": ["auto"], "services": {"public-api": {**service, **more}}}, indent=1)
+        yield json.dumps({"version": 1, "interfaces": ["auto"], "services": {
+            "public-api": {**service, **more}, "stream": {"ports": f"tcp/{STREAM_PORT}"}}}, indent=1)
 
 
 def protect(web):

@@ -10,7 +10,7 @@ import time
 import enclosure
 import peers
 from enclosure import Trouble
-from ground import HERE, Flood, Place, Shielded, differences, policy, ratios
+from ground import HERE, Flood, Shielded, differences, policy, ratios
 from https import Web, protect
 from rows import OURS
 
@@ -18,6 +18,7 @@ OPEN_CONNECTIONS = 1024
 MILLION = 1_000_000
 SMALL = 1000
 HOSTS = 8000  # as many addresses as xdp-filter takes, and some room
+NOT_BUILT = "not supported by this version yet"
 FLOOD_PPS = 2_000_000
 LIMIT = {"ports": "tcp/443", "limits": [{"packets": "20k/s", "per": "source"}]}
 TWO_LIMITS = {"ports": "tcp/443", "limits": [{"packets": "20k/s", "per": "source"}, {"new-connections": "1k/s", "per": "service"}]}
@@ -125,18 +126,24 @@ def accuracy(ground, results):
 
 # ---- packets a second
 
-def report_contest(results, group, rates):
+def words_of(trouble):
+    """Without the command that failed and the file it was about."""
+    return str(trouble).rsplit("error: ", maxsplit=1)[-1]
+
+
+def report_rates(results, group, rates, x=None):
     for name, values in rates.items():
-        results.point(group, name, None, [value / 1e6 for value in values])
+        results.point(group, name, x, [value / 1e6 for value in values])
 
 
-def try_peers(ground, results, group, floods, contenders):
-    """Adds those that work here: (name, how to make the place, the flood's arguments)."""
-    for name, make, flood in contenders:
+def try_peers(ground, results, group, floods, x, contenders):
+    """Adds those that work here: name -> (the flood's arguments, setup, its arguments)."""
+    for name, (flood, setup, *arguments) in contenders.items():
         try:
-            floods[name] = Flood(ground.other(name.replace(" ", "-"), make), *flood)
+            place = ground.peer(f"{name.replace(' ', '-')[:8]}{'' if x is None else x}", setup, *arguments)
+            floods[name] = Flood(place, *flood)
         except Trouble as trouble:
-            results.cannot(group, name, None, str(trouble))
+            results.cannot(group, name, x, words_of(trouble))
 
 
 def blocked_floods(ground, results):
@@ -149,12 +156,12 @@ def blocked_floods(ground, results):
         floods[name] = Flood(ground.blocking(count), *blocked(count))
     few = f"{OURS}, 8k addresses"
     floods[few] = Flood(ground.blocking(HOSTS, hosts=True), *blocked(HOSTS, hosts=True))
-    try_peers(ground, results, "blocked", floods, [
-        ("xdp-filter", lambda ground, name: peers.xdp_filter(ground, name, ground.list(HOSTS, hosts=True)), blocked(HOSTS, hosts=True)),
-        ("nft set", lambda ground, name: peers.nft_set(ground, name, ground.list(MILLION)), blocked(MILLION)),
-        ("ipset", lambda ground, name: peers.ipset(ground, name, ground.list(MILLION)), blocked(MILLION))])
+    try_peers(ground, results, "blocked", floods, None, {
+        "xdp-filter": (blocked(HOSTS, hosts=True), peers.xdp_filter, ground.list(HOSTS, hosts=True)),
+        "nft set": (blocked(MILLION), peers.nft_set, ground.list(MILLION)),
+        "ipset": (blocked(MILLION), peers.ipset, ground.list(MILLION))})
     rates = ground.turns(floods)
-    report_contest(results, "blocked", rates)
+    report_rates(results, "blocked", rates)
     million = rates[f"{OURS}, 1M"]
     results.measured("bare", [rate / 1e6 for rate in rates["bare XDP_DROP"]])
     results.measured("flood-1m", ratios(million, rates["bare XDP_DROP"]))
@@ -177,14 +184,13 @@ def spoofed_floods(ground, results):
     whole = ground.shielded("whole", policy(ground.list(MILLION), service=TWO_LIMITS))
     bare, flood, both = ground.bare(), ("spoofed-syn",), ground.cpus
     floods = {"bare XDP_DROP": Flood(bare, *flood), f"{OURS}, 1M prefixes and two limits": Flood(whole, *flood),
-              "LRU_HASH token bucket": Flood(ground.other("bucket", lambda ground, name: Place(ground, name).attach(
-                  "xdp", "bucket.bpf.o")), *flood)}
-    try_peers(ground, results, "spoofed", floods, [("nft meter", peers.nft_meter, flood), ("hashlimit", peers.hashlimit, flood)])
+              "LRU_HASH token bucket": Flood(ground.bucket(), *flood)}
+    try_peers(ground, results, "spoofed", floods, None, {"nft meter": (flood, peers.nft_meter), "hashlimit": (flood, peers.hashlimit)})
     if len(both) > 1:
         floods["bare XDP_DROP, two cores"] = Flood(bare, *flood, cpus=both)
         floods[f"{OURS}, two cores"] = Flood(whole, *flood, cpus=both)
     rates = ground.turns(floods)
-    report_contest(results, "spoofed", rates)
+    report_rates(results, "spoofed", rates)
     ours = rates[f"{OURS}, 1M prefixes and two limits"]
     results.measured("whole", ratios(ours, rates["bare XDP_DROP"]))
     against(results, "whole-nft", ours, rates.get("nft meter"), "nft meter")
@@ -193,6 +199,68 @@ def spoofed_floods(ground, results):
         results.measured("whole-two", ratios(rates[f"{OURS}, two cores"], ours))
     else:
         results.missing("whole-two", "cannot", "this machine has one core")
+
+
+def listen(ground, place):
+    """A real listener, and a far end that takes what it is sent and does nothing with it."""
+    ground.lab.run("sender", "ip", "link", "set", "dev", place.name, "xdp", "object", ground.build / "bench" / "bare.bpf.o",
+                   "section", "xdp")
+    far = ground.lab.mac("sender", place.name)
+    place.run("ip", "neighbour", "replace", place.sender4, "lladdr", far, "dev", place.name, "nud", "permanent")
+    place.run("ip", "route", "replace", "default", "via", place.sender4, "dev", place.name)
+    listener = ground.lab.start(place.space, "python3", HERE / "connections.py", "listen", place.address4, 443,
+                                stdout=subprocess.PIPE)
+    if listener.stdout.readline() != b"ready\n":
+        raise Trouble("the listener did not start (its words are above)")
+    return place
+
+
+def answers(ground, flood):
+    """What share of the SYNs is answered."""
+    def sent():
+        return ground.lab.link("sender", flood.place.name)["stats64"]["rx"]["packets"]
+    before, began = sent(), flood.place.received()
+    flood.ready().go(0.2)
+    return (sent() - before) / max(flood.place.received() - began, 1)
+
+
+def cookie_policies(ground):
+    """The reply alone, and with a list and two limits that nothing exceeds."""
+    alone = {"ports": "tcp/443", "syn-cookies": "always"}
+    yield "reply alone", policy(service=alone)
+    yield "whole path", policy(ground.list(MILLION), service={**alone, "limits": [
+        {"packets": "20k/s", "per": "source"}, {"packets": "100M/s", "per": "service"}]})
+
+
+def cookies(ground, results):
+    """74-byte SYNs with options, every source new, to a real listener: who answers how many of them."""
+    syns, floods = ("spoofed-syn",), {"bare XDP_DROP": Flood(ground.bare(), "spoofed-syn")}
+    try:
+        for words, text in cookie_policies(ground):
+            place = listen(ground, ground.shielded(f"cookie{len(floods)}", text))
+            floods[f"{OURS}, {words}"] = Flood(place, *syns)
+        state = "cannot", f"{OURS}, the kernel or both do not answer SYNs with cookies here"
+    except Trouble as trouble:
+        results.cannot("cookies", OURS, None, words_of(trouble))
+        state = ("not built", "") if NOT_BUILT in str(trouble) else ("cannot", words_of(trouble))
+    try_peers(ground, results, "cookies", floods, None, {
+        "kernel": (syns, lambda place: peers.kernel_cookies(listen(ground, place))),
+        "SYNPROXY": (syns, lambda place: peers.synproxy(listen(ground, place)))})
+    for name, flood in list(floods.items())[1:]:
+        share = answers(ground, flood)
+        if share < 0.9:
+            flood.close()
+            del floods[name]
+            results.cannot("cookies", name, None, f"it answered {share:.0%} of the SYNs")
+    rates = ground.turns(floods)
+    report_rates(results, "cookies", rates)
+    bare, whole = rates["bare XDP_DROP"], rates.get(f"{OURS}, whole path")
+    for key, ours, theirs in (("cookie-reply", rates.get(f"{OURS}, reply alone"), bare), ("cookie-whole", whole, bare),
+                              ("cookie-kernel", whole, rates.get("kernel"))):
+        if ours and theirs:
+            results.measured(key, ratios(ours, theirs))
+        else:
+            results.missing(key, *state)
 
 
 # ---- seconds
@@ -263,4 +331,4 @@ def https(ground, results):
 
 
 PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, accuracy, blocked_floods, spoofed_floods,
-         apply_time, reload, https)
+         cookies, apply_time, reload, https)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""What people would use instead, each in a network namespace of its own, set up as its manual would have it for speed: rules
-as early as they go, sets instead of rows of rules. A peer that does not work here is a Trouble in its own words."""
+"""What people would use instead, set up as its manual would have it for speed: rules as early as they go, sets instead of rows
+of rules. Each function protects one interface of a host: anything with run(*command), device, name and room. A peer that does
+not work here is a Trouble in its own words."""
 
 import pathlib
 import shutil
@@ -8,12 +9,13 @@ import subprocess
 import time
 
 from enclosure import Trouble, run
-from ground import Place
 from results import say
 
 PROGRAMS = {"xdp-filter": ["xdp-filter", "load", "--version"], "nft": ["nft", "--version"], "iptables": ["iptables", "--version"],
             "ipset": ["ipset", "--version"]}
-LARGEST = 4_000_000  # prefixes: nft and ipset take minutes and gigabytes beyond
+XDP_FILTER_MOST = 10_000  # its map has that many entries
+SOURCES_MOST = 1 << 20    # what the tables of nft and hashlimit are given, as our baseline has
+SERVICE_RATE, SOURCE_RATE = 1000, 20000
 
 
 def versions():
@@ -28,88 +30,166 @@ def versions():
     return found
 
 
-def need(name):
-    if not shutil.which(name):
-        raise Trouble(f"{name} is not installed")
+def need(*names):
+    for name in names:
+        if not shutil.which(name):
+            raise Trouble(f"{name} is not installed")
 
 
-def loaded(what, count, began):
-    say(f"{what} took {time.monotonic() - began:.1f} s to load {count:,}")
+def prefixes_of(feed):
+    prefixes = feed.read_text().split()
+    return prefixes, ":" in prefixes[0]
 
 
-def nft_set(ground, name, feed):
+class Timed:
+    """Seconds that a load took, said."""
+
+    def __init__(self, what, count):
+        self.what, self.count = what, count
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.seconds = time.monotonic() - self.began
+        if not kind and self.count >= 100_000:
+            say(f"{self.what} took {self.seconds:.1f} s to load {self.count:,}")
+
+
+# ---- block lists: seconds that the load took
+
+def nft_set(host, feed):
     """An interval set at netdev ingress, where nft is quickest."""
     need("nft")
-    place, prefixes = Place(ground, name, f"{name}-node"), feed.read_text().split()
-    version = "6" if ":" in prefixes[0] else "4"
-    rules = ground.lab.room / f"{name}.nft"
+    prefixes, v6 = prefixes_of(feed)
+    rules = host.room / f"{host.name}.nft"
     with rules.open("w") as file:
-        file.write(f"table netdev bench {{\n set blocked {{ type ipv{version}_addr; flags interval; elements = {{\n")
+        file.write(f"table netdev bench {{\n set blocked {{ type ipv{6 if v6 else 4}_addr; flags interval; elements = {{\n")
         file.write(",\n".join(prefixes))
-        file.write(f"}}\n}}\n chain ingress {{ type filter hook ingress device {name} priority 0; "
-                   f"ip{version.replace('4', '')} saddr @blocked drop\n}}\n}}\n")
-    began = time.monotonic()
-    ground.lab.run(place.space, "nft", "-f", rules)
-    loaded("nft", len(prefixes), began)
-    return place
+        file.write(f"}}\n}}\n chain ingress {{ type filter hook ingress device {host.device} priority 0; "
+                   f"ip{6 if v6 else ''} saddr @blocked drop\n}}\n}}\n")
+    with Timed("nft", len(prefixes)) as load:
+        host.run("nft", "-f", rules)
+    rules.unlink()
+    return load.seconds
 
 
-def ipset(ground, name, feed):
+def ipset(host, feed):
     """In the raw table, before connection tracking."""
-    need("ipset")
-    need("iptables")
-    place, prefixes = Place(ground, name, f"{name}-node"), feed.read_text().split()
-    v6 = ":" in prefixes[0]
-    lines = [f"create blocked hash:net family inet{'6' if v6 else ''} hashsize {max(1024, len(prefixes))} maxelem {len(prefixes) + 1}"]
+    need("ipset", "iptables")
+    prefixes, v6 = prefixes_of(feed)
+    lines = [f"create blocked hash:net family inet{6 if v6 else ''} hashsize {max(1024, len(prefixes))} maxelem {len(prefixes) + 1}"]
     lines += [f"add blocked {prefix}" for prefix in prefixes]
-    began = time.monotonic()
-    ground.lab.run(place.space, "ipset", "restore", input="\n".join(lines) + "\n")
-    loaded("ipset", len(prefixes), began)
-    ground.lab.run(place.space, "ip6tables" if v6 else "iptables", "-t", "raw", "-A", "PREROUTING", "-i", name, "-m", "set",
-                   "--match-set", "blocked", "src", "-j", "DROP")
-    return place
+    with Timed("ipset", len(prefixes)) as load:
+        host.run("ipset", "restore", input="\n".join(lines) + "\n")
+    host.run("ip6tables" if v6 else "iptables", "-t", "raw", "-A", "PREROUTING", "-i", host.device, "-m", "set", "--match-set",
+             "blocked", "src", "-j", "DROP")
+    return load.seconds
 
 
-def xdp_filter(ground, name, feed):
+def xdp_filter(host, feed):
     """Its program by its own tool, the addresses into its own map: its tool takes one a start. Its maps are in one fixed
-    directory, in the lab's mount namespace."""
+    directory, here of the lab's mount namespace; the one before goes."""
     need("xdp-filter")
-    addresses = [prefix.split("/")[0] for prefix in feed.read_text().split()]
-    pins = pathlib.Path("/sys/fs/bpf")
+    prefixes, v6 = prefixes_of(feed)
+    if v6 or len(prefixes) > XDP_FILTER_MOST or any("/" in prefix and not prefix.endswith("/32") for prefix in prefixes):
+        raise Trouble(f"it takes single addresses, {XDP_FILTER_MOST:,} at most")
+    addresses, pins = [prefix.split("/")[0] for prefix in prefixes], pathlib.Path("/sys/fs/bpf")
     run("mount", "-t", "bpf", "xdp-filter", pins)
-    place = Place(ground, name, f"{name}-node")
-    ground.lab.run(place.space, "xdp-filter", "load", "--features", "ipv4", "--policy", "allow", name)
-    ground.lab.run(place.space, "xdp-filter", "ip", "--mode", "src", addresses[0])
+    host.run("xdp-filter", "load", "--features", "ipv4", "--policy", "allow", host.device)
+    host.run("xdp-filter", "ip", "--mode", "src", addresses[0])
     source = "1 0 0 0 0 0 0 0"  # the flag that the line above has set: refuse as source
     batch = "".join(f"map update pinned {pins}/xdp-filter/filter_ipv4 key {address.replace('.', ' ')} value {source}\n"
                     for address in addresses)
-    run(ground.bpftool, "batch", "file", "-", input=batch)
-    return place
+    with Timed("xdp-filter", len(addresses)) as load:
+        run(host.bpftool, "batch", "file", "-", input=batch)
+    return load.seconds
 
 
-def nft_meter(ground, name):
-    """A rate a source in a dynamic set, and one for all of them, as the policy beside it has."""
+# ---- rates: one of a source, and one for all of them, as the policy beside it has
+
+def nft_meter(host, of_all=SERVICE_RATE):
     need("nft")
-    place = Place(ground, name, f"{name}-node")
-    rules = f"""table netdev bench {{
- set sources {{ type ipv4_addr; size 1048576; flags dynamic; timeout 10s; }}
- chain ingress {{ type filter hook ingress device {name} priority 0;
-  tcp dport 443 tcp flags & (syn|ack) == syn update @sources {{ ip saddr limit rate over 20000/second }} drop
-  tcp dport 443 tcp flags & (syn|ack) == syn limit rate over 1000/second drop
+    host.run("nft", "-f", "-", input=f"""table netdev bench {{
+ set sources {{ type ipv4_addr; size {SOURCES_MOST}; flags dynamic; timeout 10s; }}
+ chain ingress {{ type filter hook ingress device {host.device} priority 0;
+  tcp dport 443 tcp flags & (syn|ack) == syn update @sources {{ ip saddr limit rate over {SOURCE_RATE}/second burst {SOURCE_RATE} packets }} drop
+  tcp dport 443 tcp flags & (syn|ack) == syn limit rate over {of_all}/second burst {of_all} packets drop
  }}
 }}
-"""
-    ground.lab.run(place.space, "nft", "-f", "-", input=rules)
-    return place
+""")
 
 
-def hashlimit(ground, name):
+def hashlimit(host, of_all=SERVICE_RATE):
     need("iptables")
-    place = Place(ground, name, f"{name}-node")
-    chain = ("iptables", "-t", "raw", "-A", "PREROUTING", "-i", name, "-p", "tcp", "--dport", "443", "--syn")
-    ground.lab.run(place.space, *chain, "-m", "hashlimit", "--hashlimit-name", "sources", "--hashlimit-mode", "srcip",
-                   "--hashlimit-above", "20000/sec", "--hashlimit-burst", "20000", "--hashlimit-htable-size", "1048576",
-                   "--hashlimit-htable-max", "1048576", "--hashlimit-htable-expire", "10000", "-j", "DROP")
-    ground.lab.run(place.space, *chain, "-m", "limit", "--limit", "1000/sec", "--limit-burst", "1000", "-j", "ACCEPT")
-    ground.lab.run(place.space, *chain, "-j", "DROP")
-    return place
+    chain = ("iptables", "-t", "raw", "-A", "PREROUTING", "-i", host.device, "-p", "tcp", "--dport", "443", "--syn")
+    host.run(*chain, "-m", "hashlimit", "--hashlimit-name", host.device[:12], "--hashlimit-mode", "srcip", "--hashlimit-above",
+             f"{SOURCE_RATE}/sec", "--hashlimit-burst", SOURCE_RATE, "--hashlimit-htable-size", SOURCES_MOST,
+             "--hashlimit-htable-max", SOURCES_MOST, "--hashlimit-htable-expire", "10000", "-j", "DROP")
+    host.run(*chain, "-m", "limit", "--limit", f"{of_all}/sec", "--limit-burst", min(of_all, 10000), "-j", "ACCEPT")
+    host.run(*chain, "-j", "DROP")
+
+
+# ---- proof of a source
+
+def sysctl(host, name, value):
+    host.run("sh", "-c", f"echo {value} > /proc/sys/{name}")
+
+
+def kernel_cookies(host):
+    """The kernel's own, for every SYN: what it does by itself once a listener's queue has overflowed."""
+    sysctl(host, "net/ipv4/tcp_syncookies", 2)
+
+
+def synproxy(host):
+    need("iptables")
+    match = ("-i", host.device, "-p", "tcp", "--dport", "443")
+    host.run("iptables", "-t", "raw", "-A", "PREROUTING", *match, "--syn", "-j", "CT", "--notrack")
+    host.run("iptables", "-A", "INPUT", *match, "-m", "conntrack", "--ctstate", "INVALID,UNTRACKED", "-j", "SYNPROXY",
+             "--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1460")
+    host.run("iptables", "-A", "INPUT", *match, "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP")
+    sysctl(host, "net/netfilter/nf_conntrack_tcp_loose", 0)
+
+
+# ---- services: these ports and nothing else
+
+def nft_ports(host, ports):
+    need("nft")
+    host.run("nft", "-f", "-", input=f"""table netdev bench {{
+ set exposed {{ type inet_service; elements = {{ {', '.join(map(str, ports))} }} }}
+ chain ingress {{ type filter hook ingress device {host.device} priority 0; tcp dport @exposed accept
+  meta l4proto tcp drop
+ }}
+}}
+""")
+
+
+def iptables_rules(host, ports):
+    """A rule a port, as many a firewall has them."""
+    need("iptables-restore")
+    rules = "".join(f"-A PREROUTING -i {host.device} -p tcp --dport {port} -j ACCEPT\n" for port in ports)
+    host.run("iptables-restore", input=f"*raw\n:PREROUTING ACCEPT\n{rules}-A PREROUTING -i {host.device} -p tcp -j DROP\nCOMMIT\n")
+
+
+# ---- many lists
+
+def nft_sets(host, lists):
+    """A set and a rule a list."""
+    need("nft")
+    sets = "".join(f" set list{number} {{ type ipv4_addr; flags interval; elements = {{ {', '.join(prefixes)} }} }}\n"
+                   for number, prefixes in enumerate(lists))
+    rules = "".join(f"  ip saddr @list{number} drop\n" for number in range(len(lists)))
+    host.run("nft", "-f", "-", input=f"table netdev bench {{\n{sets} chain ingress {{ type filter hook ingress device {host.device} "
+                                     f"priority 0;\n{rules} }}\n}}\n")
+
+
+def ipsets(host, lists):
+    need("ipset", "iptables-restore")
+    lines = []
+    for number, prefixes in enumerate(lists):
+        lines.append(f"create list{number} hash:net hashsize {max(1024, len(prefixes))} maxelem {len(prefixes) + 1}")
+        lines += [f"add list{number} {prefix}" for prefix in prefixes]
+    host.run("ipset", "restore", input="\n".join(lines) + "\n")
+    rules = "".join(f"-A PREROUTING -i {host.device} -m set --match-set list{number} src -j DROP\n" for number in range(len(lists)))
+    host.run("iptables-restore", input=f"*raw\n:PREROUTING ACCEPT\n{rules}COMMIT\n")

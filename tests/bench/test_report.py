@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def collected(quick=False):
         results.measured("flood-1m", [0.5, 0.9, 0.3])
         results.measured("unjudged", [0])
         results.missing("flood-nft", "cannot", "nft <does> not work here")
+        results.missing("cookie-reply", "not built")
         results.point("blocked", "bulwark", None, [5.0, 6.0, 5.5])
         results.cannot("blocked", "nft", None, "too & old")
     results.close({row.part: "it broke" for row in rows.ROWS if row.part})
@@ -67,6 +69,14 @@ def test_every_target_has_one_row_and_every_part_is_a_function():
     same(len({row.key for row in rows.ROWS}), len(rows.ROWS))
     same([row.part for row in rows.ROWS if row.part and f"\ndef {row.part}(" not in parts], [])
     same([row.key for row in rows.ROWS if row.part and f'"{row.key}"' not in parts and not family(row.key, parts)], [])
+
+
+def test_every_group_is_measured_and_no_other():
+    text = (HERE / "parts.py").read_text() + (HERE / "curves.py").read_text()
+    same([group.key for group in rows.GROUPS if f'"{group.key}"' not in text], [])
+    used = set(re.findall(r'(?:point|cannot|report_rates|try_peers)\((?:ground, )?(?:results, )?"([a-z0-9-]+)"', text))
+    same(used - {group.key for group in rows.GROUPS}, set())
+    assert len(used) >= 10, used
 
 
 def family(key, parts):
