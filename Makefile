@@ -8,6 +8,7 @@
 #                   make bench-readme writes them there, make bench-full draws curves, too (up to an hour)
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
+#   make mutate     plants one-line faults in the sources and says which the tests do not catch (an hour)
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
 #   also: dependencies, tidy, format-check, clean
 
@@ -60,6 +61,10 @@ sanitize:
 	$(MAKE) BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
+
+# In a scratch copy, one fault and one test at a time; --only REGEX with MUTATE.
+mutate: dependencies-fuzz all tests
+	BUILD=$(BUILD) tests/mutations/run $(MUTATE)
 
 tests: $(UNITS) $(RUNNERS) $(BUILD)/tests/policy_print_tool man lab-programs
 
@@ -148,6 +153,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk tests/fuzz/fuzz.mk)
-.PHONY: all check check-vm run sanitize tests man install uninstall tidy format-check clean \
+.PHONY: all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
 	dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:

@@ -25,16 +25,7 @@ const size_t constants_offset = offsetof(struct shield_bpf__rodata, constants);
 
 /* ---- the tables ---- */
 
-struct table {
-	const char *name; /* of the map */
-	const void *items;
-	size_t size, count;
-	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
-};
-
-#define TABLE_COUNT 17
-
-static void tables_of(const struct image *image, struct table list[TABLE_COUNT])
+void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 {
 	const struct tables *t = &image->tables;
 	struct table all[TABLE_COUNT] = {

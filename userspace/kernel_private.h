@@ -68,6 +68,16 @@ struct instance {
 	bool foreign;	   /* made in another network namespace: interface names and indices mean nothing here */
 };
 
+/* A lookup table of an image, and the map of the programs that it becomes (kernel_load.c). */
+struct table {
+	const char *name; /* of the map */
+	const void *items;
+	size_t size, count;
+	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
+};
+#define TABLE_COUNT 17
+void tables_of(const struct image *image, struct table list[TABLE_COUNT]);
+
 #define cleanup_fd __attribute__((cleanup(close_fd)))
 static inline void close_fd(int *fd)
 {

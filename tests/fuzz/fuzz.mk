@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 FUZZERS      ?= policy feed packet text events saved capture
 FUZZ_BUILD   := $(BUILD)/fuzz
 SANITIZERS   := address,undefined,float-cast-overflow
-FUZZ_MAKE     = $(MAKE) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' WARNINGS='$(WARNINGS) -Wno-unknown-warning-option' \
+FUZZ_MAKE     = $(MAKE) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' WARNINGS=-Wall \
 		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,$(SANITIZERS) -fno-sanitize-recover=all'
 FUZZ_CC      ?= $(CLANG)
 

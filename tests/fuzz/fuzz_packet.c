@@ -17,6 +17,7 @@
 
 #include "../../userspace/image.h"
 #include "../../userspace/judge.h"
+#include "../../userspace/kernel_private.h"
 #include "../../userspace/packet_flow.h"
 #include "evaluate.h"
 #include "fuzz_packet.h"
@@ -130,7 +131,7 @@ static void map_make(const struct bpf_map *map)
 	if (map_count > MAPS || !definition)
 		die("no definition of map %s here\n", bpf_map__name(map));
 	made->hash = bpf_map__type(map) == BPF_MAP_TYPE_HASH || bpf_map__type(map) == BPF_MAP_TYPE_LRU_HASH;
-	made->state = !made->hash && bpf_map__max_entries(map) > 1;
+	made->state = !made->hash;
 	made->key_size = bpf_map__key_size(map);
 	made->value_size = bpf_map__value_size(map);
 	made->entries = made->hash ? 64 : bpf_map__max_entries(map);
@@ -181,27 +182,11 @@ static void table_give(const char *name, const void *items, size_t bytes)
 
 static void tables_give(const struct image *image)
 {
-	const struct tables *t = &image->tables;
+	struct table tables[TABLE_COUNT];
 
-	table_give("v4_bits", t->v4_bits, t->v4_bits ? V4_WORDS * sizeof(*t->v4_bits) : 0);
-	table_give("v4_ranks", t->v4_ranks, t->v4_ranks ? V4_WORDS * sizeof(*t->v4_ranks) : 0);
-	table_give("v4_entries", t->v4_entries, t->v4_entry_count * sizeof(*t->v4_entries));
-	table_give("v4_masks", t->v4_masks, t->v4_mask_count * sizeof(*t->v4_masks));
-	table_give("v4_run_classes", t->v4_run_classes, t->v4_run_count * sizeof(*t->v4_run_classes));
-	table_give("v6_short", t->v6_short, t->v6_short ? V6_SHORT_MASKS * sizeof(*t->v6_short) : 0);
-	table_give("v6_bits", t->v6_bits, t->v6_bits_size / 8);
-	table_give("v6_wide_bits", t->v6_wide_bits, t->v6_wide_bits_size / 8);
-	table_give("v6_masks", t->v6_masks, t->v6_mask_count * sizeof(*t->v6_masks));
-	table_give("v6_mask32", t->v6_mask32, t->v6_mask32_size * sizeof(*t->v6_mask32));
-	table_give("v6_mask48", t->v6_mask48, t->v6_mask48_size * sizeof(*t->v6_mask48));
-	table_give("v6_lines64", t->v6_lines64,
-		   t->v6_lines64 ? (t->v6_lines64_size + V6_PROBES) * sizeof(*t->v6_lines64) : 0);
-	table_give("v6_lines128", t->v6_lines128,
-		   t->v6_lines128 ? (t->v6_lines128_size + V6_PROBES) * sizeof(*t->v6_lines128) : 0);
-	table_give("classes", image->classes, image->class_count * sizeof(*image->classes));
-	table_give("services", image->services, image->service_count * sizeof(*image->services));
-	table_give("limits", image->limits, image->limit_count * sizeof(*image->limits));
-	table_give("port_services", image->port_services, PORTS_COUNT * sizeof(*image->port_services));
+	tables_of(image, tables);
+	for (int i = 0; i < TABLE_COUNT; i++)
+		table_give(tables[i].name, tables[i].items, tables[i].size * tables[i].count);
 }
 
 static void policy_ready(struct ready *one, const char *name)
@@ -225,7 +210,7 @@ static void policy_ready(struct ready *one, const char *name)
 	tables_give(&one->image);
 	memcpy(one->maps, maps, sizeof(maps));
 	one->constants = one->image.config;
-	one->constants.offline = one->constants.forwarding = 1;
+	one->constants.offline = 1;
 	one->constants.state_key[0] = 0x1234;
 }
 

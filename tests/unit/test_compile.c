@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../../userspace/compile.h"
 #include "../../userspace/judge.h"
 
 struct compiled {
@@ -353,6 +354,18 @@ static void test_too_many_lists(void **state)
 	done(&compiled);
 }
 
+/* `until: 2027-01-31` ends with that day, UTC. */
+static void test_until_ends_with_its_day(void **state)
+{
+	const time_t midnight = 1801440000; /* 2027-02-01 00:00:00 UTC */
+
+	(void)state;
+	assert_false(entry_over("2027-01-31", midnight - 1));
+	assert_true(entry_over("2027-01-31", midnight));
+	assert_true(entry_over("2026-12-31", midnight));
+	assert_false(entry_over(NULL, midnight));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -367,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_a_protected_feed_blocks_nothing),
 		cmocka_unit_test(test_the_hash),
 		cmocka_unit_test(test_too_many_lists),
+		cmocka_unit_test(test_until_ends_with_its_day),
 	};
 
 	return cmocka_run_group_tests(tests, write_feed, remove_feed);
