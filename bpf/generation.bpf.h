@@ -26,6 +26,7 @@ TABLE(v4_masks, struct v4_mask);
 TABLE(v4_run_classes, struct u16_line);
 TABLE(v6_short, __u64);
 TABLE(v6_bits, __u64);
+TABLE(v6_deep_bits, __u64);
 TABLE(v6_wide_bits, __u64);
 TABLE(v6_mask32, struct u16_line);
 TABLE(v6_mask48, struct u16_line);

@@ -158,13 +158,19 @@ __noinline int v6_by_length(__u64 high, __u64 low, __u64 possible)
 	return -1;
 }
 
-/* Whether some prefix may have the stem that was hashed; most misses end here. */
-static __always_inline int v6_stem_known(void *bits, __u32 hash, __u32 size)
+/* Two bits of a bitmap of stems, the one of the hash first. */
+static __always_inline __u32 v6_bits_at(void *bits, __u32 bit)
 {
-	__u32 bit = v6_bit_of(hash, size), number = bit / 64;
+	__u32 number = bit / 64;
 	const __u64 *word = bpf_map_lookup_elem(bits, &number);
 
-	return word && *word >> (bit % 64) & 1;
+	return word ? *word >> (bit % 64) & 3 : 0;
+}
+
+/* Whether some prefix may have the stem that was hashed. */
+static __always_inline int v6_stem_known(void *bits, __u32 hash, __u32 size)
+{
+	return v6_bits_at(bits, v6_bit_of(hash, size)) & 1;
 }
 
 /* A match is length << 16 | class; 0: none. A free slot has length and class 0. */
@@ -180,15 +186,15 @@ static __always_inline __u64 v6_longer(__u64 one, __u64 other)
 	return one + ((other - one) & ~less);
 }
 
-static __always_inline __u64 v6_match_in64(const struct v6_line64 *line, __u64 high)
+/* Of at least so many bits: what else stands in the line says nothing about this stem. */
+static __always_inline __u64 v6_match_in64(const struct v6_line64 *line, __u64 high, __u64 least)
 {
 	__u64 best = 0;
 
 	for (int i = 0; i < 5; i++) {
-		__u64 length = line->length[i];
+		__u64 length = line->length[i], differs = (line->key[i] ^ high) >> ((64 - length) & 63);
 
-		best = v6_longer(best, is_zero((line->key[i] ^ high) >> ((64 - length) & 63)) *
-					       (length << 16 | line->class[i]));
+		best = v6_longer(best, is_zero(differs | (length - least) >> 63) * (length << 16 | line->class[i]));
 	}
 	return best;
 }
@@ -207,7 +213,7 @@ static __always_inline __u64 v6_match_in128(const struct v6_line128 *line, __u64
 }
 
 /* The longest match in the lines of a stem. Where one line has a match, the next ones have no longer one. */
-static __always_inline __u64 v6_match_stem(__u64 high, __u32 hash)
+static __always_inline __u64 v6_match_stem(__u64 high, __u32 hash, __u64 bits)
 {
 	__u32 at = hash_slot(hash, constants.v6_lines64_size);
 	const struct v6_line64 *line = bpf_map_lookup_elem(&v6_lines64, &at);
@@ -216,13 +222,13 @@ static __always_inline __u64 v6_match_stem(__u64 high, __u32 hash)
 	if (!line)
 		return 0;
 	elsewhere = line->by_length ? V6_LOOK_BY_LENGTH : 0;
-	best = v6_match_in64(line, high);
+	best = v6_match_in64(line, high, bits);
 	for (int probe = 1; probe < V6_PROBES && line->more && !best; probe++) {
 		at++;
 		line = bpf_map_lookup_elem(&v6_lines64, &at);
 		if (!line)
 			break;
-		best = v6_match_in64(line, high);
+		best = v6_match_in64(line, high, bits);
 	}
 	return best | elsewhere;
 }
@@ -263,31 +269,53 @@ static __always_inline int v6_class_wide(__u64 high, __u64 low)
 	return class;
 }
 
-/* The class by a prefix of 32 to 64 bits, or -1. */
-static __always_inline int v6_class_narrow(__u64 high)
+/* The class by a prefix with this stem of 32 or 48 bits, or -1. lengths: of those that are hashed by length. */
+static __always_inline int v6_class_by_stem(__u64 high, __u32 hash, __u32 bits, __u64 lengths)
 {
-	__u32 hash = v6_hash(high & prefix_mask64(V6_STEM), 0, V6_STEM, constants.v6_seed);
-	__u64 match = 0;
+	__u64 match = v6_match_stem(high, hash, bits);
 	int class = -1;
 
-	if (v6_stem_known(&v6_bits, hash, constants.v6_bits_size))
-		match = v6_match_stem(high, hash);
 	if (constants.have_v6_by_length && match & V6_LOOK_BY_LENGTH)
-		class = v6_by_length(high, 0, v6_lengths_of_stem(high) & ~constants.v6_wide_lengths);
-	if (class < 0 && (match >> 16 & 0xff) >= V6_STEM)
+		class = v6_by_length(high, 0, v6_lengths_of_stem(high) & lengths);
+	if (class < 0 && match & ~V6_LOOK_BY_LENGTH)
 		class = match & 0xffff;
+	return class;
+}
+
+static __always_inline int v6_class_deep(__u64 high)
+{
+	__u32 hash = v6_hash(high & prefix_mask64(V6_DEEP_STEM), 0, V6_DEEP_STEM, constants.v6_seed);
+
+	if (!v6_stem_known(&v6_deep_bits, hash, constants.v6_deep_bits_size))
+		return -1;
+	return v6_class_by_stem(high, hash, V6_DEEP_STEM, constants.v6_deep_lengths & ~constants.v6_wide_lengths);
+}
+
+/* The class by a prefix of 32 bits or more, or -1. */
+static __always_inline int v6_class_by_stems(__u64 high, __u64 low)
+{
+	__u32 hash = v6_hash(high & prefix_mask64(V6_STEM), 0, V6_STEM, constants.v6_seed);
+	__u32 known = v6_bits_at(&v6_bits, v6_bit_of(hash, constants.v6_bits_size) & ~1u);
+	int class = -1;
+
+	if (!known)
+		return -1;
+	if (constants.have_v6_wide)
+		class = v6_class_wide(high, low);
+	if (class < 0 && constants.have_v6_deep)
+		class = v6_class_deep(high);
+	if (class < 0 && known & V6_STEM_SHORT)
+		class = v6_class_by_stem(high, hash, V6_STEM, ~constants.v6_deep_lengths);
 	return class;
 }
 
 /* A global function: verified once, not once for every path that leads here. Halves in host order. */
 __noinline int class_of_v6(__u64 high, __u64 low)
 {
-	int class = constants.have_v6_wide ? v6_class_wide(high, low) : -1;
+	int class = v6_class_by_stems(high, low);
 	__u32 first = high >> 48;
 	const __u64 *possible;
 
-	if (class < 0)
-		class = v6_class_narrow(high);
 	if (class >= 0 || !constants.have_v6_short)
 		return class >= 0 ? class : constants.v6_default;
 	possible = bpf_map_lookup_elem(&v6_short, &first);

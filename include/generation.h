@@ -6,7 +6,7 @@
  *
  * Maps of a generation (all arrays, filled through mmap, none pinned: the program in the slot holds them):
  *   v4_blocks, v4_compact, v4_direct, v4_masks, v4_run_classes     IPv4 lookup    (tables.h)
- *   v6_bits, v6_lines64, v6_wide_bits, v6_lines128                 IPv6 lookup, by stem
+ *   v6_bits, v6_deep_bits, v6_lines64, v6_wide_bits, v6_lines128   IPv6 lookup, by stem
  *   v6_short, v6_mask32, v6_mask48, v6_masks                       IPv6 lookup, by length
  *   classes                                            class -> struct class_entry
  *   services                                           service index -> struct service_entry
@@ -174,7 +174,8 @@ struct generation_config {
 	__u8 have_v4;	    /* 0: no IPv4 prefix in any list */
 	__u8 v4_direct;	    /* the layout of the IPv4 tables */
 	__u8 have_v6;
-	__u8 have_v6_by_length; /* prefixes longer than /32 that are hashed by their own length */
+	__u8 have_v6_deep;	/* of 48 to 64 */
+	__u8 have_v6_by_length; /* some of them, or of the longer ones, are hashed by their own length */
 	__u8 have_v6_short;	/* likewise shorter ones */
 	__u8 have_v6_mask48;
 	__u8 have_v6_wide;  /* prefixes longer than /64 */
@@ -188,6 +189,7 @@ struct generation_config {
 	__u16 v4_default;   /* class of 0.0.0.0/0 */
 	__u16 v6_default;   /* class of ::/0 */
 	__u32 v6_bits_size; /* bits in v6_bits */
+	__u32 v6_deep_bits_size;
 	__u32 v6_wide_bits_size;
 	__u32 v6_mask32_size; /* items in v6_mask32 */
 	__u32 v6_mask48_size;

@@ -20,16 +20,17 @@
  *   MASK    a 256-bit mask: set octets have class pair.on, the rest pair.off
  *   RUNS    stretches of octets, each with a class of its own
  *
- * Nothing on the way to a class depends on a branch before the entry is there, not even whether there is one: a wrong
- * guess costs the whole latency of memory, a useless read next to nothing.
+ * Nothing on the way to a class depends on a branch that is hard to predict while the entry is still on its way: a
+ * wrong guess there costs the whole latency again. (Reading some entry also where there is none costs more than it
+ * saves.)
  *
- * IPv6: hashing by stems, the first 32 bits for prefixes of 32 to 64 bits, the first 64 bits for longer ones. A bitmap
- * of the stems of each kind answers most misses; then the lines of the stem hold the prefixes that share it, with their
- * full keys: exact, no fingerprints. What does not fit there is hashed by its own length: prefixes of stems with very
- * many, and, when there are many of them, those shorter than 32. Masks hashed by the first 32 and 48 bits (16 for
- * the short ones) say which of these lengths can match (false positives possible, false negatives not), and the
- * longest match is looked for. A prefix carries the class of all lists that cover it, so only the longest match
- * matters.
+ * IPv6: hashing by stems, the first 32 bits for prefixes of 32 to 47 bits, the first 48 for those of 48 to 64, the
+ * first 64 for longer ones. Bitmaps of the stems answer most misses; then the lines of the stem hold the prefixes
+ * that share it, with their full keys: exact, no fingerprints, and one read past the bitmap for nearly every hit. What
+ * does not fit there is hashed by its own length: prefixes of stems with very many, and, when there are many of them,
+ * those shorter than 32. Masks hashed by the first 32 and 48 bits (16 for the short ones) say which of these lengths
+ * can match (false positives possible, false negatives not), and the longest match is looked for. A prefix carries the
+ * class of all lists that cover it, so only the longest match matters.
  *
  * Small items stand in lines of 64 bytes, because an array map pads each of its values to 8 bytes.
  *
@@ -162,10 +163,14 @@ static inline __attribute__((always_inline)) __u32 v4_entry_hit(__u32 entry, __u
 #define V6_LENGTHS 64
 
 #define V6_STEM 32
-/* Of 33 to 64 bits, that one stem has in its lines; with more, they are hashed by length. */
-#define V6_STEM_PREFIXES 5
+#define V6_DEEP_STEM 48
 #define V6_WIDE_STEM 64
-#define V6_WIDE_STEM_PREFIXES 3 /* likewise, of 65 to 128 bits */
+/* v6_bits has two bits for the first 32 of an address: some prefix begins so; one of 32 to 47 bits does. */
+#define V6_STEM_KNOWN 1u
+#define V6_STEM_SHORT 2u
+/* So many longer prefixes one stem has in its lines; with more, they are hashed by length. */
+#define V6_STEM_PREFIXES 5 /* of the stems of 32 and 48 bits */
+#define V6_WIDE_STEM_PREFIXES 3
 
 #define V6_SHORT_MASKS                                                                                                 \
 	65536u /* index: first 16 bits; the lengths below 32, unless they are few and written out as /32 */
@@ -213,7 +218,7 @@ static inline __attribute__((always_inline)) __u32 hash_slot(__u32 hash, __u32 s
 	return ((__u64)hash * size) >> 32;
 }
 
-/* The place in v6_bits and v6_wide_bits, by other bits of the hash than the place among the lines. */
+/* The place in the bitmaps of stems, by other bits of the hash than the place among the lines. */
 static inline __attribute__((always_inline)) __u32 v6_bit_of(__u32 hash, __u32 size)
 {
 	return hash_slot(hash << 16 | hash >> 16, size);

@@ -169,6 +169,7 @@ static void configure_tables(struct image *image)
 	config->have_v4 = tables->v4_blocks != NULL;
 	config->v4_direct = tables->v4_direct != NULL;
 	config->have_v6 = tables->v6_bits != NULL;
+	config->have_v6_deep = tables->v6_deep_bits_size > 0;
 	config->have_v6_by_length = tables->v6_mask32_size > 0;
 	config->have_v6_short = tables->v6_short != NULL;
 	config->have_v6_mask48 = tables->v6_mask48_size > 0;
@@ -176,6 +177,7 @@ static void configure_tables(struct image *image)
 	config->v4_default = tables->v4_default;
 	config->v6_default = tables->v6_default;
 	config->v6_bits_size = tables->v6_bits_size;
+	config->v6_deep_bits_size = tables->v6_deep_bits_size;
 	config->v6_wide_bits_size = tables->v6_wide_bits_size;
 	config->v6_mask32_size = tables->v6_mask32_size;
 	config->v6_mask48_size = tables->v6_mask48_size;

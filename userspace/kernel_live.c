@@ -180,6 +180,7 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 		.v4_default = config->v4_default,
 		.v6_default = config->v6_default,
 		.v6_bits_size = config->v6_bits_size,
+		.v6_deep_bits_size = config->v6_deep_bits_size,
 		.v6_wide_bits_size = config->v6_wide_bits_size,
 		.v6_mask32_size = config->v6_mask32_size,
 		.v6_mask48_size = config->v6_mask48_size,
@@ -207,6 +208,8 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	if (config->have_v6_short)
 		t->v6_short = live_table(instance, slot, "v6_short", sizeof(*t->v6_short));
 	t->v6_bits = live_table(instance, slot, "v6_bits", sizeof(*t->v6_bits));
+	if (config->have_v6_deep)
+		t->v6_deep_bits = live_table(instance, slot, "v6_deep_bits", sizeof(*t->v6_deep_bits));
 	if (config->have_v6_wide)
 		t->v6_wide_bits = live_table(instance, slot, "v6_wide_bits", sizeof(*t->v6_wide_bits));
 	t->v6_masks = live_table(instance, slot, "v6_masks", sizeof(*t->v6_masks));

@@ -27,9 +27,11 @@ struct tables {
 	__u8 v6_lengths[V6_LENGTHS];
 	unsigned v6_length_count;
 	__u64 *v6_short; /* V6_SHORT_MASKS, or NULL when it would be empty */
-	__u64 *v6_bits;	 /* v6_bits_size bits, a power of two: v6_bit_of() the hash of the first 32 bits */
+	__u64 *v6_bits;	 /* v6_bits_size bits, two for the first 32 of every prefix at v6_bit_of() of their hash */
 	__u32 v6_bits_size;
-	__u64 *v6_wide_bits; /* likewise of the first 64 bits, for prefixes longer than that; or NULL */
+	__u64 *v6_deep_bits; /* a bit for the first 48 of each that has 48 to 64; or NULL */
+	__u32 v6_deep_bits_size;
+	__u64 *v6_wide_bits; /* a bit for the first 64 of each that is longer; or NULL */
 	__u32 v6_wide_bits_size;
 	__u16 *v6_mask32; /* v6_mask32_size items, at hash_slot() of v6_hash(high masked to /32, 0, 32, seed), or NULL
 			   */

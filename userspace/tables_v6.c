@@ -305,7 +305,8 @@ static void choose_all_places(struct keys *keys)
 {
 	for (size_t i = 0; i < keys->count; i++)
 		keys->items[i].by_length = keys->items[i].length < V6_STEM;
-	choose_places(keys, V6_STEM, V6_STEM, 64, V6_STEM_PREFIXES);
+	choose_places(keys, V6_STEM, V6_STEM, V6_DEEP_STEM - 1, V6_STEM_PREFIXES);
+	choose_places(keys, V6_DEEP_STEM, V6_DEEP_STEM, 64, V6_STEM_PREFIXES);
 	choose_places(keys, V6_WIDE_STEM, 64, 128, V6_WIDE_STEM_PREFIXES);
 }
 
@@ -338,11 +339,18 @@ static void number_lengths(struct keys *keys, struct tables *tables)
 /* What the masks are made from. */
 struct mask_plan {
 	const struct keys *keys;
-	size_t stems, wide_stems; /* of the keys of 32 to 64 bits, and of the longer ones */
-	size_t stems32, stems48;  /* of the keys that are hashed by length */
+	size_t stems, deep_stems,
+		wide_stems; /* different first 32 bits of all keys, 48 of those of 48 to 64 bits, 64 of longer ones */
+	size_t stems32, stems48; /* of the keys that are hashed by length */
 	bool any_short;
 	struct classes interned; /* masks -> their indices; the same thing as sets of lists -> classes */
 };
+
+/* How much of a prefix is its stem. */
+static unsigned stem_bits(unsigned length)
+{
+	return length > 64 ? V6_WIDE_STEM : length >= V6_DEEP_STEM ? V6_DEEP_STEM : V6_STEM;
+}
 
 static __u32 stem_hash(__u64 high, unsigned bits, __u64 seed)
 {
@@ -371,14 +379,16 @@ static void stem_count(struct stem_counter *counter, __u64 high, unsigned bits)
 
 static void plan_masks(struct mask_plan *plan)
 {
-	struct stem_counter narrow = {0}, wide = {0}, masked32 = {0}, masked48 = {0};
+	struct stem_counter narrow = {0}, deep = {0}, wide = {0}, masked32 = {0}, masked48 = {0};
 
 	for (size_t i = 0; i < plan->keys->count; i++) {
 		const struct key *key = &plan->keys->items[i];
 
 		plan->any_short |= key->length < V6_STEM;
-		if (key->length >= V6_STEM && key->length <= 64)
+		if (key->length >= V6_STEM)
 			stem_count(&narrow, key->high, V6_STEM);
+		if (key->length >= V6_DEEP_STEM && key->length <= 64)
+			stem_count(&deep, key->high, V6_DEEP_STEM);
 		if (key->length > 64)
 			stem_count(&wide, key->high, V6_WIDE_STEM);
 		if (is_masked(key, 32))
@@ -387,6 +397,7 @@ static void plan_masks(struct mask_plan *plan)
 			stem_count(&masked48, key->high, 48);
 	}
 	plan->stems = narrow.count;
+	plan->deep_stems = deep.count;
 	plan->wide_stems = wide.count;
 	plan->stems32 = masked32.count;
 	plan->stems48 = masked48.count;
@@ -400,29 +411,51 @@ static __u32 mask_size(size_t stems)
 	return size < 1024 ? 1024 : size > 1u << 30 ? 1u << 30 : (__u32)size;
 }
 
-/* Bits of v6_bits: sixteen a stem, but no more than stay in a second-level cache, unless six a stem are more. */
+/* Bits of a bitmap of stems: sixteen a stem, one in sixteen is taken for a stem that it is not; eight, where more would
+ * leave no room for others in a second-level cache. A multiple of 64. */
+#define BITS_ROOMY (1u << 22)
+
 static __u32 bits_size(size_t stems)
 {
-	size_t size = 1u << 16;
+	size_t size = (16 * stems < BITS_ROOMY ? 16 : 8) * stems + 1024;
 
-	while (size < 16 * stems && (size < 1u << 24 || size < 6 * stems) && size < 1u << 31)
-		size *= 2;
-	return (__u32)size;
+	return size > 1u << 31 ? 1u << 31 : (__u32)size & ~63u;
 }
 
-/* v6_bits or v6_wide_bits. */
-static int bits_build(const struct mask_plan *plan, bool wide, __u64 seed, __u64 **bits, __u32 *size)
+/* The two bits of the first 32 of every key. */
+static int bits_build(const struct mask_plan *plan, struct tables *tables)
 {
-	*size = bits_size(wide ? plan->wide_stems : plan->stems);
-	*bits = calloc(*size / 64, sizeof(**bits));
-	if (!*bits)
+	tables->v6_bits_size = bits_size(2 * plan->stems);
+	tables->v6_bits = calloc(tables->v6_bits_size / 64, sizeof(*tables->v6_bits));
+	if (!tables->v6_bits)
 		return -ENOMEM;
 	for (size_t i = 0; i < plan->keys->count; i++) {
 		const struct key *key = &plan->keys->items[i];
-		__u32 bit = v6_bit_of(stem_hash(key->high, wide ? V6_WIDE_STEM : V6_STEM, seed), *size);
+		__u64 known = V6_STEM_KNOWN | (key->length < V6_DEEP_STEM ? V6_STEM_SHORT : 0);
+		__u32 bit = v6_bit_of(stem_hash(key->high, V6_STEM, tables->v6_seed), tables->v6_bits_size) & ~1u;
 
-		if (wide == (key->length > 64) && key->length >= V6_STEM)
-			(*bits)[bit / 64] |= 1ULL << (bit % 64);
+		if (key->length >= V6_STEM)
+			tables->v6_bits[bit / 64] |= known << (bit % 64);
+	}
+	return 0;
+}
+
+/* v6_deep_bits or v6_wide_bits: a bit for each stem of that many bits. */
+static int stem_bits_build(const struct mask_plan *plan, unsigned bits, size_t stems, __u64 seed, __u64 **words,
+			   __u32 *size)
+{
+	if (!stems)
+		return 0;
+	*size = bits_size(stems);
+	*words = calloc(*size / 64, sizeof(**words));
+	if (!*words)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->keys->count; i++) {
+		const struct key *key = &plan->keys->items[i];
+		__u32 bit = v6_bit_of(stem_hash(key->high, bits, seed), *size);
+
+		if (key->length >= V6_STEM && stem_bits(key->length) == bits)
+			(*words)[bit / 64] |= 1ULL << (bit % 64);
 	}
 	return 0;
 }
@@ -502,9 +535,13 @@ static int masks_build(const struct keys *keys, struct tables *tables)
 	if (!err)
 		err = short_build(&plan, tables);
 	if (!err)
-		err = bits_build(&plan, false, tables->v6_seed, &tables->v6_bits, &tables->v6_bits_size);
-	if (!err && plan.wide_stems)
-		err = bits_build(&plan, true, tables->v6_seed, &tables->v6_wide_bits, &tables->v6_wide_bits_size);
+		err = bits_build(&plan, tables);
+	if (!err)
+		err = stem_bits_build(&plan, V6_DEEP_STEM, plan.deep_stems, tables->v6_seed, &tables->v6_deep_bits,
+				      &tables->v6_deep_bits_size);
+	if (!err)
+		err = stem_bits_build(&plan, V6_WIDE_STEM, plan.wide_stems, tables->v6_seed, &tables->v6_wide_bits,
+				      &tables->v6_wide_bits_size);
 	if (!err)
 		err = mask_build(&plan, plan.stems32, V6_STEM, tables->v6_seed, &tables->v6_mask32,
 				 &tables->v6_mask32_size);
@@ -580,7 +617,7 @@ static __u32 place_hash(const struct key *key, __u64 seed)
 {
 	if (key->by_length)
 		return v6_hash(key->high, key->low, key->length, seed);
-	return stem_hash(key->high, key->length > 64 ? V6_WIDE_STEM : V6_STEM, seed);
+	return stem_hash(key->high, stem_bits(key->length), seed);
 }
 
 /* The keys of one kind in the order of their home lines; starts has an item more than there are lines. */
@@ -620,23 +657,17 @@ static void order_by_length(const struct keys *keys, __u32 *order, size_t count)
 	}
 }
 
-static __u64 stem_of(const struct key *key)
-{
-	return key->high & prefix_mask64(key->length > 64 ? V6_WIDE_STEM : V6_STEM);
-}
-
-/* From now on the keys of this one's stem are hashed by length. They stand together. */
+/* From now on the keys of this one's stem that are longer than it are hashed by length. They stand together. */
 static void leave_stem(struct keys *keys, size_t at)
 {
-	const struct key *key = &keys->items[at];
-	__u64 stem = stem_of(key), mask = prefix_mask64(key->length > 64 ? V6_WIDE_STEM : V6_STEM);
-	bool wide = key->length > 64;
+	unsigned bits = stem_bits(keys->items[at].length);
+	__u64 mask = prefix_mask64(bits), stem = keys->items[at].high & mask;
 	size_t first = at;
 
 	while (first && (keys->items[first - 1].high & mask) == stem)
 		first--;
 	for (; first < keys->count && (keys->items[first].high & mask) == stem; first++) {
-		if (keys->items[first].length > V6_STEM && wide == (keys->items[first].length > 64))
+		if (keys->items[first].length > bits && stem_bits(keys->items[first].length) == bits)
 			keys->items[first].by_length = true;
 	}
 }
@@ -664,7 +695,7 @@ static enum filled fill_lines(struct keys *keys, const struct line_kind *kind, c
 			used = 0;
 		}
 		if (line - key->home >= V6_PROBES) {
-			if (key->by_length || key->length == V6_STEM)
+			if (key->by_length || key->length == stem_bits(key->length))
 				return TOO_FEW;
 			leave_stem(keys, order[i]);
 			filled = CROWDED;
@@ -722,12 +753,11 @@ static void mark_by_length(const struct keys *keys, struct tables *tables)
 {
 	for (size_t i = 0; i < keys->count; i++) {
 		const struct key *key = &keys->items[i];
-		bool wide = key->length > 64;
-		__u32 hash = stem_hash(key->high, wide ? V6_WIDE_STEM : V6_STEM, tables->v6_seed);
+		__u32 hash = stem_hash(key->high, stem_bits(key->length), tables->v6_seed);
 
 		if (!is_masked(key, V6_STEM))
 			continue;
-		if (wide)
+		if (key->length > 64)
 			tables->v6_lines128[hash_slot(hash, tables->v6_lines128_size)].by_length = 1;
 		else
 			tables->v6_lines64[hash_slot(hash, tables->v6_lines64_size)].by_length = 1;
@@ -830,22 +860,31 @@ static bool find128(const struct tables *tables, __u64 high, __u64 low, __u32 le
 	return false;
 }
 
-static bool has_bit(const __u64 *bits, __u32 size, __u32 hash)
+/* Whether some prefix of this kind may have the stem. */
+static bool stem_known(const struct tables *tables, __u64 high, unsigned bits, __u32 hash)
 {
-	__u32 bit = v6_bit_of(hash, size);
+	const __u64 *words = bits == V6_WIDE_STEM ? tables->v6_wide_bits : tables->v6_deep_bits;
+	__u32 bit;
 
-	return bits && bits[bit / 64] >> (bit % 64) & 1;
+	if (bits != V6_STEM) {
+		bit = v6_bit_of(hash, bits == V6_WIDE_STEM ? tables->v6_wide_bits_size : tables->v6_deep_bits_size);
+		if (!words || !(words[bit / 64] >> (bit % 64) & 1))
+			return false;
+		hash = stem_hash(high, V6_STEM, tables->v6_seed);
+	}
+	bit = v6_bit_of(hash, tables->v6_bits_size) & ~1u;
+	return tables->v6_bits[bit / 64] >> (bit % 64) & (bits == V6_STEM ? V6_STEM_SHORT : V6_STEM_KNOWN);
 }
 
-/* The longest match of at least 32 bits in the lines of a stem; length 0: none. */
-static struct v6_match find_in_stem(const struct tables *tables, __u64 high, __u32 hash)
+/* The longest match in the lines of a stem of so many bits; length 0: none. */
+static struct v6_match find_in_stem(const struct tables *tables, __u64 high, unsigned bits, __u32 hash)
 {
 	const struct v6_line64 *line = &tables->v6_lines64[hash_slot(hash, tables->v6_lines64_size)];
 	struct v6_match match = {.by_length = line->by_length};
 
 	for (unsigned probe = 0; probe < V6_PROBES && !match.length; probe++, line++) {
 		for (unsigned i = 0; i < LINE64_KEYS; i++) {
-			if (line->length[i] >= V6_STEM && line->length[i] > match.length &&
+			if (line->length[i] >= bits && line->length[i] > match.length &&
 			    !((line->key[i] ^ high) & prefix_mask64(line->length[i]))) {
 				match.length = line->length[i];
 				match.class = line->class[i];
@@ -904,29 +943,31 @@ static __u64 lengths_of_stem(const struct tables *tables, __u64 high)
 	return mask;
 }
 
+/* The class by a prefix of one kind of stem, of one of these lengths where it is hashed by length. */
+static bool find_by_stem(const struct tables *tables, __u64 high, __u64 low, unsigned bits, __u64 lengths, __u16 *class)
+{
+	__u32 hash = stem_hash(high, bits, tables->v6_seed);
+	struct v6_match match = {0};
+
+	if (stem_known(tables, high, bits, hash))
+		match = bits == V6_WIDE_STEM ? find_in_wide_stem(tables, high, low, hash)
+					     : find_in_stem(tables, high, bits, hash);
+	*class = match.class;
+	return (match.by_length && find_by_length(tables, high, low, lengths_of_stem(tables, high) & lengths, class)) ||
+	       match.length;
+}
+
 __u16 v6_class(const struct tables *tables, __u64 high, __u64 low)
 {
-	__u32 hash = stem_hash(high, V6_WIDE_STEM, tables->v6_seed);
-	struct v6_match match = {0};
+	__u64 wide = tables->v6_wide_lengths, deep = tables->v6_deep_lengths & ~wide;
 	__u16 class;
 
-	if (has_bit(tables->v6_wide_bits, tables->v6_wide_bits_size, hash))
-		match = find_in_wide_stem(tables, high, low, hash);
-	if (match.by_length &&
-	    find_by_length(tables, high, low, lengths_of_stem(tables, high) & tables->v6_wide_lengths, &class))
+	if (!tables->v6_bits)
+		return tables->v6_default;
+	if (find_by_stem(tables, high, low, V6_WIDE_STEM, wide, &class) ||
+	    find_by_stem(tables, high, low, V6_DEEP_STEM, deep, &class) ||
+	    find_by_stem(tables, high, low, V6_STEM, ~tables->v6_deep_lengths, &class))
 		return class;
-	if (match.length)
-		return match.class;
-
-	hash = stem_hash(high, V6_STEM, tables->v6_seed);
-	match = (struct v6_match){0};
-	if (has_bit(tables->v6_bits, tables->v6_bits_size, hash))
-		match = find_in_stem(tables, high, hash);
-	if (match.by_length &&
-	    find_by_length(tables, high, low, lengths_of_stem(tables, high) & ~tables->v6_wide_lengths, &class))
-		return class;
-	if (match.length)
-		return match.class;
 	if (tables->v6_short && find_by_length(tables, high, low, tables->v6_short[high >> 48], &class))
 		return class;
 	return tables->v6_default;
