@@ -152,6 +152,9 @@ static json_t *describe(const struct apply *apply)
 		json_object_set_new(description, "on_failure",
 				    json_string(request->policy->on_failure == ON_FAILURE_CLOSED ? "closed" : "open"));
 	}
+	if (description && request->policy->anonymize_v4)
+		json_object_set_new(description, "anonymize",
+				    json_pack("[i, i]", request->policy->anonymize_v4, request->policy->anonymize_v6));
 	if (description && request->from_saved)
 		json_object_set_new(description, "policy_of", json_integer(request->from_saved));
 	return description;

@@ -37,7 +37,7 @@ static struct loop {
 	int lock;
 	bool idle, stop, foreground;
 } loop = {
-	.daemon.limits = {DEFAULT_FILE_BYTES, DEFAULT_KEEP, DEFAULT_MINUTE_BYTES},
+	.daemon.limits = {.file_bytes = DEFAULT_FILE_BYTES, .keep = DEFAULT_KEEP, .minute_bytes = DEFAULT_MINUTE_BYTES},
 	.daemon.epoll = -1,
 	.lock = -1,
 };
@@ -47,6 +47,8 @@ static const struct option options[] = {
 	{"log", required_argument, NULL, 'l'},
 	{"log-size", required_argument, NULL, 'z'},
 	{"log-keep", required_argument, NULL, 'k'},
+	{"log-age", required_argument, NULL, 'a'},
+	{"sync", required_argument, NULL, 'y'},
 	{"budget", required_argument, NULL, 'b'},
 	{"pin-dir", required_argument, NULL, 'p'},
 	{"state-dir", required_argument, NULL, 's'},
@@ -62,8 +64,10 @@ static const char usage[] =
 	"\n"
 	"  --log FILE           where to write (STATE/events.jsonl; - is standard output)\n"
 	"  --log-size BYTES     rotate beyond this size (64MiB; 0: never)\n"
+	"  --log-age TIME       rotate a file that is this old (never; 24h)\n"
 	"  --log-keep N         rotated files to keep (4)\n"
 	"  --budget BYTES       at most so much a minute; what is left out is counted (4MiB; 0: any amount)\n"
+	"  --sync WHEN          onto the disk: never (by itself), second (once in each), line (each)\n"
 	"  --foreground         do not leave the terminal\n"
 	"  --pin-dir DIR        where the kernel's side is pinned (BULWARK_PIN_DIR, /sys/fs/bpf/bulwark)\n"
 	"  --state-dir DIR      saved policies and history (BULWARK_STATE_DIR, /var/lib/bulwark)\n"
@@ -75,6 +79,26 @@ static int number_option(const char *option, const char *text, __u64 *value)
 	if (bytes_parse(text, value))
 		return fail(EXIT_USAGE, "%s '%s' is not a size; write 64MiB, 512KiB or 1000", option, text);
 	return EXIT_DONE;
+}
+
+static int age_option(const char *text, __u64 *seconds)
+{
+	__u64 ns;
+
+	if (duration_parse(text, &ns) || ns < 1000000000ULL)
+		return fail(EXIT_USAGE, "--log-age '%s' is not a time of at least a second; write 24h or 7d", text);
+	*seconds = ns / 1000000000ULL;
+	return EXIT_DONE;
+}
+
+static int sync_option(const char *text, enum log_sync *sync)
+{
+	static const char *const words[] = {[SYNC_NEVER] = "never", [SYNC_SECOND] = "second", [SYNC_LINE] = "line"};
+
+	for (*sync = SYNC_NEVER; *sync <= SYNC_LINE; ++*sync)
+		if (!strcmp(text, words[*sync]))
+			return EXIT_DONE;
+	return fail(EXIT_USAGE, "--sync '%s' is none of never, second, line", text);
 }
 
 static int take_option(int option)
@@ -91,6 +115,10 @@ static int take_option(int option)
 		return place_set(loop.log_path, sizeof(loop.log_path), "--log", optarg);
 	case 'z':
 		return number_option("--log-size", optarg, &daemon->limits.file_bytes);
+	case 'a':
+		return age_option(optarg, &daemon->limits.file_s);
+	case 'y':
+		return sync_option(optarg, &daemon->limits.sync);
 	case 'b':
 		return number_option("--budget", optarg, &daemon->limits.minute_bytes);
 	case 'k':
@@ -295,6 +323,9 @@ static void on_tick(struct daemon *daemon)
 	tell_histories(daemon);
 	watch_bans(daemon, false);
 	tell_losses(daemon, false);
+	ledger_look(daemon);
+	if (daemon->limits.sync == SYNC_SECOND)
+		event_log_sync(&daemon->log);
 	save_state(daemon);
 }
 
@@ -335,16 +366,13 @@ static void run(struct daemon *daemon)
 static int begin(void)
 {
 	struct daemon *daemon = &loop.daemon;
-	__u64 written;
 	int error;
 
 	daemon_state_read(&daemon->places, &daemon->state);
 	if (!*loop.log_path)
 		daemon_log_default(&daemon->places, loop.log_path, sizeof(loop.log_path));
 	snprintf(daemon->state.log, sizeof(daemon->state.log), "%s", loop.log_path);
-	written = event_log_last_sequence(loop.log_path, daemon->limits.keep);
-	if (written > daemon->state.sequence)
-		daemon->state.sequence = written;
+	ledger_begin(daemon, loop.log_path);
 	error = event_log_open(&daemon->log, loop.log_path, &daemon->limits);
 	if (error)
 		return fail(EXIT_SYSTEM, "%s: %s", loop.log_path, strerror(-error));
@@ -365,6 +393,8 @@ static void end(void)
 	tell_histories(daemon);
 	watch_bans(daemon, true);
 	tell_losses(daemon, true);
+	ledger_look(daemon);
+	event_log_sync(&daemon->log);
 	save_state(daemon);
 	metrics_stop(daemon);
 	renew_close(daemon);

@@ -63,6 +63,8 @@ struct daemon {
 
 	struct renewal renew;
 
+	__u64 gap_told, gap_newest; /* lines of verdicts that a killed daemon wrote after it last saved its state */
+	__u64 written_ahead;	    /* number of an event that is in the log and still in the ring; 0: none */
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;
 };
@@ -76,7 +78,7 @@ void source_drop(struct daemon *daemon, struct source *source);
 /* ---- daemon_tell.c ---- */
 
 /* For event_ring_open(): arg is the daemon. */
-void tell_event(void *daemon, const struct event *event);
+void tell_event(void *daemon, const struct event *event, __u64 number);
 /* An event of the daemon itself; members of more go into `bulwark`, the reference is taken. Also on standard error. */
 void tell_notice(struct daemon *daemon, const char *action, json_t *more, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -109,6 +111,13 @@ bool links_heard(int fd);
 
 /* Tells automatic bans; saves all bans once a minute, or when flush is set. */
 void watch_bans(struct daemon *daemon, bool flush);
+
+/* ---- daemon_ledger.c ---- */
+
+void ledger_begin(struct daemon *daemon, const char *log); /* after the state was read */
+void ledger_enter(struct daemon *daemon);		   /* a ring was opened */
+void ledger_look(struct daemon *daemon);		   /* every second, and before a ring is closed for good */
+void ledger_leave(struct daemon *daemon);		   /* the ring is gone; without one, nothing */
 
 /* ---- daemon_watch.c ---- */
 

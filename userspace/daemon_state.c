@@ -13,13 +13,47 @@ static __u64 number(const json_t *object, const char *key)
 	return value > 0 ? (__u64)value : 0;
 }
 
+/* ---- the ledger: one table for both ways ---- */
+
+static void read_number(__u64 *value, const char *key, void *object)
+{
+	*value = number(object, key);
+}
+
+static void write_number(__u64 *value, const char *key, void *object)
+{
+	json_object_set_new(object, key, json_integer((json_int_t)*value));
+}
+
+static void ledger_each(struct ledger *ledger, void (*each)(__u64 *value, const char *key, void *arg), void *arg)
+{
+	const struct {
+		const char *key;
+		__u64 *value;
+	} rows[] = {
+		{"own", &ledger->own},
+		{"written", &ledger->written},
+		{"sampled_out", &ledger->sampled_out},
+		{"unwritten", &ledger->unwritten},
+		{"crashed", &ledger->crashed},
+		{"ring", &ledger->ring},
+		{"taken", &ledger->taken},
+		{"ring_kernel", &ledger->ring_kernel},
+		{"ring_lost", &ledger->ring_lost},
+		{"kernel", &ledger->kernel},
+		{"lost", &ledger->lost},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		each(rows[i].value, rows[i].key, arg);
+}
+
 void daemon_state_read(const struct places *places, struct daemon_state *state)
 {
 	char path[SAVED_PATH_MAX];
 	json_t *object = json_load_file(saved_path(places, 0, "bulwarkd.json", path), 0, NULL);
 	const char *log = json_string_value(json_object_get(object, "log"));
 	const char *metrics = json_string_value(json_object_get(object, "metrics"));
-	const json_t *ledger = json_object_get(object, "ledger");
 
 	memset(state, 0, sizeof(*state));
 	snprintf(state->log, sizeof(state->log), "%s", log ? log : "");
@@ -28,18 +62,17 @@ void daemon_state_read(const struct places *places, struct daemon_state *state)
 	state->actions_offset = number(object, "actions_offset");
 	state->actions_inode = number(object, "actions_inode");
 	state->lost = number(object, "lost");
-	state->ledger.own = number(ledger, "own");
-	state->ledger.written = number(ledger, "written");
-	state->ledger.sampled_out = number(ledger, "sampled_out");
-	state->ledger.unwritten = number(ledger, "unwritten");
+	ledger_each(&state->ledger, read_number, (void *)json_object_get(object, "ledger"));
 	snprintf(state->metrics, sizeof(state->metrics), "%s", metrics ? metrics : "");
 	json_decref(object);
 }
 
-static json_t *ledger_json(const struct ledger *ledger)
+static json_t *ledger_json(struct ledger ledger)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "own", (json_int_t)ledger->own, "written", (json_int_t)ledger->written,
-			 "sampled_out", (json_int_t)ledger->sampled_out, "unwritten", (json_int_t)ledger->unwritten);
+	json_t *object = json_object();
+
+	ledger_each(&ledger, write_number, object);
+	return object;
 }
 
 int daemon_state_write(const struct places *places, const struct daemon_state *state)
@@ -49,7 +82,7 @@ int daemon_state_write(const struct places *places, const struct daemon_state *s
 				   (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
 				   "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
 				   (json_int_t)state->actions_inode, "lost", (json_int_t)state->lost, "pid",
-				   (int)getpid(), "metrics", state->metrics, "ledger", ledger_json(&state->ledger));
+				   (int)getpid(), "metrics", state->metrics, "ledger", ledger_json(state->ledger));
 	int error = 0;
 
 	saved_path(places, 0, "bulwarkd.json", path);

@@ -11,6 +11,14 @@ struct ledger {
 	__u64 written;	   /* to the log */
 	__u64 sampled_out; /* over the budget of bytes a minute */
 	__u64 unwritten;   /* the log could not be written */
+	__u64 crashed;	   /* taken out of the ring by a daemon that died, or left in one that went */
+
+	/* The ring that is there, and what is known of those that are gone. Kernel: events made, those that found the
+	 * ring full included. */
+	__u64 ring;		      /* identity, over reboots too; 0: none */
+	__u64 taken;		      /* out of it, and accounted for above */
+	__u64 ring_kernel, ring_lost; /* of it, as last seen */
+	__u64 kernel, lost;	      /* of the rings before it */
 };
 
 struct daemon_state {

@@ -52,17 +52,29 @@ static __u64 next_number(const struct daemon *daemon)
 	return daemon->state.sequence + 1;
 }
 
-void tell_event(void *arg, const struct event *event)
+static json_t *verdict_document(struct daemon *daemon, const struct event *event, __u64 number)
+{
+	json_t *document = event_verdict(daemon->names, event, next_number(daemon));
+
+	json_object_set_new(json_object_get(document, "bulwark"), "event", json_integer((json_int_t)number));
+	return document;
+}
+
+void tell_event(void *arg, const struct event *event, __u64 number)
 {
 	struct daemon *daemon = arg;
+	struct ledger *ledger = &daemon->state.ledger;
 
-	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns())) {
-		daemon->state.ledger.sampled_out++;
+	if (number == daemon->written_ahead) {
+		daemon->written_ahead = 0;
+	} else if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns())) {
+		ledger->sampled_out++;
 		leave_out(&daemon->over_budget, event);
-	} else if (write_document(daemon, event_verdict(daemon->names, event, next_number(daemon)))) {
-		daemon->state.ledger.unwritten++;
+	} else if (write_document(daemon, verdict_document(daemon, event, number))) {
+		ledger->unwritten++;
 		leave_out(&daemon->unwritten, event);
 	}
+	ledger->taken = number;
 }
 
 /* An event of the daemon's own. */
@@ -103,11 +115,17 @@ void tell_notice(struct daemon *daemon, const char *action, json_t *more, const 
 void tell_line(struct daemon *daemon, json_t *line)
 {
 	const struct event one = {.packets = 0};
+	struct ledger *ledger = &daemon->state.ledger;
 
-	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns()))
+	if (!event_log_affords(&daemon->log, LINE_USUAL, monotonic_ns())) {
+		ledger->own++;
+		ledger->sampled_out++;
 		leave_out(&daemon->over_budget, &one);
-	else if (write_document(daemon, event_action(daemon->names, line, next_number(daemon))))
+	} else if (write_own(daemon, event_action(daemon->names, line, next_number(daemon)))) {
+		ledger->own++;
+		ledger->unwritten++;
 		leave_out(&daemon->unwritten, &one);
+	}
 	json_decref(line);
 }
 

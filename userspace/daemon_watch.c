@@ -45,6 +45,7 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 		return;
 	}
 	daemon->pins = pins;
+	ledger_enter(daemon);
 	daemon->bans_told_ns = daemon->bans_told_ns ?: boottime_ns();
 	daemon->bans_saved = false;
 	names_forget(daemon->names);
@@ -66,10 +67,14 @@ void watch_instance(struct daemon *daemon)
 
 	if (daemon->instance && pins != daemon->pins) {
 		event_ring_drain(daemon->ring);
+		ledger_look(daemon);
+		ledger_leave(daemon);
 		watch_close(daemon);
 	}
-	if (!pins)
+	if (!pins) {
 		daemon->pins = 0;
+		ledger_leave(daemon);
+	}
 	if (!daemon->instance && pins)
 		open_instance(daemon, pins);
 	/* Reading makes a passed deadline good, and notes it in the history: nobody else may look for hours. */
@@ -78,6 +83,8 @@ void watch_instance(struct daemon *daemon)
 		daemon->generation = live_number(&state);
 		renew_when_due(daemon, &state);
 	}
+	if (daemon->generation)
+		names_in_force(daemon->names, daemon->generation);
 	if (json_object_size(daemon->unprotected) && monotonic_ns() >= daemon->attach_again_ns)
 		daemon->links_changed = true;
 }

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "event_log.h"
@@ -35,6 +37,16 @@ static void cut_torn_line(struct event_log *log)
 		log->size -= want;
 }
 
+/* When the file was made; the time of its last line where the file system does not know. */
+static __u64 born(const struct event_log *log, const struct stat *stat)
+{
+	struct statx more;
+
+	if (statx(log->fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) || !(more.stx_mask & STATX_BTIME))
+		return stat->st_mtime;
+	return more.stx_btime.tv_sec;
+}
+
 static int open_file(struct event_log *log)
 {
 	struct stat stat;
@@ -50,6 +62,7 @@ static int open_file(struct event_log *log)
 		return -errno;
 	log->regular = S_ISREG(stat.st_mode) && strcmp(log->path, "-");
 	log->size = stat.st_size;
+	log->born = born(log, &stat);
 	if (log->regular)
 		cut_torn_line(log);
 	return 0;
@@ -117,6 +130,28 @@ static int write_whole(struct event_log *log, const char *line, size_t length)
 	return -ENOSPC;
 }
 
+static bool too_large(const struct event_log *log, size_t more)
+{
+	return log->limits.file_bytes && log->size + more > log->limits.file_bytes;
+}
+
+/* A clock that jumps rotates once, too early; one that was in the past, too late. */
+static bool too_old(const struct event_log *log)
+{
+	__u64 now = time(NULL);
+
+	return log->limits.file_s && now > log->born && now - log->born >= log->limits.file_s;
+}
+
+/* What cannot be synced is written all the same: the next write says what is wrong with the disk. */
+int event_log_sync(struct event_log *log)
+{
+	if (!log->unsynced || log->fd < 0 || !log->regular)
+		return 0;
+	log->unsynced = false;
+	return fdatasync(log->fd) ? -errno : 0;
+}
+
 int event_log_write(struct event_log *log, const char *line, __u64 now_ns)
 {
 	size_t length = strlen(line);
@@ -126,8 +161,7 @@ int event_log_write(struct event_log *log, const char *line, __u64 now_ns)
 		return log->error;
 	if (log->fd < 0)
 		error = open_file(log);
-	if (!error && log->regular && log->limits.file_bytes && log->size &&
-	    log->size + length + 1 > log->limits.file_bytes)
+	if (!error && log->regular && log->size && (too_large(log, length + 1) || too_old(log)))
 		error = rotate(log);
 	if (!error)
 		error = write_whole(log, line, length);
@@ -136,49 +170,68 @@ int event_log_write(struct event_log *log, const char *line, __u64 now_ns)
 		log->retry_ns = now_ns + RETRY_NS;
 	if (error)
 		return error;
+	log->unsynced = true;
+	if (log->limits.sync == SYNC_LINE)
+		event_log_sync(log);
 	event_log_affords(log, 0, now_ns); /* begins a new minute where one is due */
 	log->minute_used += length + 1;
 	return 0;
 }
 
-/* The last whole line of one file. */
-static __u64 last_sequence_in(const char *path)
-{
-	struct event_log log = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
-	char tail[LINE_MAX_BYTES + 1];
-	__u64 sequence = 0;
-	struct stat stat;
-	ssize_t size = -1;
-	char *line, *end;
+/* ---- reading back ---- */
 
-	if (log.fd >= 0 && !fstat(log.fd, &stat))
-		size = pread(log.fd, tail, LINE_MAX_BYTES,
-			     stat.st_size > LINE_MAX_BYTES ? stat.st_size - LINE_MAX_BYTES : 0);
-	event_log_close(&log);
-	if (size <= 0)
-		return 0;
-	/* A crash of the machine can leave zeros in the file: they end no search. */
-	for (end = memrchr(tail, '\n', (size_t)size); end && !sequence; end = line > tail ? line - 1 : NULL) {
+/* The lines of one file, the last one first, while the visitor wants more; whether it still does. */
+static bool walk_file(const char *path, event_log_visitor *visit, void *arg)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat stat;
+	const char *text = MAP_FAILED, *end, *line;
+	bool more = true;
+
+	if (fd >= 0 && !fstat(fd, &stat) && S_ISREG(stat.st_mode) && stat.st_size)
+		text = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	if (text == MAP_FAILED)
+		return true;
+	end = memrchr(text, '\n', stat.st_size); /* what is behind it is no whole line */
+	for (; end && more; end = line > text ? line - 1 : NULL) {
 		json_t *document;
 
-		*end = 0;
-		line = memrchr(tail, '\n', (size_t)(end - tail));
-		line = line ? line + 1 : tail;
-		document = json_loads(line, 0, NULL);
-		sequence = json_integer_value(json_object_get(json_object_get(document, "bulwark"), "sequence"));
+		line = memrchr(text, '\n', end - text);
+		line = line ? line + 1 : text;
+		document = json_loadb(line, end - line, 0, NULL);
+		if (json_is_object(document))
+			more = visit(arg, document);
 		json_decref(document);
 	}
-	return sequence;
+	munmap((void *)text, stat.st_size);
+	return more;
+}
+
+void event_log_walk_back(const char *path, unsigned keep, event_log_visitor *visit, void *arg)
+{
+	char rotated[LOG_PATH_MAX];
+	bool more = walk_file(path, visit, arg);
+
+	for (unsigned i = 1; i <= keep && more; i++) {
+		snprintf(rotated, sizeof(rotated), "%s.%u", path, i);
+		more = walk_file(rotated, visit, arg);
+	}
+}
+
+static bool first_sequence(void *arg, const json_t *document)
+{
+	json_int_t sequence = json_integer_value(json_object_get(json_object_get(document, "bulwark"), "sequence"));
+
+	*(__u64 *)arg = sequence > 0 ? (__u64)sequence : 0;
+	return sequence <= 0;
 }
 
 __u64 event_log_last_sequence(const char *path, unsigned keep)
 {
-	char rotated[LOG_PATH_MAX];
-	__u64 sequence = last_sequence_in(path);
+	__u64 sequence = 0;
 
-	for (unsigned i = 1; i <= keep && !sequence; i++) {
-		snprintf(rotated, sizeof(rotated), "%s.%u", path, i);
-		sequence = last_sequence_in(rotated);
-	}
+	event_log_walk_back(path, keep, first_sequence, &sequence);
 	return sequence;
 }

@@ -3,6 +3,7 @@
 #ifndef BULWARK_EVENT_LOG_H
 #define BULWARK_EVENT_LOG_H
 
+#include <jansson.h>
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +12,8 @@ struct event_log_limits {
 	__u64 file_bytes;   /* a file that would grow beyond this is rotated; 0: never */
 	unsigned keep;	    /* rotated files kept: PATH.1 is the newest */
 	__u64 minute_bytes; /* budget: what may be written in one minute; 0: any amount */
+	__u64 file_s;	    /* a file this old is rotated; 0: never */
+	enum log_sync { SYNC_NEVER, SYNC_SECOND, SYNC_LINE } sync; /* SYNC_SECOND: its owner calls event_log_sync() */
 };
 
 struct event_log {
@@ -18,7 +21,9 @@ struct event_log {
 	struct event_log_limits limits;
 	int fd; /* -1: could not be opened, tried again with the next line */
 	bool regular;
+	bool unsynced;
 	__u64 size;
+	__u64 born; /* seconds since the epoch */
 	__u64 minute_start_ns, minute_used;
 	__u64 retry_ns; /* the disk failed: not tried again before */
 	int error;	/* 0, or -errno of the last line that could not be written */
@@ -36,7 +41,13 @@ bool event_log_affords(struct event_log *log, size_t bytes, __u64 now_ns);
  * 0 or -errno: the line is lost. */
 int event_log_write(struct event_log *log, const char *line, __u64 now_ns);
 
-/* bulwark.sequence of the last line of a log and its rotated files; 0 when there is none. */
+/* To the disk, what is not there yet. 0 or -errno. */
+int event_log_sync(struct event_log *log);
+
+/* The lines of a log and its rotated files as documents, the last one first, until the visitor says false. */
+typedef bool event_log_visitor(void *arg, const json_t *document);
+void event_log_walk_back(const char *path, unsigned keep, event_log_visitor *visit, void *arg);
+/* bulwark.sequence of the last of them that has one; 0 when there is none. */
 __u64 event_log_last_sequence(const char *path, unsigned keep);
 
 #endif

@@ -26,7 +26,13 @@ struct names {
 		json_t *description; /* NULL: looked for, not there */
 	} known[DESCRIPTIONS_MAX];
 	unsigned next;
+	unsigned in_force; /* generation */
 };
+
+void names_in_force(struct names *names, unsigned generation)
+{
+	names->in_force = generation;
+}
 
 struct names *names_open(const struct places *places)
 {
@@ -285,8 +291,55 @@ static json_t *observer_of(const struct event *event)
 	return observer;
 }
 
-json_t *event_verdict(struct names *names, const struct event *event, __u64 sequence)
+/* ---- anonymity ---- */
+
+/* So much of a foreign address is told, as the description of the generation says; of all addresses by default. */
+static bool anonymity(const json_t *description, bool ipv6, unsigned *length)
 {
+	const json_t *lengths = json_object_get(description, "anonymize");
+
+	*length = (unsigned)json_integer_value(json_array_get(lengths, ipv6)) + (ipv6 ? 0 : 96);
+	return json_is_array(lengths) && *length < 128;
+}
+
+static void cut_address(__u8 address[16], unsigned length)
+{
+	for (unsigned bit = length; bit < 128; bit++)
+		address[bit / 8] &= ~(0x80 >> bit % 8);
+}
+
+/* The far end is cut; the Community ID goes: who tries all addresses would find the one it was made from. */
+static bool make_anonymous(struct event *event, const json_t *description)
+{
+	unsigned length;
+
+	if (!has_addresses(event) || !anonymity(description, is_ipv6(event), &length))
+		return false;
+	cut_address(event->hook == HOOK_EGRESS ? event->destination : event->source, length);
+	return true;
+}
+
+static json_t *anonymous_text(const char *address, const json_t *description)
+{
+	char text[PREFIX_TEXT];
+	struct prefix prefix;
+	unsigned length;
+
+	if (prefix_parse(address, &prefix) || !anonymity(description, !prefix_is_v4(&prefix), &length))
+		return json_string(address);
+	if (prefix.length > length) {
+		cut_address(prefix.address, length);
+		prefix.length = (__u8)length;
+	}
+	return json_string(prefix_text(&prefix, text));
+}
+
+json_t *event_verdict(struct names *names, const struct event *as_judged, __u64 sequence)
+{
+	const json_t *description = description_of(names, as_judged->generation);
+	struct event told = *as_judged;
+	const struct event *event = &told;
+	bool anonymous = make_anonymous(&told, description);
 	struct timespec now, boot;
 	json_t *document;
 	double seconds;
@@ -305,7 +358,11 @@ json_t *event_verdict(struct names *names, const struct event *event, __u64 sequ
 	}
 	put(document, "network", network_of(event));
 	put(document, "observer", observer_of(event));
-	put_names(document, description_of(names, event->generation), event);
+	put_names(document, description, event);
+	if (anonymous) {
+		json_object_del(json_object_get(document, "network"), "community_id");
+		put(json_object_get(document, "bulwark"), "anonymous", json_true());
+	}
 	return document;
 }
 
@@ -336,10 +393,19 @@ static json_t *action_of(const char *action)
 			 "action", action);
 }
 
+/* The address that an action is about, cut as the policy in force wants it; NULL: about none. */
+static json_t *told_address(struct names *names, const json_t *line)
+{
+	const char *address = json_string_value(json_object_get(line, "address"));
+
+	return address ? anonymous_text(address, description_of(names, names->in_force)) : NULL;
+}
+
 json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
 {
 	const char *action = json_string_value(json_object_get(line, "action"));
-	const char *address = json_string_value(json_object_get(line, "address"));
+	json_t *told = told_address(names, line);
+	const char *address = json_string_value(told);
 	json_t *bulwark = json_object(), *user = json_object(), *document;
 	const char *key;
 	json_t *value;
@@ -367,6 +433,7 @@ json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
 		put(document, "source",
 		    strchr(address, '/') ? json_pack("{s:s}", "address", address)
 					 : json_pack("{s:s, s:s}", "address", address, "ip", address));
+	json_decref(told);
 	put_member(json_object_get(document, "event"), "reason", line, "reason");
 	return document;
 }

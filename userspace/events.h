@@ -15,6 +15,8 @@ struct names *names_open(const struct places *places);
 void names_free(struct names *names);
 /* Reads descriptions anew: numbers may begin again where a state directory did. */
 void names_forget(struct names *names);
+/* The generation whose policy says how much of an address is told of an action; 0: all of it. */
+void names_in_force(struct names *names, unsigned generation);
 
 /* A verdict of the kernel's side. sequence: of the log, without holes. NULL without memory. */
 json_t *event_verdict(struct names *names, const struct event *event, __u64 sequence);

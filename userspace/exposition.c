@@ -380,6 +380,7 @@ static int read_telling(const struct exposure *of, struct telling *sum)
 	return error;
 }
 
+/* The daemon's counts go on over rings that come and go; those of the ring that is there are read from the kernel. */
 static int write_events(struct exposure *of)
 {
 	const struct ledger *ledger = &of->ledger->ledger;
@@ -388,17 +389,21 @@ static int write_events(struct exposure *of)
 	int error = read_telling(of, &sum);
 
 	metric_family(text, METRIC_COUNTER, "bulwark_events_made", "Events made, by the kernel's side and the daemon.");
-	metric_count(text, sum.made + sum.lost, "by", "kernel", NULL);
+	metric_count(text, ledger->kernel + sum.made + sum.lost, "by", "kernel", NULL);
 	metric_count(text, ledger->own, "by", "daemon", NULL);
 	metric_family(text, METRIC_COUNTER, "bulwark_events_written", "Events written to the log.");
 	metric_count(text, ledger->written, NULL);
 	metric_family(text, METRIC_COUNTER, "bulwark_events_sampled_out",
 		      "Events left out of the log: over its budget of bytes a minute.");
 	metric_count(text, ledger->sampled_out, NULL);
-	metric_family(text, METRIC_COUNTER, "bulwark_events_lost",
-		      "Events lost: they found the ring full, or could not be written to the log.");
-	metric_count(text, sum.lost, "at", "ring", NULL);
+	metric_family(
+		text, METRIC_COUNTER, "bulwark_events_lost",
+		"Events lost: they found the ring full, could not be written to the log, or a daemon died with them.");
+	metric_count(text, ledger->lost + sum.lost, "at", "ring", NULL);
 	metric_count(text, ledger->unwritten, "at", "log", NULL);
+	metric_count(text, ledger->crashed, "at", "crash", NULL);
+	metric_family(text, METRIC_GAUGE, "bulwark_events_waiting", "Events in the ring, not taken out of it yet.");
+	metric_count(text, sum.made > ledger->taken ? sum.made - ledger->taken : 0, NULL);
 	metric_family(text, METRIC_COUNTER, "bulwark_untold_packets",
 		      "Packets that made no event of their own: the next event of their reason stands for them.");
 	metric_count(text, sum.sampled_out, NULL);

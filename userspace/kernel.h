@@ -230,8 +230,11 @@ const char *automatic_words(struct instance *instance, const struct automatic_ba
 
 /* Drains the event ring without blocking or waits on its fd. */
 struct event_ring;
-int event_ring_open(struct instance *instance, void (*tell)(void *arg, const struct event *event), void *arg,
-		    struct event_ring **ring);
+/* number: of the event since the ring was made, from 1. Who dies in here gets the same one again. */
+typedef void event_teller(void *arg, const struct event *event, __u64 number);
+int event_ring_open(struct instance *instance, event_teller *tell, void *arg, struct event_ring **ring);
+__u64 event_ring_taken(const struct event_ring *ring);	 /* since it was made */
+__u64 event_ring_waiting(const struct event_ring *ring); /* in it now */
 int event_ring_fd(struct event_ring *ring);
 int event_ring_drain(struct event_ring *ring); /* number of events or -errno */
 void event_ring_close(struct event_ring *ring);

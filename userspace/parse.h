@@ -105,6 +105,8 @@ void parse_services(struct parser *parser, void *policy, const struct node *map)
 
 /* ---- parse_limit.c ---- */
 void parse_limits(struct parser *parser, void *service, const struct node *sequence);
+/* "/24,/48": how much of an IPv4 and of an IPv6 address is meant. */
+bool prefix_lengths(const char *text, __u8 *v4_length, __u8 *v6_length);
 /* "packets", "bytes", ... by enum limit_measure, and the unit that their numbers have. */
 extern const char *const limit_measures[];
 enum unit measure_unit(enum limit_measure measure);

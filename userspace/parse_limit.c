@@ -68,8 +68,7 @@ static void limit_new_connections(struct parser *parser, void *object, const str
 	take_measure(parser, object, value, MEASURE_NEW_CONNECTIONS);
 }
 
-/* "/24,/48": how much of an IPv4 and of an IPv6 address is one source. */
-static bool prefix_lengths(const char *text, struct policy_limit *limit)
+bool prefix_lengths(const char *text, __u8 *v4_length, __u8 *v6_length)
 {
 	unsigned v4, v6;
 	char rest;
@@ -78,8 +77,8 @@ static bool prefix_lengths(const char *text, struct policy_limit *limit)
 		return false;
 	if (!v4 || v4 > 32 || !v6 || v6 > 128)
 		return false;
-	limit->v4_length = v4;
-	limit->v6_length = v6;
+	*v4_length = v4;
+	*v6_length = v6;
 	return true;
 }
 
@@ -95,7 +94,7 @@ static void limit_per(struct parser *parser, void *object, const struct node *va
 		limit->per = LIMITED_SOURCE;
 	else if (!strcmp(text, "service"))
 		limit->per = LIMITED_SERVICE;
-	else if (prefix_lengths(text, limit))
+	else if (prefix_lengths(text, &limit->v4_length, &limit->v6_length))
 		limit->per = LIMITED_PREFIX;
 	else
 		wrong(parser, value,

@@ -59,11 +59,11 @@ static void events_sample(struct parser *parser, void *object, const struct node
 
 static void events_anonymize(struct parser *parser, void *object, const struct node *value)
 {
-	static const char *const words[] = {"off", "on", NULL};
+	struct policy *policy = object;
+	const char *text = take_scalar(parser, value);
 
-	(void)object;
-	if (take_word(parser, value, words) == 1)
-		wrong(parser, value, "'anonymize: on' is not supported by this version yet: write off, or remove it");
+	if (text && strcmp(text, "off") && !prefix_lengths(text, &policy->anonymize_v4, &policy->anonymize_v6))
+		wrong(parser, value, "'%.80s' is neither off nor a prefix of both families, as in \"/24,/48\"", text);
 }
 
 static const struct key events_keys[] = {{"sample", events_sample}, {"anonymize", events_anonymize}};

@@ -164,6 +164,7 @@ struct policy {
 	struct place monitor_at;
 	enum { ON_FAILURE_OPEN, ON_FAILURE_CLOSED } on_failure;
 	struct policy_rate event_sample; /* events: { sample: 1/s per source and reason } */
+	__u8 anonymize_v4, anonymize_v6; /* events: so much of foreign addresses is told; 0: all */
 	char *metrics_listen;		 /* or NULL */
 	__u32 tag_mask;			 /* the mark bits that are ours; 0: not given */
 	struct place tag_mask_at;

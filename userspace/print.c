@@ -201,8 +201,12 @@ static void print_rest(FILE *out, const struct policy *policy)
 	fprintf(out, "forward: %s\n", forward_words[policy->forward]);
 	fprintf(out, "unparsed: %s\n", unparsed_words[policy->unparsed_pass]);
 	fprintf(out, "on-failure: %s\n", on_failure_words[policy->on_failure]);
+	if (policy->event_sample.given || policy->anonymize_v4)
+		fputs("events:\n", out);
 	if (policy->event_sample.given)
-		fprintf(out, "events:\n  sample: %s per source and reason\n", rate_text(&policy->event_sample, buffer));
+		fprintf(out, "  sample: %s per source and reason\n", rate_text(&policy->event_sample, buffer));
+	if (policy->anonymize_v4)
+		fprintf(out, "  anonymize: \"/%u,/%u\"\n", policy->anonymize_v4, policy->anonymize_v6);
 	if (policy->metrics_listen) {
 		fputs("metrics:\n  listen: ", out);
 		print_text(out, policy->metrics_listen);

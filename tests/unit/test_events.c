@@ -40,10 +40,17 @@ static int setup(void **state)
 	mkdir(path, 0700);
 	snprintf(path, sizeof(path), "%s/generations/7", places.state_dir);
 	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/generations/8", places.state_dir);
+	mkdir(path, 0700);
 	file = fopen(saved_path(&places, 7, "description.json", path), "w");
 	if (!file)
 		return -1;
 	fputs(description, file);
+	fclose(file);
+	file = fopen(saved_path(&places, 8, "description.json", path), "w");
+	if (!file)
+		return -1;
+	fputs("{\"generation\": 8, \"anonymize\": [20, 48]}", file);
 	fclose(file);
 	names = names_open(&places);
 	return names ? 0 : -1;
@@ -345,6 +352,62 @@ static void test_notice(void **state)
 	json_decref(document);
 }
 
+/* The far end is cut, whichever it is; this host's own address and the ports stay. */
+static void test_anonymous(void **state)
+{
+	struct event event = drop();
+	json_t *document;
+
+	(void)state;
+	event.generation = 8;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "source.ip", "128.232.96.0");
+	assert_text(document, "source.address", "128.232.96.0");
+	assert_text(document, "destination.ip", "66.35.250.204");
+	assert_number(document, "source.port", 34855);
+	assert_true(json_is_true(at(document, "bulwark.anonymous")));
+	assert_null(at(document, "network.community_id"));
+	json_decref(document);
+
+	event.hook = HOOK_EGRESS;
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "source.ip", "128.232.110.120");
+	assert_text(document, "destination.ip", "66.35.240.0");
+	json_decref(document);
+
+	event.hook = HOOK_XDP;
+	put_address(event.source, "2001:db8:1:2:3:4:5:6");
+	put_address(event.destination, "2001:db8:ffff::1");
+	document = event_verdict(names, &event, 1);
+	assert_text(document, "source.ip", "2001:db8:1::");
+	assert_text(document, "destination.ip", "2001:db8:ffff::1");
+	json_decref(document);
+}
+
+/* What is done to an address is told as the policy in force wants it. */
+static void test_anonymous_action(void **state)
+{
+	static const struct {
+		const char *address, *told;
+	} rows[] = {
+		{"203.0.113.9", "203.0.112.0/20"}, {"203.0.113.0/24", "203.0.112.0/20"},
+		{"203.0.0.0/16", "203.0.0.0/16"},  {"2001:db8:1:2::/64", "2001:db8:1::/48"},
+		{"no address", "no address"},
+	};
+
+	(void)state;
+	names_in_force(names, 8);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		json_t *line = json_pack("{s:f, s:s, s:s}", "time", 1.0, "action", "ban", "address", rows[i].address);
+		json_t *document = event_action(names, line, 1);
+
+		assert_text(document, "source.address", rows[i].told);
+		json_decref(document);
+		json_decref(line);
+	}
+	names_in_force(names, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +422,8 @@ int main(void)
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_action_at_no_time),
 		cmocka_unit_test(test_notice),
+		cmocka_unit_test(test_anonymous),
+		cmocka_unit_test(test_anonymous_action),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

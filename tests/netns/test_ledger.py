@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What became of every event, exactly: made = written + sampled out + lost + waiting, as the metrics say and the log holds,
+through floods, kill -9 at any moment, a full disk, rotation, SIGHUP, SIGTERM, and pins that go and come back."""
+
+import glob
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+from frames import *  # noqa: E402,F403
+from lab import *  # noqa: E402,F403
+
+POLICY = 'services:\n  web: { ports: tcp/443 }\nmetrics: { listen: "127.0.0.1:10473" }\nevents: { sample: 1000/s }\n'
+
+
+class Daemon:
+    def __init__(self, lab, log, *options):
+        self.lab, self.log = lab, log
+        self.process = lab.start(lab.node, BULWARKD, "--foreground", "--log", log, "--log-keep", "50", *options,
+                                 env=lab.environment)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def metrics(lab):
+    with lab.node:
+        done = subprocess.run(["curl", "-s", "-m", "5", "http://127.0.0.1:10473/metrics"], capture_output=True,
+                              check=False)
+    found = {}
+    for line in done.stdout.decode().splitlines():
+        if line.startswith("bulwark_events_"):
+            name, value = line.rsplit(" ", 1)
+            found[re.sub("^bulwark_events_|_total", "", name).replace('"', "")] = int(value)
+    return found
+
+
+def sums(found):
+    made = found["made{by=kernel}"] + found["made{by=daemon}"]
+    fates = sum(found[name] for name in ("written", "sampled_out", "lost{at=ring}", "lost{at=log}", "lost{at=crash}",
+                                         "waiting"))
+    return made, fates
+
+
+def lines(log):
+    found = []
+    for name in glob.glob(log + "*"):
+        with open(name, encoding="utf-8") as file:
+            found += [json.loads(line) for line in file]
+    return found
+
+
+def settled(lab):
+    """The numbers once nothing waits any more."""
+    last = {}
+
+    def quiet():
+        nonlocal last
+        found = metrics(lab)
+        same_again = found and found == last and not found["waiting"]
+        last = found
+        time.sleep(0.3)
+        return same_again
+
+    wait(quiet, "the daemon to catch up", 20)
+    return last
+
+
+def flood(lab, stop_after=None):
+    """SYNs of ever new sources that nobody wants."""
+    end = time.monotonic() + (stop_after or 3600)
+    with lab.attacker.raw("a0") as sender:
+        while time.monotonic() < end:
+            source = socket.inet_ntoa(struct.pack("!I", 0x2E100000 + random.getrandbits(20)))
+            sender.send(ethernet(lab.eth1.mac, lab.a0.mac, tcp(source, lab.eth1.v4, 4000, 9200, SYN)))
+
+
+def adds_up(lab, log):
+    found = settled(lab)
+    same(*sums(found), f"{found}")
+    documents = lines(log)
+    numbers = sorted(one["bulwark"]["sequence"] for one in documents)
+    same(numbers, list(range(1, len(numbers) + 1)), "numbers in the log")
+    same(len(numbers), found["written"], "lines in the log")
+    return found
+
+
+def try_kills(lab, log):
+    daemon = Daemon(lab, log)
+    wait(lambda: metrics(lab), "metrics")
+    sender = child(flood, lab)
+    try:
+        for turn in range(8):
+            time.sleep(0.2 + random.random() * 1.2)
+            daemon.kill()
+            daemon = Daemon(lab, log)
+        time.sleep(1)
+    finally:
+        stop_child(sender)
+    with it("a flood and eight times kill -9: everything adds up, no event is in the log twice"):
+        found = adds_up(lab, log)
+        assert found["written"] > 100, found
+        told = [one["bulwark"]["event"] for one in lines(log) if one["event"]["action"] == "packet-dropped"]
+        same(len(told), len(set(told)), "events told")
+    with it("SIGHUP in a flood"):
+        sender = child(flood, lab)
+        for _ in range(5):
+            time.sleep(0.2)
+            daemon.process.send_signal(signal.SIGHUP)
+        stop_child(sender)
+        adds_up(lab, log)
+    with it("SIGTERM in a flood: what is written is told, what waits goes on waiting"):
+        sender = child(flood, lab)
+        time.sleep(0.5)
+        stop(daemon.process)
+        same(daemon.process.returncode, 0)
+        time.sleep(0.5)
+        stop_child(sender)
+        daemon = Daemon(lab, log)
+        adds_up(lab, log)
+    with it("a budget of bytes a minute, and files of 100 kB"):
+        stop(daemon.process)
+        daemon = Daemon(lab, log, "--budget", "64KiB", "--log-size", "100000")
+        wait(lambda: metrics(lab), "metrics")
+        flood(lab, 1)
+        found = adds_up(lab, log)
+        assert found["sampled_out"] > 0, found
+        assert glob.glob(log + ".1"), "not rotated"
+    with it("`down` and `apply` while it runs"):
+        made = metrics(lab)["made{by=kernel}"]
+        lab.bulwark("down")
+        lab.apply(POLICY)
+        flood(lab, 0.5)
+        assert adds_up(lab, log)["made{by=kernel}"] > made, "the counter began anew"
+    with it("killed in a flood, then `down` and `apply`"):
+        sender = child(flood, lab)
+        time.sleep(1.3)
+        daemon.kill()
+        time.sleep(0.3)
+        stop_child(sender)
+        lab.bulwark("down")
+        lab.apply(POLICY)
+        daemon = Daemon(lab, log)
+        wait(lambda: metrics(lab), "metrics")
+        adds_up(lab, log)
+    stop(daemon.process)
+
+
+def try_full_disk(lab):
+    disk = lab.directory + "/small"
+    os.mkdir(disk)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], check=False).returncode:
+        skip("a full disk", "no tmpfs here")
+        return
+    lab.undo.callback(subprocess.run, ["umount", disk], check=False)
+    lab.bulwark("down")
+    lab.state = lab.environment["BULWARK_STATE_DIR"] = lab.directory + "/state2"
+    lab.apply(POLICY)
+    log = disk + "/events.jsonl"
+    daemon = Daemon(lab, log)
+    wait(lambda: metrics(lab), "metrics")
+    with it("a full disk: what could not be written is counted, exactly"):
+        flood(lab, 1)
+        found = settled(lab)
+        same(*sums(found), f"{found}")
+        assert found["lost{at=log}"] > 0, found
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        wait(lambda: [one for one in lines(log) if one["event"]["action"] == "events-unwritten"], "the words")
+        found = adds_up(lab, log)
+        missing = sum(one["bulwark"]["events"] for one in lines(log) if one["event"]["action"] == "events-unwritten")
+        same(missing, found["lost{at=log}"], "events told as unwritten")
+    with it("the directory of the log goes, and comes back"):
+        os.rename(log, disk + "/gone")
+        daemon.process.send_signal(signal.SIGHUP)
+        flood(lab, 0.3)
+        found = settled(lab)
+        same(*sums(found), f"{found}")
+    stop(daemon.process)
+
+
+def try_age(lab):
+    log = lab.directory + "/aged.jsonl"
+    daemon = Daemon(lab, log, "--log-age", "2s", "--sync", "line")
+    with it("a file that is old enough is rotated with the next line"):
+        wait(lambda: metrics(lab), "metrics")
+        flood(lab, 0.1)
+        wait(lambda: os.path.exists(log) and os.path.getsize(log), "a line")
+        time.sleep(2.5)
+        flood(lab, 0.1)
+        wait(lambda: os.path.exists(log + ".1"), "the rotated file", 5)
+    stop(daemon.process)
+    for option, value in (("--log-age", "soon"), ("--log-age", "0s"), ("--sync", "always")):
+        with it(f"{option} {value} is refused with words"):
+            holds(lab.node.run(BULWARKD, option, value, status=2), option, value)
+
+
+def tests(lab):
+    log = lab.directory + "/events.jsonl"
+    lab.apply(POLICY)
+    try_kills(lab, log)
+    try_full_disk(lab)
+    try_age(lab)
+
+
+main("ledger", tests)
