@@ -26,7 +26,7 @@ static __always_inline void note_flow(struct __sk_buff *skb, const struct packet
 	const struct flow *flow = &pkt->flow;
 
 	if (flow->protocol == IPPROTO_UDP) {
-		if (!peer_is_client(flow, class))
+		if (is_question(flow) || !peer_is_client(flow, class))
 			flow_left(flow, 1, UDP_ASKED);
 	} else if (is_icmp(flow)) {
 		if (pkt->icmp_type == (flow->ipv6 ? 128 : 8))

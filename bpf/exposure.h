@@ -114,6 +114,24 @@ static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *
 	return REASON_STRAY;
 }
 
+static __always_inline enum reason judge_udp(struct packet *pkt, const struct service_entry *service, __u64 lists)
+{
+	int reflected = is_reflected(&pkt->flow, service), admitted = admits(pkt, service, lists);
+
+	/* an answer needs no service; where one admits the packet anyway the look-up is saved */
+	if ((!admitted || reflected) && is_answer(&pkt->flow))
+		return REASON_ANSWER;
+	if (!reflected || (service && !admitted))
+		return judge_service(pkt, service, lists);
+	pkt->rule = service ? service->rule : RULE_DEFAULT;
+	if (service && service->flags & SERVICE_MONITOR) {
+		would_drop(pkt, REASON_AMPLIFICATION, service->rule);
+		return REASON_SERVICE;
+	}
+	pkt->pass_anyway = !service && constants.default_pass;
+	return REASON_AMPLIFICATION;
+}
+
 __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 lists)
 {
 	const struct flow *flow;
@@ -139,9 +157,8 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 		pkt->service = 0;
 	if (flow->protocol == IPPROTO_TCP)
 		return judge_tcp(ctx, pkt, service, lists, forwarded);
-	/* an answer needs no service; where one admits the packet anyway the look-up is saved */
-	if (flow->protocol == IPPROTO_UDP && !admits(pkt, service, lists) && is_answer(flow))
-		return REASON_ANSWER;
+	if (flow->protocol == IPPROTO_UDP)
+		return judge_udp(pkt, service, lists);
 	return judge_service(pkt, service, lists);
 }
 

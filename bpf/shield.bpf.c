@@ -20,6 +20,7 @@
 #include "services.h"
 #include "icmp.h"
 #include "sources.h"
+#include "amplification.h"
 #include "exposure.h"
 #include "tell.h"
 #include "limits.h"

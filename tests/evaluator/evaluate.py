@@ -21,6 +21,9 @@ from policies import Policy
 SECOND = 10**9
 ASKED, SPOKEN, FRAGMENT_LIFE, TIME_WAIT = 30 * SECOND, 120 * SECOND, 30 * SECOND, 60 * SECOND
 COARSE = 2 * SECOND  # how far a lifetime may be off
+# UDP source ports of services that are abused for amplification
+REFLECTORS = {17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 623, 1434, 1604, 1900, 3283, 3702, 5093, 5353, 5683,
+              10001, 10074, 11211, 32414, 33848, 37810}
 
 
 class Verdict:
@@ -157,6 +160,8 @@ class Evaluator:
         if protocol == packets.UDP and "ports" in seen:
             port, other = seen["ports"]
             service = self.policy.service(protocol, port, source)
+            if other < 1024 and other != port and other in REFLECTORS:
+                service = None  # that is a question, from whatever port
             if service and (not service.allow or self.policy.in_any(destination, service.allow)):
                 return  # an answer of a service is no question
         elif protocol == (packets.ICMPV6 if six else packets.ICMP) and seen.get("icmp_type") == (128 if six else 8):
@@ -267,8 +272,13 @@ class Evaluator:
         outcome.service = service.name if service else None
         if packet.protocol == packets.TCP:
             return self.judge_tcp(packet, outcome, service)
-        if packet.protocol == packets.UDP and not self.admits(packet, service) and self.asked(packet.flow()):
-            return "answer"
+        if packet.protocol == packets.UDP:
+            reflected = packet.source_port in REFLECTORS and packet.source_port != packet.destination_port and (
+                service is None or (not service.allow and packet.source_port < 1024))
+            if (reflected or not self.admits(packet, service)) and self.asked(packet.flow()):
+                return "answer"
+            if reflected and (service is None or self.admits(packet, service)):
+                return self.judge_reflected(outcome, service)
         return self.judge_service(packet, outcome, service)
 
     def admits(self, packet, service):
@@ -286,6 +296,14 @@ class Evaluator:
                 raise Refused("not-allowed")
             outcome.would = outcome.would or "not-allowed"
         return "service"
+
+    def judge_reflected(self, outcome, service):
+        if service and (service.monitor or self.policy.monitor):
+            outcome.would = outcome.would or "amplification"
+            return "service"
+        if service is None and self.policy.default_pass:
+            outcome.verdict = "pass"
+        raise Refused("amplification")
 
     def judge_tcp(self, packet, outcome, service):
         if packet.flags & (SYN | ACK) == SYN:

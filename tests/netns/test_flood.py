@@ -31,8 +31,8 @@ PROFILES = {  # what the generator sends -> how most of it ends
     "spoofed-udp": ("drop", "unexposed"), "spoofed-udp-v6": ("drop", "unexposed"),
     "scan": ("drop", "unexposed"), "scan-v6": ("drop", "unexposed"),
     "ack": (None, "stray"), "ack-v6": (None, "stray"),
-    "udp-amplification": ("drop", "amplification", "unexposed"),
-    "udp-amplification-v6": ("drop", "amplification", "unexposed"),
+    "udp-amplification": ("drop", "amplification"),
+    "udp-amplification-v6": ("drop", "amplification"),
     "fragments": (None, "fragment-early", "fragment-budget"), "fragments-v6": (None, "fragment-early", "fragment-budget"),
     "one-source": ("pass", "service"), "n-sources": ("pass", "service"), "n-sources-v6": ("pass", "service"),
 }

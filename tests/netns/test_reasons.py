@@ -253,6 +253,11 @@ def _(at):
 
 @row("unexposed", "unsolicited UDP is dropped")
 def _(at):
+    return udp(at.stranger, at.me, 5000, 40000, at.token)
+
+
+@row("amplification", "an answer that nobody asked for is dropped")
+def _(at):
     return udp(at.stranger, at.me, 53, 40000, at.token)
 
 
