@@ -38,7 +38,7 @@ $(BENCH_BUILD)/flood_send.o: | $(BENCH_BUILD)/flood.skel.h
 $(BENCH_BUILD)/probe.o: | $(BENCH_BUILD)/probe.skel.h
 $(BENCH_BUILD)/wire.o: | $(BENCH_BUILD)/wire.skel.h
 
-$(BUILD)/flood: $(addprefix $(BENCH_BUILD)/,flood.o flood_send.o flood_frames.o flood_sources.o)
+$(BUILD)/flood: $(addprefix $(BENCH_BUILD)/,flood.o flood_send.o flood_replay.o flood_frames.o flood_sources.o)
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 $(BENCH_BUILD)/probe: $(addprefix $(BENCH_BUILD)/,probe.o flood_frames.o flood_sources.o)

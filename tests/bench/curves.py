@@ -8,7 +8,7 @@ import time
 
 import peers
 from enclosure import Trouble
-from ground import HERE, Flood, Shielded, differences, policy
+from ground import HERE, Flood, Shielded, differences, policy, ratios
 from https import OF_ALL, STREAM_PORT, Web, protect
 from parts import (FLOOD_PPS, HOSTS, MILLION, OURS, SMALL, TWO_LIMITS, report_rates, try_peers, words_of)
 
@@ -216,6 +216,21 @@ def service_curves(ground, results):
         report_rates(results, "services", ground.turns(floods, SECONDS, rounds(ground)), count)
 
 
+PROFILES = ("blocked", "blocked-udp", "blocked-v6", "vlan", "qinq", "vlan-v6", "spoofed-udp", "spoofed-udp-v6", "scan", "scan-v6",
+            "ack", "ack-v6", "syn-ack", "rst", "fin", "udp-amplification", "udp-amplification-v6", "fragments", "fragments-v6",
+            "echo", "echo-v6", "imix", "mixed")
+
+
+def profile_floods(ground, results):
+    """What one shield makes of each kind of packet that the generator knows and the policy drops."""
+    prefixes = ("46.30.0.0/16", "2a01:7e00::/32")
+    place = ground.shielded("profiles", policy(lists={"bad": {"addresses": list(prefixes)}}, block=["bad"], service=TWO_LIMITS))
+    for profile in PROFILES:
+        flood = (profile, "--blocked", ",".join(prefixes))
+        rates = ground.turns({"bare": Flood(ground.bare(), *flood), OURS: Flood(place, *flood)}, SECONDS, rounds(ground))
+        results.point("profiles", profile, None, ratios(rates[OURS], rates["bare"]))
+
+
 def core_curves(ground, results):
     blocked, spoofed = ("blocked", "--blocked", ground.list(MILLION)), ("spoofed-syn",)
     whole = ground.shielded("whole", policy(ground.list(MILLION), service=TWO_LIMITS))
@@ -334,5 +349,6 @@ def stream(web, taker):
     return int(taken) * 8 / float(seconds) / 1e9
 
 
-CURVES = (list_curves, list_misses, lookup_curves, many_lists, source_curves, service_curves, core_curves, bans, https_curves,
+CURVES = (list_curves, list_misses, lookup_curves, many_lists, source_curves, service_curves, profile_floods,
+          core_curves, bans, https_curves,
           idle_cost)

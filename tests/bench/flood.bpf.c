@@ -12,6 +12,7 @@
 const volatile struct flood_kind kinds[FLOOD_KINDS];
 const volatile __u32 kind_count;
 const volatile __u32 out_ifindex;
+const volatile __u32 frame_count;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
@@ -35,6 +36,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct flood_source6);
 } sources6 SEC(".maps");
+
+/* --replay: written by user space before the run, walked in order. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flood_frame);
+} frames SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -89,7 +99,8 @@ static __always_inline int put_source4(struct flood_state *mine, int which, __u8
 	*(__u16 *)(ip + 4) = id;
 	*(__u32 *)(ip + 12) = address;
 	*(__u16 *)(ip + 10) = folded((__u64)kinds[which].ip_sum + address + id);
-	*sum += address;
+	if (!kinds[which].alone)
+		*sum += address;
 	return 0;
 }
 
@@ -193,7 +204,7 @@ int flood(struct xdp_md *ctx)
 	struct flood_state *mine = bpf_map_lookup_elem(&state, &zero);
 
 	if (ctx->ingress_ifindex == out_ifindex)
-		return XDP_PASS; /* a packet that really came in: see hold() in flood.c */
+		return XDP_PASS; /* a packet that really came in: see hold() in flood_send.c */
 	if (!mine)
 		return XDP_ABORTED;
 	if (kind_count > 1)
@@ -206,6 +217,33 @@ int flood(struct xdp_md *ctx)
 			return send(ctx, mine, which);
 	}
 	return XDP_ABORTED;
+}
+
+SEC("xdp")
+int replay(struct xdp_md *ctx)
+{
+	__u32 zero = 0, at, length;
+	struct flood_state *mine = bpf_map_lookup_elem(&state, &zero);
+	struct flood_frame *frame;
+	int grow;
+
+	if (ctx->ingress_ifindex == out_ifindex)
+		return XDP_PASS; /* see hold() in flood_send.c */
+	if (!mine)
+		return XDP_ABORTED;
+	at = mine->walk[0];
+	mine->walk[0] = at + 1 < frame_count ? at + 1 : 0;
+	frame = bpf_map_lookup_elem(&frames, &at);
+	length = frame ? frame->length : 0;
+	if (!frame || !length || length > FLOOD_FRAME_MAX)
+		return XDP_ABORTED;
+	grow = (int)length - (int)(ctx->data_end - ctx->data);
+	if (grow && bpf_xdp_adjust_tail(ctx, grow))
+		return XDP_ABORTED;
+	if (bpf_xdp_store_bytes(ctx, 0, frame->bytes, length))
+		return XDP_ABORTED;
+	mine->sent[0]++;
+	return bpf_redirect_map(&out, 0, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -28,6 +28,17 @@ static const struct flood_profile profiles[] = {
 	{"spoofed-udp-v6", "IPv6 UDP from anywhere", SHAPE_UDP, FROM_PUBLIC, true, 0, false},
 	{"scan", "SYNs from anywhere to every port", SHAPE_SYN, FROM_PUBLIC, false, 0, true},
 	{"scan-v6", "IPv6 SYNs from anywhere to every port", SHAPE_SYN, FROM_PUBLIC, true, 0, true},
+	{"syn-plain", "SYNs without options from anywhere", SHAPE_SYN_PLAIN, FROM_PUBLIC, false, 0, false},
+	{"syn-ack", "SYN-ACKs of no connection", SHAPE_SYN_ACK, FROM_PUBLIC, false, 0, false},
+	{"syn-ack-v6", "IPv6 SYN-ACKs of no connection", SHAPE_SYN_ACK, FROM_PUBLIC, true, 0, false},
+	{"rst", "RSTs of no connection", SHAPE_RST, FROM_PUBLIC, false, 0, false},
+	{"rst-v6", "IPv6 RSTs of no connection", SHAPE_RST, FROM_PUBLIC, true, 0, false},
+	{"fin", "FINs of no connection", SHAPE_FIN, FROM_PUBLIC, false, 0, false},
+	{"fin-v6", "IPv6 FINs of no connection", SHAPE_FIN, FROM_PUBLIC, true, 0, false},
+	{"echo", "pings from anywhere", SHAPE_ECHO, FROM_PUBLIC, false, 0, false},
+	{"echo-v6", "IPv6 pings from anywhere", SHAPE_ECHO, FROM_PUBLIC, true, 0, false},
+	{"udp-medium", "UDP of 594 bytes from anywhere", SHAPE_UDP_MEDIUM, FROM_PUBLIC, false, 0, false},
+	{"udp-large", "UDP of 1514 bytes from anywhere", SHAPE_UDP_LARGE, FROM_PUBLIC, false, 0, false},
 	{"ack", "ACKs of no connection", SHAPE_ACK, FROM_PUBLIC, false, 0, false},
 	{"ack-v6", "IPv6 ACKs of no connection", SHAPE_ACK, FROM_PUBLIC, true, 0, false},
 	{"udp-amplification", "answers of reflectors", SHAPE_ANSWER, FROM_PUBLIC, false, 0, true},
@@ -39,13 +50,26 @@ static const struct flood_profile profiles[] = {
 	{"vlan-v6", "IPv6 SYNs in a VLAN from --blocked", SHAPE_SYN, FROM_BLOCKED, true, 1, false},
 	{"one-source", "SYNs from --from", SHAPE_SYN, FROM_ONE, false, 0, false},
 	{"one-source-v6", "IPv6 SYNs from --from", SHAPE_SYN, FROM_ONE, true, 0, false},
+	{"lawful", "SYNs from --sources clients", SHAPE_SYN, FROM_MANY, false, 0, false},
+	{"lawful-v6", "IPv6 SYNs from --sources clients", SHAPE_SYN, FROM_MANY, true, 0, false},
+	{"n-sources-udp", "UDP from --sources addresses", SHAPE_UDP, FROM_MANY, false, 0, false},
 	{"n-sources", "SYNs from --sources addresses", SHAPE_SYN, FROM_MANY, false, 0, false},
 	{"n-sources-v6", "IPv6 SYNs from --sources addresses", SHAPE_SYN, FROM_MANY, true, 0, false},
 };
 #define PROFILES (sizeof(profiles) / sizeof(profiles[0]))
 
-/* "mixed": what a node sees in a bad hour. */
-static const char mixed[] = "spoofed-syn,spoofed-udp,scan,ack,udp-amplification,fragments";
+/* Several profiles by one name; one that stands there twice is sent twice as often. */
+static const struct {
+	const char *name, *profiles, *help;
+} mixes[] = {
+	{"mixed", "spoofed-syn,spoofed-udp,scan,ack,udp-amplification,fragments", "what a node sees in a bad hour"},
+	{"imix",
+	 "spoofed-udp,spoofed-udp,spoofed-udp,spoofed-udp,spoofed-udp,spoofed-udp,spoofed-udp,"
+	 "udp-medium,udp-medium,udp-medium,udp-medium,udp-large",
+	 "UDP of 60, 594 and 1514 bytes, 7 to 4 to 1"},
+	{"strays", "ack,syn-ack,rst,fin", "segments of no connection"},
+};
+#define MIXES (sizeof(mixes) / sizeof(mixes[0]))
 
 int flood_complain(const char *what, const char *about)
 {
@@ -108,7 +132,10 @@ static int add_profiles(struct run *run, const char *list)
 	unsigned i;
 	int error = 0;
 
-	snprintf(row, sizeof(row), "%s", strcmp(list, "mixed") ? list : mixed);
+	for (i = 0; i < MIXES; i++)
+		if (!strcmp(list, mixes[i].name))
+			list = mixes[i].profiles;
+	snprintf(row, sizeof(row), "%s", list);
 	for (text = strtok_r(row, ",", &rest); text && !error; text = strtok_r(NULL, ",", &rest))
 		error = add_profile(run, text);
 	if (error)
@@ -200,12 +227,17 @@ static int usage(void)
 	       "  --cpu N[,N]         one sender on each (0)\n"
 	       "  --batch N           frames handed over at once (64)\n"
 	       "  --seed N            of sources and ports (1)\n"
+	       "  --replay FILE       instead of --profile: the packets of a capture, over and over, to --dst-mac; "
+	       "with --dst to "
+	       "that address\n"
+	       "  --speed N           of a replay: N times as fast as it was captured (as --rate says)\n"
 	       "  --on-demand         instead of --duration: floods for so many seconds as each line on standard input "
 	       "says\n"
-	       "profiles (NAME:PORT or NAME:any overrides --port; mixed is %s):\n",
-	       mixed);
+	       "profiles (NAME:PORT or NAME:any overrides --port):\n");
 	for (i = 0; i < PROFILES; i++)
 		printf("  %-21s %s\n", profiles[i].name, profiles[i].help);
+	for (i = 0; i < MIXES; i++)
+		printf("  %-21s %s\n", mixes[i].name, mixes[i].help);
 	return 0;
 }
 
@@ -225,6 +257,8 @@ static const struct option options[] = {
 	{"sources", required_argument, NULL, 'n'},
 	{"seed", required_argument, NULL, 's'},
 	{"on-demand", no_argument, NULL, 'o'},
+	{"replay", required_argument, NULL, 'R'},
+	{"speed", required_argument, NULL, 'S'},
 	{"help", no_argument, NULL, 'h'},
 	{},
 };
@@ -274,6 +308,12 @@ static int take_option(struct run *run, int option, const char *value, const cha
 	case 'n':
 	case 's':
 		return take_plain(run, option, value);
+	case 'R':
+		run->capture = value;
+		return 0;
+	case 'S':
+		run->speed = atof(value);
+		return run->speed > 0 && run->speed <= 1e6 ? 0 : flood_complain("above 0, up to 1000000", "--speed");
 	case 'o':
 		run->on_demand = true;
 		return 0;
@@ -295,15 +335,18 @@ static int parse(struct run *run, int argc, char **argv)
 		if (error)
 			return error;
 	}
-	if (!run->interface || !list || !memcmp(run->target.to_mac, no_mac, 6))
-		return flood_complain("--iface, --dst-mac, --dst and --profile are needed", "usage (see --help)");
+	if (!run->interface || !list == !run->capture || !memcmp(run->target.to_mac, no_mac, 6))
+		return flood_complain("--iface, --dst-mac, --dst and --profile are needed, or --replay for --profile",
+				      "usage (see --help)");
+	if (run->speed && (!run->capture || run->rate || run->cpu_count > 1))
+		return flood_complain("is for --replay from one CPU without --rate", "--speed");
 	if (run->on_demand == !!run->seconds)
 		return flood_complain("one of --duration and --on-demand is needed", "usage (see --help)");
 	if (!run->on_demand && !flood_seconds_sane(run->seconds))
 		return flood_complain("more than 0 and at most 3600 seconds", "--duration");
 	if (!run->batch || run->batch > BATCH_MAX)
 		return flood_complain("between 1 and 256", "--batch");
-	return add_profiles(run, list);
+	return run->capture ? flood_capture_read(run) : add_profiles(run, list);
 }
 
 int main(int argc, char **argv)
@@ -318,5 +361,6 @@ int main(int argc, char **argv)
 	if (!status)
 		status = run.on_demand ? flood_serve(&run) : flood_send(&run);
 	flood_unload(&run);
+	flood_capture_free(run.replay);
 	return status;
 }

@@ -17,7 +17,7 @@
 enum {
 	FLOOD_SOURCE_PORT = 1u << 0,	  /* 1024..65535 */
 	FLOOD_DESTINATION_PORT = 1u << 1, /* 1..65535 */
-	FLOOD_SEQUENCE = 1u << 2,	  /* TCP sequence number */
+	FLOOD_SEQUENCE = 1u << 2,	  /* TCP sequence number; ICMP identification and sequence number */
 	FLOOD_AMPLIFIER = 1u << 3,	  /* the source port is one that reflectors answer from */
 	FLOOD_FRAGMENT_ID = 1u << 4,	  /* the identification in the IPv6 fragment header */
 };
@@ -25,8 +25,8 @@ enum {
 struct flood_kind {
 	__u32 length; /* of the frame; an odd one is refused */
 	__u32 l3;     /* offset of the IP header */
-	__u32 l4;     /* offset of the TCP or UDP header, or of the IPv6 fragment header */
-	__u32 check;  /* offset of the TCP or UDP checksum; 0: the packet has none */
+	__u32 l4;     /* offset of the TCP, UDP or ICMP header, or of the IPv6 fragment header */
+	__u32 check;  /* offset of its checksum; 0: the packet has none */
 	__u32 ipv6;
 	__u32 vary;	    /* FLOOD_* */
 	__u32 until;	    /* a random byte below this (and not below the one before) picks this kind */
@@ -34,7 +34,7 @@ struct flood_kind {
 	__u32 source_count;
 	__u32 ip_sum; /* one's complement sum, in memory order, of the IPv4 header without what varies */
 	__u32 l4_sum; /* of the pseudo header and the transport segment without what varies */
-	__u32 unused;
+	__u32 alone;  /* the checksum is of the segment alone, without a pseudo header: ICMP */
 	__u8 frame[FLOOD_HEADERS];
 };
 _Static_assert(sizeof(struct flood_kind) % 8 == 0, "templates are copied in words of eight bytes");
@@ -47,6 +47,13 @@ struct flood_source4 {
 struct flood_source6 {
 	__u64 high, low, host_high, host_low;
 };
+
+/* One packet of a capture that is sent again. */
+struct flood_frame {
+	__u32 length, unused;
+	__u8 bytes[FLOOD_FRAME_MAX + 6];
+};
+_Static_assert(sizeof(struct flood_frame) == 1528, "a map's values are in words of eight bytes");
 
 /* Per CPU. */
 struct flood_state {

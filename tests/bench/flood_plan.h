@@ -11,7 +11,20 @@
 
 #include "flood.h"
 
-enum flood_shape { SHAPE_SYN, SHAPE_ACK, SHAPE_UDP, SHAPE_ANSWER, SHAPE_FRAGMENT };
+enum flood_shape {
+	SHAPE_SYN,
+	SHAPE_SYN_PLAIN, /* without options */
+	SHAPE_ACK,
+	SHAPE_SYN_ACK,
+	SHAPE_RST,
+	SHAPE_FIN,
+	SHAPE_UDP,
+	SHAPE_UDP_MEDIUM,
+	SHAPE_UDP_LARGE,
+	SHAPE_ANSWER,
+	SHAPE_FRAGMENT,
+	SHAPE_ECHO, /* ICMP echo request */
+};
 
 enum flood_from {
 	FROM_PUBLIC,  /* anywhere in public space */
@@ -57,11 +70,26 @@ struct run {
 	__u64 sent[FLOOD_KINDS]; /* what was printed already */
 	__u64 rate, seed;	 /* packets a second, all CPUs together; 0: as many as go */
 	unsigned batch;
+	const char *capture; /* --replay: what is sent instead of profiles */
+	double speed;	     /* times as fast as it was captured; 0: by rate */
+	struct flood_capture *replay;
 	struct flood_bpf *bpf;
 	__u32 longest;
 };
 
+/* The packets of a capture, ready to be sent. */
+struct flood_capture {
+	struct flood_frame *frames;
+	__u64 *at_ns; /* since the first */
+	size_t count, room;
+	__u64 duration_ns; /* of one turn, with the pause before the first comes again */
+};
+
 int flood_complain(const char *what, const char *about); /* says it and returns 2 */
+
+/* (flood_replay.c) Reads run->capture into run->replay: 0, 2 or 3, with words. */
+int flood_capture_read(struct run *run);
+void flood_capture_free(struct flood_capture *capture);
 
 /* (flood_send.c) Exit statuses: 0, 2 or 3, and the words are on standard error. */
 void flood_heed_signals(void); /* they end a run early, in good order */

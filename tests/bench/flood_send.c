@@ -99,12 +99,19 @@ static int set_random(struct run *run)
 		return -ENOMEM;
 	for (i = 0; i < cpus; i++) {
 		states[i].random = (run->seed + i + 1) * 0x9e3779b97f4a7c15ULL | 1;
+		if (run->replay)
+			states[i].walk[0] = run->replay->count * i / cpus;
 		for (which = 0; which < (int)run->kind_count; which++) /* CPUs do not walk in step */
 			states[i].walk[which] = (__u64)run->kinds[which].source_count * i / cpus;
 	}
 	error = bpf_map_update_elem(bpf_map__fd(run->bpf->maps.state), &zero, states, BPF_ANY);
 	free(states);
 	return error;
+}
+
+static int program_of(const struct run *run)
+{
+	return bpf_program__fd(run->replay ? run->bpf->progs.replay : run->bpf->progs.flood);
 }
 
 static int load_program(struct run *run, const struct flood_sources *sources)
@@ -118,11 +125,20 @@ static int load_program(struct run *run, const struct flood_sources *sources)
 	memcpy((void *)run->bpf->rodata->kinds, run->kinds, sizeof(run->kinds));
 	run->bpf->rodata->kind_count = run->kind_count;
 	run->bpf->rodata->out_ifindex = run->target.ifindex;
+	if (run->replay) {
+		run->bpf->rodata->frame_count = run->replay->count;
+		bpf_map__set_max_entries(run->bpf->maps.frames, run->replay->count);
+	}
+	bpf_program__set_autoload(run->bpf->progs.replay, run->replay);
+	bpf_program__set_autoload(run->bpf->progs.flood, !run->replay);
 	bpf_map__set_max_entries(run->bpf->maps.sources4, sources->count4 ?: 1);
 	bpf_map__set_max_entries(run->bpf->maps.sources6, sources->count6 ?: 1);
 	error = flood_bpf__load(run->bpf);
 	error = error ?: fill_map(run->bpf->maps.sources4, sources->v4, sources->count4 * sizeof(*sources->v4));
 	error = error ?: fill_map(run->bpf->maps.sources6, sources->v6, sources->count6 * sizeof(*sources->v6));
+	if (!error && run->replay)
+		error = fill_map(run->bpf->maps.frames, run->replay->frames,
+				 run->replay->count * sizeof(*run->replay->frames));
 	error = error ?: bpf_map_update_elem(bpf_map__fd(run->bpf->maps.out), &zero, &run->target.ifindex, BPF_ANY);
 	return error ?: set_random(run);
 }
@@ -136,7 +152,7 @@ static void hold(struct run *run)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_SKB_MODE);
 
-	bpf_link_create(bpf_program__fd(run->bpf->progs.flood), run->target.ifindex, BPF_XDP, &opts);
+	bpf_link_create(program_of(run), run->target.ifindex, BPF_XDP, &opts);
 }
 
 int flood_load(struct run *run)
@@ -173,7 +189,7 @@ static int send_packets(struct run *run, __u32 repeat)
 	__u8 frame[FLOOD_FRAME_MAX] = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = run->longest, .repeat = repeat,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = run->batch);
-	int error = bpf_prog_test_run_opts(bpf_program__fd(run->bpf->progs.flood), &opts);
+	int error = bpf_prog_test_run_opts(program_of(run), &opts);
 
 	return error == -EINTR ? 0 : error;
 }
@@ -206,6 +222,41 @@ static int send_paced(struct run *run, __u64 end)
 	return error;
 }
 
+/* How many packets of the capture, turn after turn, fall due within so much of its time. */
+static __u64 due_of(const struct flood_capture *capture, __u64 ns)
+{
+	__u64 turns = ns / capture->duration_ns, rest = ns % capture->duration_ns;
+	size_t low = 0, high = capture->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (capture->at_ns[middle] <= rest)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return turns * capture->count + low;
+}
+
+/* In the capture's own rhythm; what could not be sent in time is sent late. */
+static int send_captured(struct run *run, __u64 end)
+{
+	__u64 start = now_ns(), now, sent = 0, due;
+	int error = 0;
+
+	while (!stopped && !error && (now = now_ns()) < end) {
+		due = due_of(run->replay, (now - start) * run->speed) - sent;
+		if (due > REPEAT_MAX)
+			due = REPEAT_MAX;
+		if (due)
+			error = send_packets(run, due);
+		sent += due;
+		sleep_until(now + ROUND_NS < end ? now + ROUND_NS : end);
+	}
+	return error;
+}
+
 static int send_until(struct run *run, unsigned cpu, __u64 end)
 {
 	__u64 left = end - now_ns();
@@ -218,7 +269,9 @@ static int send_until(struct run *run, unsigned cpu, __u64 end)
 		return 2;
 	}
 	setitimer(ITIMER_REAL, &alarm, NULL);
-	if (run->rate)
+	if (run->speed)
+		error = send_captured(run, end);
+	else if (run->rate)
 		error = send_paced(run, end);
 	else
 		while (!stopped && !error && now_ns() < end)
@@ -232,6 +285,7 @@ static void print_sent(struct run *run, double seconds)
 {
 	int cpus = libbpf_num_possible_cpus(), i;
 	struct flood_state *states = calloc(cpus, sizeof(*states));
+	unsigned kinds = run->replay ? 1 : run->kind_count;
 	__u64 all = 0, of_kind[FLOOD_KINDS] = {};
 	__u32 zero = 0;
 	unsigned which;
@@ -242,17 +296,18 @@ static void print_sent(struct run *run, double seconds)
 		return;
 	}
 	for (i = 0; i < cpus; i++)
-		for (which = 0; which < run->kind_count; which++)
+		for (which = 0; which < kinds; which++)
 			of_kind[which] += states[i].sent[which];
-	for (which = 0; which < run->kind_count; which++) {
+	for (which = 0; which < kinds; which++) {
 		of_kind[which] -= run->sent[which];
 		run->sent[which] += of_kind[which];
 		all += of_kind[which];
 	}
 	printf("{\"interface\":\"%s\",\"seconds\":%.3f,\"sent\":%llu,\"pps\":%.0f,\"cpus\":%u,\"profiles\":{",
 	       run->interface, seconds, all, all / seconds, run->cpu_count);
-	for (which = 0; which < run->kind_count; which++)
-		printf("%s\"%s\":%llu", which ? "," : "", run->profiles[which]->name, of_kind[which]);
+	for (which = 0; which < kinds; which++)
+		printf("%s\"%s\":%llu", which ? "," : "", run->replay ? "replay" : run->profiles[which]->name,
+		       of_kind[which]);
 	printf("}}\n");
 	free(states);
 }

@@ -114,6 +114,36 @@ def limits(ground, results):
     results.measured("limit-hot", differences(ours, without), over(ours, without))
 
 
+def stages(ground, results):
+    """One kind of packet after the other through the real program; what a list, a limit or a second header adds is the difference
+    of two lines."""
+    plain, blocking, limited = ground.plain(), ground.blocking(MILLION), ground.shielded("limited", policy(service=LIMIT))
+    twice = ground.shielded("limited2", policy(service=TWO_LIMITS))
+    anyone, unlisted, closed = ("--miss", "-"), ("--miss", ground.list(MILLION)), ("--port", 9200)
+    for name, place, expect, *arguments in (
+            ("IPv4 TCP to a closed port", plain, "drop", *anyone, *closed),
+            ("IPv6 TCP to a closed port", plain, "drop", *anyone, *closed),
+            ("IPv4 UDP to a closed port", plain, "drop", *anyone, *closed, "--shape", "udp"),
+            ("the same in a VLAN", plain, "drop", *anyone, *closed, "--shape", "udp", "--tags", 1),
+            ("the same in two VLAN tags", plain, "drop", *anyone, *closed, "--shape", "udp", "--tags", 2),
+            ("a reflector's answer of 482 bytes", plain, "drop", *anyone, *closed, "--shape", "answer"),
+            ("a later fragment of nothing", plain, "drop", *anyone, "--shape", "fragment"),
+            ("an ACK of no connection", plain, "drop", *anyone, "--shape", "ack"),
+            ("IPv4 SYN to a service", plain, "pass", *anyone),
+            ("IPv6 SYN to a service", plain, "pass", *anyone),
+            ("IPv4 SYN, 1M prefixes, in none", blocking, "pass", *unlisted),
+            ("IPv4 SYN, one limit, new source", limited, "pass", "--fresh"),
+            ("IPv4 SYN, over the second limit, new source", twice, "drop", "--fresh")):
+        base, ours = ground.probe(place, [f"bare_{expect}", place], *arguments, v6=name.startswith("IPv6"), expect=expect)
+        results.point("stages", name, None, differences(ours, base), over(ours, base))
+    plain.shield("pause", "--for", "10m")
+    try:
+        base, ours = ground.probe(plain, ["bare_pass", plain], *anyone)
+        results.point("stages", "the root alone, paused", None, differences(ours, base), over(ours, base))
+    finally:
+        plain.shield("resume")
+
+
 def accuracy(ground, results):
     """The real program on a virtual clock (tests/packets/accuracy)."""
     lines = enclosure.run(ground.build / "tests" / "run_accuracy", HERE.parent / "packets" / "policies" / "limits.yaml").splitlines()
@@ -330,5 +360,5 @@ def https(ground, results):
         results.missing("https-p99", "cannot", "no request was answered")
 
 
-PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, accuracy, blocked_floods, spoofed_floods,
+PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, accuracy, blocked_floods, spoofed_floods,
          cookies, apply_time, reload, https)

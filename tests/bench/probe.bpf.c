@@ -9,6 +9,7 @@
 #include "bucket.bpf.h"
 
 const volatile __u32 ipv6 = 0;
+const volatile __u32 l3 = 14;	/* where the IP header is */
 const volatile __u32 fresh = 0; /* every source new: none is read from the tables */
 
 /* Written by user space before the run (one of them); walked in order, so that reading it costs the same in every
@@ -39,7 +40,7 @@ struct {
 __u32 turn = 0;
 __u64 random = 0x9e3779b97f4a7c15ULL;
 
-enum { ETHERNET = 14, IPV4_SOURCE = 12, IPV6_SOURCE = 8, IPV4_BYTES = 20, IPV6_BYTES = 40, PORT_BYTES = 2 };
+enum { IPV4_SOURCE = 12, IPV6_SOURCE = 8, IPV4_BYTES = 20, IPV6_BYTES = 40, PORT_BYTES = 2 };
 
 /* xorshift64* (Marsaglia, Vigna) */
 static __always_inline __u64 draw(void)
@@ -98,7 +99,7 @@ static __always_inline int put_source6(__u8 *ip, __u32 at)
 SEC("xdp.frags")
 int probe(struct xdp_md *ctx)
 {
-	__u8 *ip = (__u8 *)(long)ctx->data + ETHERNET;
+	__u8 *ip = (__u8 *)(long)ctx->data + l3;
 	__u32 at = turn++ & (PROBE_SOURCES - 1);
 
 	if (ip + IPV6_BYTES + PORT_BYTES > (__u8 *)(long)ctx->data_end)

@@ -25,7 +25,8 @@
 
 #define ROUNDS_MAX 99
 #define PROGRAMS_MAX 8
-#define WARM_UP 1000000
+#define WARM_UP 500000
+#define REFLECTED 53 /* DNS */
 
 struct work {
 	const char *programs[PROGRAMS_MAX]; /* pinned paths, or bare_drop, bare_pass, parsed, bucket; the first is the
@@ -166,7 +167,7 @@ static int draw_sources(const struct work *work, struct probe_source6 *sources)
 			draw_listed(work, &from, &sources[i]);
 		else
 			draw_unlisted(work, &from, &sources[i]);
-		sources[i].port = htons(1024 + draw() % 64000);
+		sources[i].port = htons(work->profile.shape == SHAPE_ANSWER ? REFLECTED : 1024 + draw() % 64000);
 	}
 	for (unsigned i = work->distinct; !error && i < PROBE_SOURCES; i++)
 		sources[i] = sources[i % work->distinct];
@@ -445,6 +446,7 @@ static int load(struct work *work)
 	if (!work->bpf)
 		return -errno;
 	work->bpf->rodata->ipv6 = work->profile.ipv6;
+	work->bpf->rodata->l3 = work->kind.l3;
 	work->bpf->rodata->fresh = work->fresh;
 	bpf_object__for_each_program(program, work->bpf->obj)
 		bpf_program__set_autoload(program, program == work->bpf->progs.probe);
@@ -464,6 +466,8 @@ static int prepare(struct work *work, int argc, char **argv)
 
 	while (!error && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		error = take_option(work, option, optarg);
+	if (work->profile.tags > 2)
+		return complain("0, 1 or 2", "--tags");
 	if (error || work->program_count < 2 || !work->ifindex || work->rounds > ROUNDS_MAX || !work->distinct ||
 	    work->distinct > PROBE_SOURCES || !(work->hit || work->miss || work->peers || work->fresh) ||
 	    flood_template(&work->profile, &work->target, work->target.port, &work->kind))

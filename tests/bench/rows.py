@@ -124,6 +124,7 @@ GROUPS = (
     Group("blocked", "Every packet from a blocked source, one core, generator included", "Mpps"),
     Group("spoofed", "SYNs, every source new, rates limited, generator included", "Mpps"),
     Group("cookies", "SYNs of 74 bytes, every source new, answered with a cookie, generator included", "Mpps"),
+    Group("stages", "What a packet costs over a bare program with the same verdict", "ns", better="less"),
     # make bench-full
     Group("list-v4", "Blocked IPv4 sources, every packet one", "Mpps", "prefixes in the list"),
     Group("list-v6", "Blocked IPv6 sources, every packet one", "Mpps", "prefixes in the list"),
@@ -133,6 +134,7 @@ GROUPS = (
     Group("sources", "SYNs of so many sources, rates limited", "Mpps", "sources"),
     Group("services", "SYNs to a port of no service, dropped", "Mpps", "services"),
     Group("lists", "Blocked sources of all lists", "Mpps", "lists of 1000 prefixes"),
+    Group("profiles", "Floods of every kind, to bare XDP_DROP with the same packets", "of bare XDP_DROP"),
     Group("cores", "Every packet from a blocked source, 1M prefixes; and every source new, limited", "Mpps", "cores"),
     Group("load", "From text to live", "s", "prefixes in the list", "less"),
     Group("memory", "Memory of a loaded list", "MiB", "prefixes in the list", "less"),

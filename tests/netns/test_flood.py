@@ -34,6 +34,10 @@ PROFILES = {  # what the generator sends -> how most of it ends
     "udp-amplification": ("drop", "amplification"),
     "udp-amplification-v6": ("drop", "amplification"),
     "fragments": (None, "fragment-early", "fragment-budget"), "fragments-v6": (None, "fragment-early", "fragment-budget"),
+    "syn-plain": ("pass", "service"), "syn-ack": (None, "stray"), "syn-ack-v6": (None, "stray"),
+    "rst": (None, "stray"), "rst-v6": (None, "stray"), "fin": (None, "stray"), "fin-v6": (None, "stray"), "strays": (None, "stray"),
+    "echo": (None, "icmp-echo", "icmp-rate"), "echo-v6": (None, "icmp-echo", "icmp-rate"), "imix": ("drop", "unexposed"), "lawful": ("pass", "service"),
+    "lawful-v6": ("pass", "service"), "n-sources-udp": ("drop", "unexposed"),
     "one-source": ("pass", "service"), "n-sources": ("pass", "service"), "n-sources-v6": ("pass", "service"),
 }
 PPS, SECONDS, MOST = 20000, 0.5, 0.8
