@@ -153,7 +153,9 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 	if (is_icmp(flow))
 		return judge_icmp(ctx, pkt);
 	service = service_of(flow->protocol, flow->destination_port, &flow->destination, flow->ipv6, &pkt->service);
-	if (!service)
+	if (service)
+		pkt->row = service->row;
+	else
 		pkt->service = 0;
 	if (flow->protocol == IPPROTO_TCP)
 		return judge_tcp(ctx, pkt, service, lists, forwarded);

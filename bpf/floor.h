@@ -49,6 +49,8 @@ static __always_inline enum reason judge_floor_v4(const struct packet *pkt)
 {
 	const struct flow *flow = &pkt->flow;
 
+	if (flow->protocol == IPPROTO_TCP)
+		return REASON_NONE;
 	if (flow->protocol == IPPROTO_IGMP && (flow->destination.byte[12] & 0xf0) == 224 && pkt->ttl == 1)
 		return REASON_FLOOR;
 	if (flow->protocol == IPPROTO_UDP && flow->source_port == 67 && flow->destination_port == 68)
@@ -63,16 +65,22 @@ static __always_inline enum reason judge_floor(const struct packet *pkt)
 	return pkt->flow.ipv6 ? judge_floor_v6(pkt) : judge_floor_v4(pkt);
 }
 
+/* A DHCP client asks from 0.0.0.0; whether this host serves it is a question of exposure. */
+static __always_inline int asks_dhcp(const struct flow *flow)
+{
+	return flow->protocol == IPPROTO_UDP && flow->source_port == 68 && flow->destination_port == 67;
+}
+
 static __always_inline enum reason judge_addresses_v4(const struct flow *flow)
 {
-	__u32 source = bpf_ntohl(flow->source.word[3]), destination = bpf_ntohl(flow->destination.word[3]);
-	/* a DHCP client asks from 0.0.0.0; whether this host serves it is a question of exposure */
-	int asks_dhcp =
-		!source && flow->protocol == IPPROTO_UDP && flow->source_port == 68 && flow->destination_port == 67;
+	__u32 source = bpf_ntohl(flow->source.word[3]), net = source >> 24;
+	__u32 destination_net = flow->destination.byte[12];
 
-	if ((source >> 24 == 0 && !asks_dhcp) || source >> 24 == 127 || source >> 28 == 14 || source == 0xffffffff)
+	if (net >= 224 && (net < 240 || source == 0xffffffff))
 		return REASON_MALFORMED_SOURCE;
-	if (destination >> 24 == 0 || destination >> 24 == 127)
+	if (net == 127 || (!net && (source || !asks_dhcp(flow))))
+		return REASON_MALFORMED_SOURCE;
+	if (!destination_net || destination_net == 127)
 		return REASON_MALFORMED_DESTINATION;
 	return REASON_NONE;
 }

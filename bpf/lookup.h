@@ -39,7 +39,7 @@ static __always_inline __u32 v4_compact_entry(const struct v4_block *block, __u3
 	chunk = bpf_map_lookup_elem(&v4_compact, &chunk_number);
 	if (!chunk)
 		return 0;
-	return *(const __u32 *)&chunk->bytes[index % V4_CHUNK * V4_COMPACT_BYTES] & V4_COMPACT_BITS;
+	return *(const volatile __u32 *)&chunk->bytes[index % V4_CHUNK * V4_COMPACT_BYTES] & V4_COMPACT_BITS;
 }
 
 static __always_inline __u32 v4_direct_entry(__u32 net)

@@ -48,6 +48,7 @@ struct packet {
 	__u16 class;
 	__u16 rule, would_rule;
 	__u16 service; /* index, 0: none */
+	__u16 row;     /* of the service in its counters, 0: none */
 };
 
 /*

@@ -37,16 +37,12 @@ static __always_inline void add(struct counter *counter, __u32 packets, __u32 by
 
 static __always_inline void count(const struct outcome *outcome, const struct packet *pkt)
 {
-	__u32 index = COUNTER_INDEX(outcome->row, outcome->verdict, outcome->reason), service = pkt->service;
-	struct service_entry *entry;
+	__u32 index = COUNTER_INDEX(outcome->row, outcome->verdict, outcome->reason);
 
 	add(bpf_map_lookup_elem(&counters, &index), outcome->packets, pkt->length);
-	if (!service)
+	if (!pkt->row)
 		return;
-	entry = service_at(service);
-	if (!entry)
-		return;
-	index = entry->row * VERDICT_COUNT + outcome->verdict;
+	index = pkt->row * VERDICT_COUNT + outcome->verdict;
 	add(bpf_map_lookup_elem(&service_counters, &index), outcome->packets, pkt->length);
 }
 
@@ -65,8 +61,6 @@ static __always_inline int told_lately(const struct packet *pkt, __u32 reason)
 
 static __always_inline void fill_event(struct event *event, const struct outcome *outcome, const struct packet *pkt)
 {
-	struct service_entry *service = pkt->service ? service_at(pkt->service) : NULL;
-
 	event->time_ns = bpf_ktime_get_boot_ns();
 	event->generation = constants.generation;
 	event->ifindex = outcome->ifindex;
@@ -79,7 +73,7 @@ static __always_inline void fill_event(struct event *event, const struct outcome
 		event->destination_port = pkt->icmp_code;
 	}
 	event->rule = outcome->rule;
-	event->service = service ? service->row : 0;
+	event->service = pkt->row;
 	event->class = pkt->class;
 	event->vlan = pkt->vlan;
 	event->length = pkt->length > 65535 ? 65535 : pkt->length;
@@ -139,10 +133,14 @@ static __always_inline void tell(const struct outcome *outcome, const struct pac
 		mine->told = 0;
 		mine->probes = 0;
 	}
-	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK)
-		tell_within_budget(outcome, pkt);
-	else
+	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK) {
+		/* a copy, made here: what another function sees cannot stay in registers before */
+		struct outcome told = *outcome;
+
+		tell_within_budget(&told, pkt);
+	} else {
 		mine->sampled_out += outcome->packets;
+	}
 }
 
 #endif
