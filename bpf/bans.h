@@ -66,8 +66,8 @@ static __always_inline int is_proof(struct xdp_md *ctx, const struct packet *pkt
 	__u32 l4 = pkt->l4, sequence, acknowledgement;
 	struct tcphdr *tcp;
 
-	if (constants.offline)
-		return 1; /* a capture shows both ends */
+	if (constants.offline || pkt->handshake)
+		return 1; /* a capture shows both ends; a cookie is a proof */
 	tcp = data + l4;
 	if (l4 > 4096 || (void *)(tcp + 1) > end || !(pkt->tcp_flags & TCP_ACK))
 		return 0;

@@ -128,7 +128,7 @@ static __always_inline enum open open_offline(const struct flow *flow)
 }
 
 /* flow: as it came in. pkt: the packet it is the flow of, or NULL for a flow that an ICMP error quotes. */
-__noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, const struct packet *pkt)
+__noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, struct packet *pkt)
 {
 	struct bpf_sock_tuple tuple;
 	enum endpoint endpoint;
@@ -142,6 +142,8 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, cons
 	endpoint = flow->ipv6 ? socket_of(ctx, &tuple, sizeof(tuple.ipv6)) : socket_of(ctx, &tuple, sizeof(tuple.ipv4));
 	if (endpoint == ENDPOINT_OPEN)
 		return OPEN_YES;
+	if (pkt)
+		pkt->listens = endpoint == ENDPOINT_LISTENS;
 	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt))
 		return OPEN_YES;
 	if (!host_forwards())
@@ -151,6 +153,18 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, cons
 	if (!follows_forwarded())
 		return OPEN_NOT;
 	return is_answer(flow) || half_open_known(flow) ? OPEN_YES : OPEN_NOT;
+}
+
+/* The same of a packet itself, which may bring back a SYN cookie of ours. Not asked in there: it has its own stack, and
+ * 512 bytes are for all callers. */
+static __always_inline enum open packet_open(struct xdp_md *ctx, struct packet *pkt)
+{
+	enum open open = connection_open(ctx, &pkt->flow, pkt);
+
+	if (open || !pkt->listens || !own_cookie_returns(ctx, pkt))
+		return open;
+	pkt->handshake = 1;
+	return OPEN_YES;
 }
 
 #endif

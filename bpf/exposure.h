@@ -101,7 +101,7 @@ static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *
 			half_open_note(&pkt->flow);
 		return why;
 	}
-	open = connection_open(ctx, &pkt->flow, pkt);
+	open = packet_open(ctx, pkt);
 	if (open) {
 		pkt->open_before = open == OPEN_BEFORE;
 		if (service)
@@ -143,6 +143,7 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 		return REASON_UNEXPOSED;
 	flow = &pkt->flow;
 	forwarded = is_forwarded(ctx, pkt);
+	pkt->forwarded = forwarded;
 	if (forwarded) {
 		why = judge_forwarded(pkt);
 		if (why)

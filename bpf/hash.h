@@ -55,7 +55,15 @@ static __always_inline __u64 sip_end(struct sip *s, __u64 length)
 }
 
 /* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
-enum key_kind { KEY_FLOW = 1, KEY_HALF_OPEN = 2, KEY_FRAGMENT = 3, KEY_SAMPLE = 4, KEY_SOURCE = 5, KEY_OFFENCE = 6 };
+enum key_kind {
+	KEY_FLOW = 1,
+	KEY_HALF_OPEN = 2,
+	KEY_FRAGMENT = 3,
+	KEY_SAMPLE = 4,
+	KEY_SOURCE = 5,
+	KEY_OFFENCE = 6,
+	KEY_COOKIE = 7
+};
 
 static __always_inline void sip_address(struct sip *s, const union address *address)
 {

@@ -144,12 +144,18 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
 		limit = bpf_map_lookup_elem(&limits, &index);
 		if (!limit)
 			break;
-		if (limit->kind == LIMIT_NEW_CONNECTIONS && (proven || pkt->flow.protocol != IPPROTO_TCP))
+		if (limit->kind == LIMIT_NEW_CONNECTIONS &&
+		    ((proven && !pkt->handshake) || pkt->flow.protocol != IPPROTO_TCP))
 			continue;
 		if (within_limit(pkt, service, limit, packets, proven))
 			continue;
 		if (limit->monitor) {
 			would_drop(pkt, limit_reason(limit->kind), limit->rule);
+			continue;
+		}
+		if (limit->kind == LIMIT_NEW_CONNECTIONS && !proven && is_armed(service)) {
+			pkt->over = 1; /* proof first: the ACK that brings the cookie back is counted again */
+			pkt->over_rule = limit->rule;
 			continue;
 		}
 		pkt->rule = limit->rule;

@@ -42,11 +42,15 @@ struct packet {
 	/* what the questions found out */
 	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;
-	__u8 offence; /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
-	__u8 would;   /* reason of the first monitored rule that would have dropped it */
-	__u8 list;    /* number of the list that blocks, 255: none */
+	__u8 forwarded; /* for somebody behind this host */
+	__u8 listens;	/* it met only a listener here */
+	__u8 handshake; /* brings back a SYN cookie of ours: the source completed a handshake */
+	__u8 over;	/* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
+	__u8 offence;	/* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 would;	/* reason of the first monitored rule that would have dropped it */
+	__u8 list;	/* number of the list that blocks, 255: none */
 	__u16 class;
-	__u16 rule, would_rule;
+	__u16 rule, would_rule, over_rule;
 	__u16 service; /* index, 0: none */
 	__u16 row;     /* of the service in its counters, 0: none */
 };
@@ -60,6 +64,8 @@ struct packet {
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
+#define TCP_ECE 0x40
+#define TCP_CWR 0x80
 
 static __always_inline int same_address(const union address *a, const union address *b)
 {

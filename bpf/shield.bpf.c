@@ -5,6 +5,7 @@
  * one reason.
  */
 #include "state.bpf.h"
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include "generation.bpf.h"
 #include "packet.h"
@@ -16,6 +17,8 @@
 #include "budget.h"
 #include "flows.h"
 #include "holds.h"
+#include "options.h"
+#include "cookies.h"
 #include "connections.h"
 #include "services.h"
 #include "icmp.h"
@@ -24,11 +27,13 @@
 #include "exposure.h"
 #include "tell.h"
 #include "limits.h"
+#include "challenge.h"
 #include "skb.h"
 #include "bans.h"
 #include "egress.h"
 #include "tags.h"
 #include "ingress.h"
+#include "handover.h"
 #include "sockops.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -38,6 +43,12 @@ static const __u8 usual_verdict[REASON_SLOTS] = {
 #include "reasons.def"
 #undef REASON
 };
+
+/* A frame that is replied to has become the answer (challenge.h). */
+static __always_inline int action_of(__u8 verdict)
+{
+	return verdict == VERDICT_PASS ? XDP_PASS : verdict == VERDICT_REPLY ? XDP_TX : XDP_DROP;
+}
 
 /* A parse that failed may pass where the policy says so; what lies is dropped all the same. */
 static __always_inline void unparsed(struct packet *pkt, enum reason why)
@@ -97,7 +108,7 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 		fragment_note(pkt);
 	if (constants.offline) {
 		decide_offline(pkt, &outcome);
-		return outcome.verdict == VERDICT_PASS ? XDP_PASS : XDP_DROP;
+		return action_of(outcome.verdict);
 	}
 	outcome.row = interface_row(interface, ifindex);
 	outcome.packets = segments(interface, pkt->length);
@@ -110,7 +121,7 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 		return XDP_PASS;
 	}
 	tell(&outcome, pkt);
-	return XDP_DROP;
+	return action_of(outcome.verdict);
 }
 
 /* The order of judgement, a question after the other. */
@@ -141,6 +152,8 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 		why = judge_limits(ctx, pkt, why);
 	if (constants.have_bans && pkt->offence)
 		judge_offence(ctx, pkt, why);
+	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)
+		why = judge_challenge(ctx, pkt);
 	return why;
 }
 
@@ -161,6 +174,7 @@ int egress(struct __sk_buff *skb)
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
+	take_cookie(skb);
 	return judge_ingress(skb);
 }
 

@@ -14,7 +14,7 @@ static __always_inline int is_proven(struct xdp_md *ctx, struct packet *pkt)
 		return is_answer(&pkt->flow);
 	if (pkt->flow.protocol != IPPROTO_TCP || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return 0;
-	open = connection_open(ctx, &pkt->flow, pkt);
+	open = packet_open(ctx, pkt);
 	pkt->open_before = open == OPEN_BEFORE;
 	return open;
 }

@@ -116,6 +116,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SERVICE_ROWS);
+	__type(key, __u32);
+	__type(value, struct cookie_cell);
+} cookie_cells SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SAMPLE_LINES);
 	__type(key, __u32);
 	__type(value, struct slot_line);

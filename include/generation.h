@@ -66,6 +66,8 @@ _Static_assert(sizeof(struct service_entry) == 40, "struct service_entry is shar
 
 enum {
 	SERVICE_MONITOR = 1u << 0,
+	SERVICE_COOKIES = 1u << 1,	  /* answers SYNs with cookies when armed */
+	SERVICE_COOKIES_ALWAYS = 1u << 2, /* and is always armed */
 };
 
 /*
@@ -138,6 +140,17 @@ enum budget {
 };
 
 enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
+
+/* SYN cookies: what a SYN-ACK of ours offers, as this host's stack would. */
+enum { COOKIES_NONE = 0, COOKIES_OWN = 1 /* handed over at TC ingress, from 6.8 */ };
+#define COOKIE_NO_SCALE 15
+enum { OFFER_SACK = 1u << 0, OFFER_TIMESTAMPS = 1u << 1, OFFER_ECN = 1u << 2 };
+struct cookie_offer {
+	__u8 format;	   /* COOKIES_* */
+	__u8 window_scale; /* COOKIE_NO_SCALE: none */
+	__u8 flags;	   /* OFFER_* */
+	__u8 ttl;
+};
 
 /* rule numbers: an index into the rules of the generation's saved description (state directory), which names
  * kind, name, file and line. 0: no rule (the floor, malformed). */
@@ -214,7 +227,8 @@ struct generation_config {
 	__u8 have_tags;	    /* some service has a tag */
 	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
 	__u8 needs_sockops; /* likewise sockops */
-	__u8 unused[7];
+	__u8 unused[3];
+	struct cookie_offer cookies;
 };
 
 #endif

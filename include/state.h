@@ -25,6 +25,7 @@
  * budgets       array          BUDGET_COUNT   shield                      shield            -
  * limiters      array of lines LIMITER_LINES  shield                      shield            the smallest debt goes
  * service_cells array          SERVICE_CELLS  shield                      shield            -
+ * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
  * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
@@ -182,6 +183,13 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
  * from a cell of its own, so that a flood of it leaves open connections theirs. */
 #define LIMIT_CELLS 8
 #define SERVICE_CELLS (SERVICE_ROWS * LIMIT_CELLS * 2)
+
+/* cookie_cells[row of a service], [0]: of all. A cell is a cache line; coarse monotonic clock. */
+struct cookie_cell {
+	__u64 issued_ns; /* [0]: when a cookie was last issued, a tick of tens of milliseconds coarse; 0: never */
+	__u64 unused[7];
+};
+_Static_assert(sizeof(struct cookie_cell) == 64, "one cache line");
 
 /* telling[reason], per CPU: the budget of events and what was not told. */
 struct telling {

@@ -321,6 +321,9 @@ static int go_live(struct apply *apply)
 	struct slot_info info;
 	int error, status;
 
+	status = apply_sysctls(apply);
+	if (status)
+		return status;
 	apply->number = next_number(apply);
 	error = generation_load(apply->instance, &apply->image, apply->number, false, apply->offline,
 				&apply->candidate);
@@ -389,6 +392,8 @@ static int run(struct apply *apply)
 		status = open_instance(apply);
 	if (!status)
 		status = look_at_interfaces(apply);
+	if (!status)
+		apply_cookies(apply);
 	apply->unchanged = !status && same_policy(apply);
 	if (!status && !apply->unchanged)
 		status = apply_feeds(apply);

@@ -63,6 +63,10 @@ int apply_attach(struct context *context);
 int apply_feeds(struct apply *apply);
 int apply_tests(struct apply *apply);
 int apply_guard(struct apply *apply);
+/* apply_cookies.c: whether SYN cookies work on this host; what cannot is disarmed in the image, with a note. */
+void apply_cookies(struct apply *apply);
+/* Sets the sysctl that cookies need. */
+int apply_sysctls(struct apply *apply);
 /* Connections open now that could not be opened anew; how many. */
 size_t apply_refused_peers(const struct apply *apply);
 /* --cut: ends them, and those whose packets are dropped from now on; the operator's own stays. */

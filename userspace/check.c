@@ -396,6 +396,17 @@ static void check_tag(struct checker *checker, const struct service *service)
 			 service->tag, service->name, mask, most);
 }
 
+/* Who may be challenged must be a TCP client. */
+static void check_syn_cookies(struct checker *checker, const struct service *service)
+{
+	for (size_t i = 0; i < service->port_count; i++)
+		if (service->ports[i].protocol == IPPROTO_TCP)
+			return;
+	if (service->syn_cookies && service->port_count)
+		error_at(checker, &service->syn_cookies_at,
+			 "service '%s' has no TCP port, so 'syn-cookies' says nothing: remove it", service->name);
+}
+
 static void check_services(struct checker *checker)
 {
 	const struct policy *policy = checker->policy;
@@ -415,6 +426,7 @@ static void check_services(struct checker *checker)
 		if (!service->has_allow && !service->monitor && !policy->monitor)
 			check_open_ports(checker, service);
 		check_tag(checker, service);
+		check_syn_cookies(checker, service);
 	}
 	if (policy->service_count < SERVICES_MAX)
 		check_ports(checker);

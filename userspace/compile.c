@@ -251,6 +251,7 @@ static int compile_steps(struct compile *compile)
 	if (err)
 		return err;
 	configure_policy(compile);
+	configure_cookies(compile);
 	configure_tables(compile->image);
 	hash_end(compile);
 	return 0;

@@ -31,6 +31,10 @@ struct compile {
 	struct XXH3_state_s *hash[2];
 };
 
+/* Whether a service's SYN cookies can ever be armed: one that only monitors answers nobody. */
+bool has_cookies(const struct compile *compile, const struct service *service);
+void configure_cookies(struct compile *compile); /* compile_cookies.c: what a SYN-ACK offers */
+
 /* Whether an entry's `until: 2027-01-31` has passed: it ends with that day, UTC. */
 bool entry_over(const char *until, time_t now);
 

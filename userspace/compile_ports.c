@@ -29,13 +29,16 @@ static struct service_entry entry_of(const struct compile *compile, size_t index
 {
 	const struct service *service = &compile->policy->services[index];
 	bool monitor = service->monitor || compile->policy->monitor;
+	__u8 cookies = !has_cookies(compile, service)		    ? 0
+		       : service->syn_cookies == SYN_COOKIES_ALWAYS ? SERVICE_COOKIES | SERVICE_COOKIES_ALWAYS
+								    : SERVICE_COOKIES;
 
 	return (struct service_entry){
 		.allow = service->has_allow || service->allow.count ? lists_of(compile, &service->allow) : 0,
 		.to = service->has_to || service->to.count ? lists_of(compile, &service->to) : 0,
 		.tag = service->tag,
 		.rule = compile->service_rules[index],
-		.flags = monitor ? SERVICE_MONITOR : 0,
+		.flags = (monitor ? SERVICE_MONITOR : 0) | cookies,
 		.ttl = service->ttl,
 		.limits = first_limit(compile->policy, index),
 		.limit_count = (__u8)service->limit_count,

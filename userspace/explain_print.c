@@ -22,6 +22,12 @@ static const char *address_text(const __u8 address[16], char buffer[PREFIX_TEXT]
 	return prefix_text(&prefix, buffer);
 }
 
+/* No cookie is made here, nor checked. */
+const char *explain_verdict(unsigned verdict)
+{
+	return verdict == VERDICT_REPLY ? "would-challenge" : verdict_name(verdict);
+}
+
 const char *explain_source(const struct explained *packet, char buffer[PREFIX_TEXT])
 {
 	const struct decision *decision = &packet->decision;
@@ -51,7 +57,7 @@ static void print_object(const struct explain *explain, const struct explained *
 {
 	const struct decision *decision = &packet->decision;
 	bool judged = packet->fate == FATE_JUDGED;
-	const char *verdict = judged ? verdict_name(decision->verdict) : packet->fate == FATE_SENT ? "sent" : NULL;
+	const char *verdict = judged ? explain_verdict(decision->verdict) : packet->fate == FATE_SENT ? "sent" : NULL;
 	char source[PREFIX_TEXT];
 	json_t *object;
 
@@ -177,7 +183,7 @@ static void print_answer(const struct explain *explain, const struct explained *
 		printf("  sent by this host: noted, not judged\n");
 		return;
 	}
-	printf("  %s, %s: %s\n", verdict_name(decision->verdict), reason_name(decision->reason),
+	printf("  %s, %s: %s\n", explain_verdict(decision->verdict), reason_name(decision->reason),
 	       reason_sentence(decision->reason));
 	if (service)
 		printf("  service %s\n", service);
@@ -191,7 +197,7 @@ static void print_answer(const struct explain *explain, const struct explained *
 static void print_line(const struct explain *explain, const struct explained *packet)
 {
 	const struct decision *decision = &packet->decision;
-	const char *verdict = verdict_name(decision->verdict), *reason = reason_name(decision->reason);
+	const char *verdict = explain_verdict(decision->verdict), *reason = reason_name(decision->reason);
 	const char *service = service_of(explain, decision), *place = place_of(explain, decision->rule);
 	double seconds = (packet->time_ns - explain->first_ns) / 1e9;
 	char flow[256];

@@ -53,7 +53,9 @@ static int through(struct explain *explain, const __u8 *frame, struct explained 
 	} else {
 		err = generation_judge(explain->offline, frame, packet->length, now, &packet->decision);
 	}
-	if (err || (packet->fate == FATE_JUDGED && packet->decision.verdict != VERDICT_PASS))
+	/* in a capture the client that would be challenged goes on as it did: it proved itself */
+	if (err || (packet->fate == FATE_JUDGED && packet->decision.verdict != VERDICT_PASS &&
+		    packet->decision.verdict != VERDICT_REPLY))
 		return err;
 	return connections_after(explain->connections, explain->offline, &packet->flow, now);
 }

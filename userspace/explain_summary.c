@@ -111,10 +111,10 @@ static json_t *reasons_json(const struct summary *summary)
 
 			if (!counter->packets)
 				continue;
-			json_array_append_new(reasons, json_pack("{s:s, s:s, s:I, s:I}", "verdict",
-								 verdict_name(verdict), "reason", reason_name(reason),
-								 "packets", (json_int_t)counter->packets, "bytes",
-								 (json_int_t)counter->bytes));
+			json_array_append_new(
+				reasons, json_pack("{s:s, s:s, s:I, s:I}", "verdict", explain_verdict(verdict),
+						   "reason", reason_name(reason), "packets",
+						   (json_int_t)counter->packets, "bytes", (json_int_t)counter->bytes));
 		}
 	}
 	return reasons;
@@ -148,7 +148,7 @@ static json_t *sources_json(struct summary *summary, size_t limit)
 		memcpy(prefix.address, slot->key.source, 16);
 		json_array_append_new(sources, json_pack("{s:s?, s:s, s:s, s:I, s:I}", "source",
 							 slot->key.no_source ? NULL : prefix_text(&prefix, text),
-							 "verdict", verdict_name(slot->key.verdict), "reason",
+							 "verdict", explain_verdict(slot->key.verdict), "reason",
 							 reason_name(slot->key.reason), "packets",
 							 (json_int_t)slot->packets, "bytes", (json_int_t)slot->bytes));
 	}

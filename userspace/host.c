@@ -89,6 +89,7 @@ int host_read(struct host *host, struct report *report)
 	int error;
 
 	memset(host, 0, sizeof(*host));
+	host_read_tcp(&host->tcp);
 	error = host_read_links(host);
 	if (error)
 		warn(report, "links, addresses, routes and resolvers", error);

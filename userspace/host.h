@@ -30,6 +30,15 @@ struct host_peer { /* one end of an open TCP connection of this host */
 	bool outbound;		       /* no listener here on the local port */
 };
 
+/* How the kernel's TCP of this network namespace is set; what concerns SYN cookies. */
+struct host_tcp {
+	bool known;
+	int syncookies, timestamps; /* sysctls as they are */
+	bool window_scaling, sack, ecn;
+	__u8 ttl;
+	__u64 space; /* the largest receive buffer */
+};
+
 struct host {
 	struct host_address *addresses;
 	size_t address_count;
@@ -43,6 +52,7 @@ struct host {
 	size_t peer_count;
 	struct host_peer operator; /* the SSH connection this process runs under */
 	bool has_operator;
+	struct host_tcp tcp;
 	bool forwards; /* ip_forward or v6 forwarding on any interface, or a bridge with ports */
 };
 

@@ -45,6 +45,10 @@ int host_read_sockets(struct host_sockets *sockets); /* (host_sockets.c) */
 int host_peers(struct host *host, const struct host_sockets *sockets);
 bool host_operator(const struct host_sockets *sockets, struct host_peer *who); /* (host_operator.c) */
 
+/* The first, or the n-th, number of /proc/sys/net/NAME; name: ipv4/tcp_rmem. 0 or -ENOENT. (host_tcp.c) */
+int sysctl_number(const char *name, unsigned column, long long *value);
+void host_read_tcp(struct host_tcp *tcp);
+
 /* The nameservers of one resolv.conf text, appended. 0 or -ENOMEM. */
 int resolvers_parse(const char *text, struct prefix **resolvers, size_t *count);
 /* "client port server port" as sshd puts it into SSH_CONNECTION. 0 or -EINVAL. */

@@ -64,4 +64,5 @@ struct image {
 int image_compile(const struct policy *policy, const struct host *host, struct image *image, struct report *report);
 void image_free(struct image *image);
 
+
 #endif

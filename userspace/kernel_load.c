@@ -158,6 +158,8 @@ static void constants_set(struct generation_config *config, const struct instanc
 	config->offline = generation->offline;
 	config->conntrack = !generation->offline && kernel_has_ct_lookup();
 	config->have_syncookie_helpers = kernel_has_syncookie_helpers();
+	if (!generation->offline && !kernel_has_own_cookies())
+		config->cookies.format = COOKIES_NONE;
 	config->netns_cookie = netns_cookie();
 	if (instance)
 		memcpy(config->state_key, instance->origin.state_key, sizeof(config->state_key));
@@ -174,6 +176,8 @@ __u32 generation_mark(const struct image *image)
 	__u8 host[] = {kernel_has_ct_lookup(), kernel_has_syncookie_helpers()};
 
 	hash = XXH3_64bits_withSeed(host, sizeof(host), hash);
+	if (image->config.cookies.format)
+		hash = XXH3_64bits_withSeed(&image->config.cookies, sizeof(image->config.cookies), hash);
 	if (image->spared)
 		hash = XXH3_64bits_withSeed(&image->spared, sizeof(image->spared), hash);
 	for (size_t i = 0; i < image->list_count; i++) {

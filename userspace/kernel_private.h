@@ -32,6 +32,7 @@
 	MAP(offences)                                                                                                  \
 	MAP(flows)                                                                                                     \
 	MAP(half_open)                                                                                                 \
+	MAP(cookie_cells)                                                                                              \
 	MAP(fragments) MAP(budgets) MAP(limiters) MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
@@ -92,6 +93,7 @@ static inline void close_fd(int *fd)
 bool kernel_has_tcx(void);
 bool kernel_has_ct_lookup(void);
 bool kernel_has_syncookie_helpers(void);
+bool kernel_has_own_cookies(void);
 /* -EPERM with the names of the capabilities that are missing for opening an instance like this. */
 int capabilities_needed(unsigned how);
 /* What libbpf last complained about (the verifier's last line among it), or "". */

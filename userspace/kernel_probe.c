@@ -115,6 +115,15 @@ static bool btf_has_function(const struct btf *btf, const char *name)
 	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
+bool kernel_has_own_cookies(void)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	bool found = btf_has_function(kernel, "bpf_sk_assign_tcp_reqsk");
+
+	btf__free(kernel);
+	return found;
+}
+
 bool kernel_has_ct_lookup(void)
 {
 	static const char name[] = "bpf_xdp_ct_lookup";
@@ -146,6 +155,7 @@ void kernel_features(struct kernel_features *features)
 	*features = (struct kernel_features){
 		.tcx = kernel_has_tcx(),
 		.conntrack_lookup = kernel_has_ct_lookup(),
+		.own_cookies = kernel_has_own_cookies(),
 		.syncookie_helpers = kernel_has_syncookie_helpers(),
 		.jit = jit_enabled(),
 	};

@@ -119,6 +119,7 @@ void parse_source_v6(struct parser *parser, void *policy, const struct node *val
 /* The words of the top level, by the enums of struct policy; each ends with NULL. */
 extern const char *const mode_words[], *const default_words[], *const stray_words[], *const forward_words[];
 extern const char *const unparsed_words[], *const on_failure_words[], *const expect_words[];
+extern const char *const syn_cookies_words[];
 void check_version(struct parser *parser, const struct node *root);
 void parse_policy(struct parser *parser, const struct node *root);
 

@@ -94,15 +94,22 @@ static void service_monitor(struct parser *parser, void *object, const struct no
 	take_bool(parser, value, &((struct service *)object)->monitor);
 }
 
+const char *const syn_cookies_words[] = {"off", "auto", "always", NULL};
+
 static void service_syn_cookies(struct parser *parser, void *object, const struct node *value)
 {
-	static const char *const words[] = {"off", "auto", "always", NULL};
-	int word = take_word(parser, value, words);
+	struct service *service = object;
+	int word = take_word(parser, value, syn_cookies_words);
 
-	(void)object;
-	if (word > 0)
-		wrong(parser, value, "'syn-cookies: %s' is not supported by this version yet: write off, or remove it",
-		      words[word]);
+	if (word < 0)
+		return;
+	if (word == SYN_COOKIES_AUTO) {
+		wrong(parser, value,
+		      "'syn-cookies: auto' is not supported by this version yet: write always or off, or remove it");
+		return;
+	}
+	service->syn_cookies = word;
+	service->syn_cookies_at = value->at;
 }
 
 static void service_until(struct parser *parser, void *object, const struct node *value)

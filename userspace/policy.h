@@ -93,6 +93,8 @@ struct policy_limit {
 	bool has_per, monitor;
 };
 
+enum syn_cookies { SYN_COOKIES_OFF, SYN_COOKIES_AUTO, SYN_COOKIES_ALWAYS };
+
 struct service {
 	char *name;
 	struct place at;
@@ -108,6 +110,8 @@ struct service {
 	__u32 tag;
 	bool has_tag;
 	bool monitor;
+	enum syn_cookies syn_cookies;
+	struct place syn_cookies_at;
 	char *owner, *why, *until;
 };
 

@@ -167,6 +167,8 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)
 		fprintf(out, "    tag: %u\n", service->tag);
+	if (service->syn_cookies)
+		fprintf(out, "    syn-cookies: %s\n", syn_cookies_words[service->syn_cookies]);
 	if (service->monitor)
 		fputs("    monitor: true\n", out);
 	print_notes(out, "    ", service->until, service->owner, service->why, "\n");

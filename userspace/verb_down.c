@@ -4,20 +4,23 @@
 #include <stdlib.h>
 
 #include "saved_bans.h"
+#include "settings_kept.h"
 #include "verb_common.h"
 
-static int say(const struct context *context, const struct attachment *attachments, size_t count)
+static int say(const struct context *context, const struct attachment *attachments, size_t count, const char *put_back)
 {
 	json_t *names = json_array();
 
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(names, json_string(attachments[i].name));
 	if (context->json)
-		return print_json(json_pack("{s:s, s:o}", "result", "down", "interfaces", names));
+		return print_json(json_pack("{s:s, s:o, s:s?}", "result", "down", "interfaces", names, "put-back",
+					    *put_back ? put_back : NULL));
 	printf("down: detached");
 	for (size_t i = 0; i < count; i++)
 		printf("%s %s", i ? "," : " from", attachments[i].name);
-	printf("%s; every pin is removed\n", count ? "" : " nothing");
+	printf("%s; every pin is removed", count ? "" : " nothing");
+	printf(*put_back ? "; %s as before\n" : "%s\n", put_back);
 	json_decref(names);
 	return EXIT_DONE;
 }
@@ -27,6 +30,7 @@ int verb_down(struct context *context, int argc, char **argv)
 	struct attachment *attachments = NULL;
 	struct instance *instance;
 	const char *operand;
+	char put_back[256];
 	size_t count = 0;
 	int status = only_operand(context, argc, argv, &operand), error;
 
@@ -43,6 +47,7 @@ int verb_down(struct context *context, int argc, char **argv)
 	for (size_t i = 0; i < count; i++)
 		interface_detach(instance, attachments[i].name);
 	error = instance_down(instance);
+	error = sysctls_put_back(&context->places, put_back, sizeof(put_back)) ?: error;
 	instance_close(instance);
 	if (error)
 		status = fail_kernel(error, context->verb);
@@ -51,7 +56,7 @@ int verb_down(struct context *context, int argc, char **argv)
 	if (!error)
 		bans_forget(&context->places);
 	if (!status)
-		status = say(context, attachments, count);
+		status = say(context, attachments, count, put_back);
 	free(attachments);
 	return status;
 }

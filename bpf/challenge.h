@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A SYN to a service whose SYN cookies are armed becomes, in its own frame, the SYN-ACK that a listener of this host
+ * would have sent. The kernel hears of the connection when its client has proved itself (ingress.h).
+ */
+#ifndef BULWARK_CHALLENGE_H
+#define BULWARK_CHALLENGE_H
+
+#define ETHERNET_MAX 24 /* with two tags, and what a copy in words takes more */
+#define REPLY_WORDS 10	/* of the TCP header at most, with MSS, SACK and timestamps, window scale */
+#define OFFLINE_WINDOW 64240
+
+struct tcp_sock___mptcp {
+	bool is_mptcp;
+} __attribute__((preserve_access_index));
+
+/* The window that the listener would open, 0: no listener here that can take a cookie. A SYN that meets an older
+ * connection of its own ports (TIME_WAIT) is the kernel's to judge. */
+__noinline int listener_window(struct xdp_md *ctx, const struct packet *pkt)
+{
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *socket;
+	struct tcp_sock *tcp;
+	__u32 window = 0;
+
+	if (!pkt)
+		return 0;
+	if (constants.offline)
+		return OFFLINE_WINDOW;
+	make_tuple(&tuple, &pkt->flow);
+	if (pkt->flow.ipv6)
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	else
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	tcp = socket->state == TCP_STATE_LISTEN ? bpf_skc_to_tcp_sock(socket) : NULL;
+	if (tcp &&
+	    !(bpf_core_field_exists(struct tcp_sock___mptcp, is_mptcp) && ((struct tcp_sock___mptcp *)tcp)->is_mptcp)) {
+		/* half of the buffer is payload, as tcp_select_initial_window() has it before any was measured */
+		window = (__u32)tcp->inet_conn.icsk_inet.sk.sk_rcvbuf / 2;
+		if (window > 65535)
+			window = 65535;
+	}
+	bpf_sk_release(socket);
+	return window;
+}
+
+static __always_inline __u32 sum_words(const __be32 *words, __u32 count)
+{
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i < count; i++)
+		sum += words[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static __always_inline __u16 sum_fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~(sum + (sum >> 16));
+}
+
+struct reply {
+	__be32 tcp[16]; /* REPLY_WORDS at most; a power of two for the verifier */
+	__u32 words;	/* in use */
+};
+
+/* MSS always; the rest where the SYN asked for it and this host has it. */
+static __always_inline void reply_options(struct reply *reply, const struct tcp_options *options, __u32 asked,
+					  const struct cookie *cookie, __u16 mss)
+{
+	int timestamps = options->timestamps && constants.cookies.flags & OFFER_TIMESTAMPS;
+
+	reply->tcp[5] = bpf_htonl(OPTION_MSS << 24 | 4 << 16 | mss);
+	reply->words = 6;
+	if (timestamps) {
+		reply->tcp[6] = bpf_htonl(
+			(asked & ASKED_SACK ? OPTION_SACK << 24 | 2 << 16 : OPTION_NOP << 24 | OPTION_NOP << 16) |
+			OPTION_TIMESTAMPS << 8 | 10);
+		reply->tcp[7] = bpf_htonl(cookie->tsval);
+		reply->tcp[8] = bpf_htonl(options->tsval);
+		reply->words = 9;
+	} else if (asked & ASKED_SACK) {
+		reply->tcp[6] = bpf_htonl(OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_SACK << 8 | 2);
+		reply->words = 7;
+	}
+	if (ASKED_SCALE(asked) != COOKIE_NO_SCALE) {
+		reply->tcp[reply->words & 15] =
+			bpf_htonl(OPTION_NOP << 24 | OPTION_SCALE << 16 | 3 << 8 | constants.cookies.window_scale);
+		reply->words++;
+	}
+}
+
+static __always_inline void reply_header(struct reply *reply, const struct packet *pkt, __u32 acknowledge,
+					 const struct cookie *cookie, __u32 asked, __u16 window)
+{
+	const struct flow *flow = &pkt->flow;
+	__u32 flags = TCP_SYN | TCP_ACK | (asked & ASKED_ECN ? TCP_ECE : 0), sum;
+
+	reply->tcp[0] = bpf_htonl((__u32)flow->destination_port << 16 | flow->source_port);
+	reply->tcp[1] = bpf_htonl(cookie->sequence);
+	reply->tcp[2] = bpf_htonl(acknowledge);
+	reply->tcp[3] = bpf_htonl(reply->words << 28 | flags << 16 | window);
+	reply->tcp[4] = 0;
+	/* words not in use are zero */
+	sum = sum_words(reply->tcp, REPLY_WORDS) + bpf_htons(IPPROTO_TCP) + bpf_htons(reply->words * 4);
+	if (flow->ipv6)
+		sum += sum_words(flow->source.word, 4) + sum_words(flow->destination.word, 4);
+	else
+		sum += sum_words(&flow->source.word[3], 1) + sum_words(&flow->destination.word[3], 1);
+	reply->tcp[4] = sum_fold(sum);
+}
+
+static __always_inline int write_ip(void *at, void *end, const struct flow *flow, __u32 payload)
+{
+	struct ipv6hdr *v6 = at;
+	__be32 *v4 = at;
+
+	if (flow->ipv6) {
+		if ((void *)(v6 + 1) > end)
+			return 0;
+		*(__be32 *)at = bpf_htonl(6u << 28);
+		v6->payload_len = bpf_htons(payload);
+		v6->nexthdr = IPPROTO_TCP;
+		v6->hop_limit = constants.cookies.ttl;
+		__builtin_memcpy(&v6->saddr, &flow->destination, 16);
+		__builtin_memcpy(&v6->daddr, &flow->source, 16);
+		return 1;
+	}
+	if (at + sizeof(struct iphdr) > end)
+		return 0;
+	v4[0] = bpf_htonl(0x45u << 24 | (payload + sizeof(struct iphdr)));
+	v4[1] = bpf_htonl(0x4000); /* may not be fragmented */
+	v4[2] = bpf_htonl((__u32)constants.cookies.ttl << 24 | IPPROTO_TCP << 16);
+	v4[3] = flow->destination.word[3];
+	v4[4] = flow->source.word[3];
+	((struct iphdr *)at)->check = sum_fold(sum_words(v4, 5));
+	return 1;
+}
+
+/* Makes the frame the answer: MAC addresses change places, tags stay, IP options and extension headers go. */
+static __always_inline int write_reply(struct xdp_md *ctx, const struct packet *pkt, const struct reply *reply)
+{
+	__u32 ip = pkt->flow.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr), l3 = pkt->l3;
+	int extra = (int)pkt->l4 - (int)(l3 + ip), grow = (int)(l3 + ip + reply->words * 4) + extra;
+	void *data, *end;
+	__u64 ethernet[ETHERNET_MAX / 8];
+	__be32 *tcp;
+
+	grow -= bpf_xdp_get_buff_len(ctx);
+	if (l3 > ETHERNET_MAX || extra < 0 || bpf_xdp_load_bytes(ctx, 0, ethernet, sizeof(ethernet)))
+		return 0;
+	if ((grow && bpf_xdp_adjust_tail(ctx, grow)) || (extra && bpf_xdp_adjust_head(ctx, extra)))
+		return 0;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + ETHERNET_MAX > end)
+		return 0;
+	__builtin_memcpy(data, ethernet, sizeof(ethernet));
+	__builtin_memcpy(data, (void *)ethernet + 6, 6);
+	__builtin_memcpy(data + 6, ethernet, 6);
+	if (!write_ip(data + l3, end, &pkt->flow, reply->words * 4))
+		return 0;
+	tcp = data + l3 + ip;
+	for (__u32 i = 0; i < REPLY_WORDS && i < reply->words; i++) {
+		if ((void *)(tcp + i + 1) > end)
+			return 0;
+		tcp[i] = reply->tcp[i];
+	}
+	return 1;
+}
+
+static __always_inline __u16 own_mss(struct xdp_md *ctx, int ipv6)
+{
+	const struct interface_entry *interface = interface_find(ctx->ingress_ifindex);
+	__u32 mtu = interface && interface->ifindex == ctx->ingress_ifindex && !constants.offline ? interface->mtu : 0;
+	__u32 headers = ipv6 ? 60 : 40;
+
+	return (mtu < 576 ? 1500 : mtu) - headers;
+}
+
+/* Becomes the answer; 0 when it cannot. */
+__noinline int answer_with_cookie(struct xdp_md *ctx, const struct packet *pkt, __u32 window)
+{
+	struct tcp_options *options = options_here();
+	struct reply reply = {};
+	struct cookie cookie;
+	__u32 asked;
+
+	if (!pkt || !options || !load_options(ctx, pkt, options) || options->authenticated)
+		return 0;
+	asked = asked_for(options, pkt->tcp_flags);
+	cookie_make(&cookie, &pkt->flow, bpf_ntohl(options->tcp.seq), asked);
+	reply_options(&reply, options, asked, &cookie, own_mss(ctx, pkt->flow.ipv6));
+	reply_header(&reply, pkt, bpf_ntohl(options->tcp.seq) + 1, &cookie, asked, window);
+	if (!write_reply(ctx, pkt, &reply))
+		return 0;
+	cookie_issued();
+	return 1;
+}
+
+/* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. */
+__noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
+{
+	const struct service_entry *service;
+	int window;
+
+	if (!pkt || !pkt->service || pkt->forwarded || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return REASON_SERVICE;
+	service = service_at(pkt->service);
+	if (!service || !is_armed(service))
+		return REASON_SERVICE;
+	window = listener_window(ctx, pkt);
+	if (window && answer_with_cookie(ctx, pkt, window))
+		return REASON_SYN_COOKIE;
+	if (!pkt->over)
+		return REASON_SERVICE;
+	pkt->rule = pkt->over_rule;
+	return REASON_RATE_CONNECTIONS;
+}
+
+#endif

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""SYN cookies: a client that is challenged gets the connection it would have had without; a flood of spoofed SYNs leaves
+nothing in the kernel; the node is as it was after `down`."""
+
+import hashlib
+import os
+import random
+import socket
+import sys
+
+sys.dont_write_bytecode = True
+from frames import *  # noqa: E402,F403
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+mode: {mode}
+services:
+  web:    {{ ports: [tcp/443, tcp/5000], syn-cookies: {cookies} }}
+  plain:  {{ ports: tcp/8000 }}
+  sink:   {{ ports: tcp/8001, syn-cookies: {cookies} }}
+"""
+DOWNLOAD, UPLOAD, CONNECTIONS = 8 << 20, 8 << 20, 1000
+TCP_INFO = 11
+# what the client may do without; what is agreed then must be what the node's own stack would have agreed to
+CLIENTS = [{}, {"tcp_timestamps": 0}, {"tcp_sack": 0}, {"tcp_window_scaling": 0}, {"tcp_timestamps": 0, "tcp_sack": 0},
+           {"tcp_timestamps": 0, "tcp_window_scaling": 0}, {"tcp_sack": 0, "tcp_window_scaling": 0},
+           {"tcp_timestamps": 0, "tcp_sack": 0, "tcp_window_scaling": 0}, {"tcp_ecn": 1}]
+
+
+def digest_of_all(server):
+    """Reads a connection to its end and answers with the digest of what came."""
+    connection, _ = server.accept()
+    with connection:
+        total = hashlib.sha256()
+        while data := connection.recv(1 << 16):
+            total.update(data)
+        connection.sendall(total.digest())
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def uploads(namespace, address):
+    data = os.urandom(UPLOAD)
+    with connect(namespace, address, 5000, 20) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return client.recv(64) == hashlib.sha256(data).digest()
+
+
+def transfers(lab, family):
+    """Megabytes both ways, intact."""
+    me, path = lab.eth0[family], lab.directory + "/got"
+    lab.client.run("curl", "-skf", "-m", "20", "-o", path, url(me, path="big"))
+    same(digest(path), digest(lab.web + "/big"), "download")
+    assert uploads(lab.client, me), "upload: another digest"
+
+
+def agreed(lab, family, port):
+    """What the node's end of a fresh connection says was agreed: options, window scales, and the peer's MSS."""
+    with connect(lab.client, lab.eth0[family], port) as client:
+        same(client.recv(100), b"welcome\n")
+        server = lab.accepted[family, port][-1]
+        same(server.getpeername()[1], client.getsockname()[1], "port")
+        info = server.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104)
+        theirs = client.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104)
+        return {"options": info[5] & 0xF, "scales": info[6], "mss": struct.unpack_from("I", info, 16)[0],
+                "client's": (theirs[5] & 0xF, theirs[6], struct.unpack_from("I", theirs, 16)[0])}
+
+
+def cookies(lab):
+    return lab.counts().get(("reply", "syn-cookie"), 0)
+
+
+def half_open(lab):
+    return len(lab.node.run("ss", "-Htan", "state", "syn-recv").splitlines())
+
+
+def try_transfers(lab, mode, family):
+    with it(f"{mode}, IPv{family}: a client that was challenged gets its page, and megabytes both ways"):
+        before = cookies(lab)
+        same(fetch(lab.client, lab.eth0[family]), "served\n")
+        transfers(lab, family)
+        assert cookies(lab) >= before + 3, f"{cookies(lab) - before} of 3 SYNs were challenged"
+    with it(f"{mode}, IPv{family}: a port without cookies is not challenged"):
+        before = cookies(lab)
+        connect(lab.client, lab.eth0[family], 8000).close()
+        same(cookies(lab), before)
+    with it(f"{mode}, IPv{family}: a port on which nobody listens is the kernel's to refuse"):
+        lab.apply(POLICY.format(mode=mode, cookies="always").replace("tcp/5000]", "tcp/5000, tcp/5999]"))
+        with lab.client.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            try:
+                client.connect((lab.eth0[family], 5999))
+                raise AssertionError("connected")
+            except ConnectionRefusedError:
+                pass
+
+
+def try_options(lab, mode, family):
+    for settings in CLIENTS:
+        words = ", ".join(f"{name}={value}" for name, value in settings.items()) or "defaults"
+        with it(f"{mode}, IPv{family}: the same is agreed with a cookie as without: {words}"):
+            for name, value in settings.items():
+                lab.client.sysctl("net.ipv4." + name, value)
+            try:
+                same(agreed(lab, family, 8001), agreed(lab, family, 8000))
+            finally:
+                for name in settings:
+                    lab.client.sysctl("net.ipv4." + name, 2 if name == "tcp_ecn" else 1)
+
+
+def random_source(family):
+    if family == 4:
+        return f"{random.randrange(60, 120)}.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+    return f"2a03:{random.randrange(65536):x}:{random.randrange(65536):x}::{random.randrange(1, 65536):x}"
+
+
+def flood(lab, family):
+    """SYNs of ever new sources to the port of the sink."""
+    random.seed(os.getpid())
+    with lab.attacker.raw("a0") as sender:
+        while True:
+            for _ in range(20):
+                sender.send(ethernet(lab.eth1.mac, lab.a0.mac, tcp(random_source(family), lab.eth0[family],
+                                                                  random.randrange(1024, 65536), 8001, SYN)))
+
+
+def try_flood(lab, mode, family):
+    with it(f"{mode}, IPv{family}: {CONNECTIONS} of {CONNECTIONS} connections come about while SYNs are forged, and the "
+            "kernel never hears of those"):
+        before, most = cookies(lab), 0
+        flooder = child(flood, lab, family)
+        try:
+            wait(lambda: cookies(lab) > before + 1000, "the flood")
+            for number in range(CONNECTIONS):
+                with connect(lab.client, lab.eth0[family], 8001, 10) as client:
+                    same(client.recv(100), b"welcome\n")
+                if not number % 100:
+                    most = max(most, half_open(lab))
+        finally:
+            stop_child(flooder)
+        same(most, 0, "half-open connections in the kernel")
+
+
+def try_sysctl(lab):
+    with it("tcp_syncookies=0 is set to 1, which is said, and put back by down"):
+        lab.node.sysctl("net.ipv4.tcp_syncookies", 0)
+        holds(lab.apply(POLICY.format(mode="native", cookies="always")), "net.ipv4.tcp_syncookies was 0, it is 1 now")
+        same(lab.node.run("cat", "/proc/sys/net/ipv4/tcp_syncookies").strip(), "1")
+        same(fetch(lab.client, lab.eth0.v4), "served\n")
+        holds(lab.bulwark("down"), "net.ipv4.tcp_syncookies=0 as before")
+        same(lab.node.run("cat", "/proc/sys/net/ipv4/tcp_syncookies").strip(), "0")
+    lab.node.sysctl("net.ipv4.tcp_syncookies", 1)
+
+
+def try_stack(lab):
+    """Every way the two stacks can be set."""
+    for syncookies in (1, 2):
+        for timestamps in (0, 1, 2):
+            lab.node.sysctl("net.ipv4.tcp_syncookies", syncookies)
+            lab.node.sysctl("net.ipv4.tcp_timestamps", timestamps)
+            with it(f"tcp_syncookies={syncookies}, tcp_timestamps={timestamps}: megabytes both ways"):
+                lab.apply(POLICY.format(mode="native", cookies="always"))
+                before = cookies(lab)
+                for family in (4, 6):
+                    transfers(lab, family)
+                    if syncookies == 1:  # with 2 every handshake is a cookie of the kernel's, which can do less
+                        same(agreed(lab, family, 8001), agreed(lab, family, 8000))
+                assert cookies(lab) >= before + 4, "not challenged"
+    lab.node.sysctl("net.ipv4.tcp_syncookies", 1)
+    lab.node.sysctl("net.ipv4.tcp_timestamps", 1)
+
+
+def tests(lab):
+    for namespace, device in ((lab.client, "c0"), (lab.attacker, "a0")):
+        let_pass(lab, namespace, device)
+    lab.web = lab.https(lab.node, size=DOWNLOAD)
+    lab.accepted = {}
+    for family in (4, 6):
+        lab.serve(lab.node, family, socket.SOCK_STREAM, lab.eth0[family], 5000, digest_of_all)
+        for port in (8000, 8001):
+            lab.accepted[family, port] = lab.tcp_sink(lab.node, family, lab.eth0[family], port)
+    for mode in ("native", "generic"):
+        for family in (4, 6):
+            lab.apply(POLICY.format(mode=mode, cookies="always"))
+            for group in (try_transfers, try_options, try_flood):
+                group(lab, mode, family)
+        with it(f"{mode}: none of these packets went by unjudged"):
+            same(lab.fallthrough(), 0)
+        lab.bulwark("down")
+    try_stack(lab)
+    lab.bulwark("down")
+    try_sysctl(lab)
+
+
+main("cookies", tests)
