@@ -64,5 +64,4 @@ struct image {
 int image_compile(const struct policy *policy, const struct host *host, struct image *image, struct report *report);
 void image_free(struct image *image);
 
-
 #endif
