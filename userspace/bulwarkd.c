@@ -50,6 +50,8 @@ static const struct option options[] = {
 	{"log-age", required_argument, NULL, 'a'},
 	{"sync", required_argument, NULL, 'y'},
 	{"budget", required_argument, NULL, 'b'},
+	{"syslog", required_argument, NULL, 'S'},
+	{"journal", no_argument, NULL, 'j'},
 	{"pin-dir", required_argument, NULL, 'p'},
 	{"state-dir", required_argument, NULL, 's'},
 	{"help", no_argument, NULL, 'h'},
@@ -68,6 +70,8 @@ static const char usage[] =
 	"  --log-keep N         rotated files to keep (4)\n"
 	"  --budget BYTES       at most so much a minute; what is left out is counted (4MiB; 0: any amount)\n"
 	"  --sync WHEN          onto the disk: never (by itself), second (once in each), line (each)\n"
+	"  --syslog RECEIVER    send events there too (RFC 5424): udp:ADDR:PORT, tcp:ADDR:PORT or unix:PATH; up to 4\n"
+	"  --journal            and to the journal\n"
 	"  --foreground         do not leave the terminal\n"
 	"  --pin-dir DIR        where the kernel's side is pinned (BULWARK_PIN_DIR, /sys/fs/bpf/bulwark)\n"
 	"  --state-dir DIR      saved policies and history (BULWARK_STATE_DIR, /var/lib/bulwark)\n"
@@ -89,6 +93,21 @@ static int age_option(const char *text, __u64 *seconds)
 		return fail(EXIT_USAGE, "--log-age '%s' is not a time of at least a second; write 24h or 7d", text);
 	*seconds = ns / 1000000000ULL;
 	return EXIT_DONE;
+}
+
+static int sink_option(const char *target)
+{
+	switch (sinks_add(&loop.daemon, target)) {
+	case 0:
+		return EXIT_DONE;
+	case -ENOSPC:
+		return fail(EXIT_USAGE, "--syslog '%s' is one receiver too many: at most %d", target, SINKS_MAX);
+	default:
+		return fail(EXIT_USAGE,
+			    "--syslog '%s' is no receiver; write udp:192.0.2.9:514, tcp:[2001:db8::9]:601 or "
+			    "unix:/dev/log",
+			    target);
+	}
 }
 
 static int sync_option(const char *text, enum log_sync *sync)
@@ -117,6 +136,10 @@ static int take_option(int option)
 		return number_option("--log-size", optarg, &daemon->limits.file_bytes);
 	case 'a':
 		return age_option(optarg, &daemon->limits.file_s);
+	case 'S':
+		return sink_option(optarg);
+	case 'j':
+		return sink_option("journal");
 	case 'y':
 		return sync_option(optarg, &daemon->limits.sync);
 	case 'b':
@@ -292,6 +315,7 @@ static void on_drain(struct daemon *daemon)
 	if (!rang(loop.drain.fd))
 		return;
 	idle = !daemon->ring || event_ring_drain(daemon->ring) <= 0;
+	sinks_run(daemon);
 	if (idle == loop.idle)
 		return;
 	loop.idle = idle;
@@ -319,6 +343,7 @@ static void on_tick(struct daemon *daemon)
 	if (!rang(loop.tick.fd))
 		return;
 	watch_instance(daemon);
+	sinks_look(daemon);
 	metrics_follow(daemon);
 	tell_histories(daemon);
 	watch_bans(daemon, false);

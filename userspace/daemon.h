@@ -65,6 +65,10 @@ struct daemon {
 
 	__u64 gap_told, gap_newest; /* lines of verdicts that a killed daemon wrote after it last saved its state */
 	__u64 written_ahead;	    /* number of an event that is in the log and still in the ring; 0: none */
+	struct sink *sinks[SINKS_MAX];
+	__u64 sinks_lost_told[SINKS_MAX];
+	unsigned sink_count;
+
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;
 };
@@ -118,6 +122,15 @@ void ledger_begin(struct daemon *daemon, const char *log); /* after the state wa
 void ledger_enter(struct daemon *daemon);		   /* a ring was opened */
 void ledger_look(struct daemon *daemon);		   /* every second, and before a ring is closed for good */
 void ledger_leave(struct daemon *daemon);		   /* the ring is gone; without one, nothing */
+
+/* ---- daemon_sinks.c ---- */
+
+int sinks_add(struct daemon *daemon, const char *target); /* 0 or -errno; before the loop */
+void sinks_offer(struct daemon *daemon, const json_t *document, const char *line);
+void sinks_run(struct daemon *daemon);	/* often: never waits */
+void sinks_look(struct daemon *daemon); /* their counts into the metrics */
+void sinks_tell_losses(struct daemon *daemon);
+void sinks_close(struct daemon *daemon);
 
 /* ---- daemon_watch.c ---- */
 

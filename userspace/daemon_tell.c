@@ -37,6 +37,9 @@ static int write_document(struct daemon *daemon, json_t *document)
 	int before = daemon->log.error;
 	int error = line ? event_log_write(&daemon->log, line, monotonic_ns()) : -ENOMEM;
 
+	/* What is the daemon's own is tried again when the file fails. */
+	if (line && (!error || json_object_get(json_object_get(document, "bulwark"), "event")))
+		sinks_offer(daemon, document, line);
 	free(line);
 	json_decref(document);
 	if (!error)
@@ -187,6 +190,7 @@ void tell_losses(struct daemon *daemon, bool flush)
 	daemon->minute_told_ns = now;
 	tell_left_out(daemon, &daemon->over_budget, "events-left-out", "over the budget of bytes a minute");
 	tell_ring_losses(daemon);
+	sinks_tell_losses(daemon);
 }
 
 /* ---- histories ---- */

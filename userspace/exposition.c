@@ -410,6 +410,24 @@ static int write_events(struct exposure *of)
 	return error;
 }
 
+static void write_sinks(struct exposure *of)
+{
+	const struct exposition_memory *memory = of->memory;
+	struct exposition_text *text = &of->text;
+
+	metric_family(text, METRIC_COUNTER, "bulwark_receiver_events",
+		      "Events for a syslog receiver or the journal, since the daemon began: sent or lost.");
+	for (unsigned i = 0; i < memory->sink_count; i++) {
+		const struct exposed_sink *sink = &memory->sinks[i];
+
+		metric_count(text, sink->counts.sent, "receiver", sink->target, "fate", "sent", NULL);
+		metric_count(text, sink->counts.lost, "receiver", sink->target, "fate", "lost", NULL);
+	}
+	metric_family(text, METRIC_GAUGE, "bulwark_receiver_events_waiting", "Events that wait for a receiver.");
+	for (unsigned i = 0; i < memory->sink_count; i++)
+		metric_count(text, memory->sinks[i].counts.waiting, "receiver", memory->sinks[i].target, NULL);
+}
+
 /* ---- all of it ---- */
 
 static int gather(struct exposure *of)
@@ -441,6 +459,7 @@ static int write_all(struct exposure *of)
 	write_changes(of);
 	write_interfaces(of);
 	write_lists(of);
+	write_sinks(of);
 	error = write_packets(of) ?: write_services(of) ?: write_events(of) ?: write_tables(of) ?: write_fallthrough(of);
 	exposition_end(&of->text);
 	return error;

@@ -10,9 +10,18 @@
 #include "daemon_state.h"
 #include "exposition_text.h"
 #include "past.h"
+#include "sink.h"
+
+#define SINKS_MAX 4
+struct exposed_sink {
+	const char *target;
+	struct sink_counts counts;
+};
 
 /* What goes on from one text to the next; all zero to begin with. */
 struct exposition_memory {
+	struct exposed_sink sinks[SINKS_MAX]; /* of the daemon */
+	unsigned sink_count;
 	struct past_counts past;
 	struct holds_census census;
 };
