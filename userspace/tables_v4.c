@@ -408,18 +408,19 @@ static unsigned classes_of_runs(const struct builder *builder, __u16 class[2])
 	return count;
 }
 
-/* Two classes share the network: the one that takes fewer prefixes is written down; of equals, not the default one. */
+/* Two classes share the network: the prefixes of one are written down, rather not of the default one. */
 static int shared_entry(struct builder *builder, __u32 net, const __u16 class[2], __u32 *entry)
 {
-	__u32 nodes[2][NODES_MAX + 1];
-	unsigned count[2], on;
+	unsigned first = class[0] == builder->tables->v4_default;
 
-	for (unsigned i = 0; i < 2; i++)
-		count[i] = nodes_of_class(builder, class[i], nodes[i]);
-	on = count[0] == count[1] ? class[0] == builder->tables->v4_default : count[1] < count[0];
-	if (nodes_entry(builder, class[!on], class[on], nodes[on], count[on], entry))
-		return 0;
-	return mask_entry(builder, net, class[!on], class[on], entry);
+	for (unsigned i = 0; i < 2; i++) {
+		__u32 nodes[NODES_MAX + 1];
+		unsigned on = first ^ i, count = nodes_of_class(builder, class[on], nodes);
+
+		if (nodes_entry(builder, class[!on], class[on], nodes, count, entry))
+			return 0;
+	}
+	return mask_entry(builder, net, class[!first], class[first], entry);
 }
 
 /* The /24 is complete: the smallest entry that says what its runs say. */

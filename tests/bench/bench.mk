@@ -47,5 +47,12 @@ $(BENCH_BUILD)/probe: $(addprefix $(BENCH_BUILD)/,probe.o flood_frames.o flood_s
 $(addprefix $(BENCH_BUILD)/,wire prefixes latency): %: %.o
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
+# For whoever works on the tables: what they cost to build and how large they are, without a kernel.
+bench-tables: $(BENCH_BUILD)/tables_build
+	$< $(PREFIXES)
+
+$(BENCH_BUILD)/tables_build: $(BENCH_BUILD)/tables_build.o $(BUILD)/libbulwark.a
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
 -include $(wildcard $(BENCH_BUILD)/*.d)
-.PHONY: lab-programs bench-programs bench bench-full bench-readme dependencies-bench
+.PHONY: lab-programs bench-programs bench bench-full bench-tables bench-readme dependencies-bench
