@@ -37,6 +37,28 @@ static __always_inline void note_flow(struct __sk_buff *skb, const struct packet
 	}
 }
 
+/* Offline, of a packet that leaves: only a rule that drops or would drop it says something. */
+static __always_inline void decide_sent(const struct packet *pkt, const struct outcome *outcome)
+{
+	if (outcome->verdict == VERDICT_DROP) {
+		decision.verdict = outcome->verdict;
+		decision.reason = outcome->reason;
+		decision.rule = outcome->rule;
+	} else {
+		decision.would = outcome->reason;
+		decision.would_rule = outcome->rule;
+	}
+	decision.list = pkt->list;
+	decision.class = pkt->class;
+	__builtin_memcpy(decision.source, &pkt->flow.source, ADDRESS_BYTES);
+	__builtin_memcpy(decision.destination, &pkt->flow.destination, ADDRESS_BYTES);
+	decision.source_port = pkt->flow.source_port;
+	decision.destination_port = pkt->flow.destination_port;
+	decision.protocol = pkt->flow.protocol;
+	decision.tcp_flags = pkt->tcp_flags;
+	decision.ipv6 = pkt->flow.ipv6;
+}
+
 static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict, __u16 rule,
 					__u8 list)
 {
@@ -52,6 +74,10 @@ static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pk
 
 	pkt->length = skb->len;
 	pkt->list = list;
+	if (constants.offline) {
+		decide_sent(pkt, &outcome);
+		return;
+	}
 	count(&outcome, pkt);
 	tell(&outcome, pkt);
 }
@@ -82,7 +108,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 	pkt.class = number;
 	if (number)
 		class = bpf_map_lookup_elem(&classes, &number);
-	if (constants.have_egress_block && class && !constants.offline && skb->cb[0] != TC_CB_PAUSED) {
+	if (constants.have_egress_block && class && (constants.offline || skb->cb[0] != TC_CB_PAUSED)) {
 		if (class->flags & CLASS_BLOCK_OUT) {
 			told_egress(skb, &pkt, VERDICT_DROP, class->out_rule, class->block_list);
 			return TC_ACT_SHOT;

@@ -123,6 +123,23 @@ static __always_inline int within_limit(const struct packet *pkt, const struct s
 			    limiter_units(limit->tolerance_ns));
 }
 
+/* A client inside an open connection meets a limit: it cannot have been forged, so that people should know of it. */
+static __always_inline void note_proven_drop(const struct packet *pkt)
+{
+	__u64 hash = hash_sample(&pkt->flow.source, 0), *slot;
+	__u32 index = hash & (PROVEN_LINES - 1), now = slot_time(now_ns());
+	__u32 expiry = now + slot_lifetime(PROVEN_DROP_SECONDS);
+	struct slot_line *line = bpf_map_lookup_elem(&proven_drops, &index);
+
+	if (constants.offline || constants.monitor || !line)
+		return;
+	slot = line_find(line, hash, now);
+	if (!slot)
+		line_put(line, hash, expiry, MARK_ASKED);
+	else if (SLOT_EXPIRY(*slot) + 4 < expiry)
+		slot_renew(slot, expiry, MARK_ASKED);
+}
+
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED. */
 __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
 {
@@ -159,6 +176,8 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
 			continue;
 		}
 		pkt->rule = limit->rule;
+		if (proven)
+			note_proven_drop(pkt);
 		pkt->offence = constants.have_bans && proven && limit->bans ? OFFENCE_IN_CONNECTION : 0;
 		return limit_reason(limit->kind);
 	}

@@ -129,6 +129,13 @@ struct {
 } samples SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROVEN_LINES);
+	__type(key, __u32);
+	__type(value, struct slot_line);
+} proven_drops SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, REASON_SLOTS);
 	__type(key, __u32);

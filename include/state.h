@@ -27,6 +27,7 @@
  * service_cells array          SERVICE_CELLS  shield                      shield            -
  * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
  * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
+ * proven_drops  array of lines PROVEN_LINES   programs                    status            the oldest goes
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
  */
@@ -154,6 +155,8 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 #define HALF_OPEN_LINES 4096u
 #define FRAGMENT_LINES 1024u
 #define SAMPLE_LINES 4096u
+#define PROVEN_LINES 1024u	/* 64 KiB, 8192 sources */
+#define PROVEN_DROP_SECONDS 300 /* a source whose open connection met a drop stays in proven_drops */
 #define SLOT_EXPIRY_SHIFT 28
 
 /*

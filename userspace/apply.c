@@ -408,11 +408,21 @@ static int run(struct apply *apply)
 	return status ?: apply_say(apply);
 }
 
+/* A renewal is tried again and again by bulwarkd, which tells of it itself. */
+void apply_refused(const struct context *context, const struct apply_request *request)
+{
+	if (!request->dry_run && !request->renew)
+		history_note(&context->places, "refused",
+			     json_pack("{s:s?, s:s}", "policy_path", request->source, "why", fail_words()));
+}
+
 int apply_policy(struct context *context, const struct apply_request *request)
 {
 	struct apply apply = {.context = context, .request = request, .notes = json_array(), .began_ns = boottime_ns()};
 	int status = apply.notes ? run(&apply) : fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
 
+	if (status)
+		apply_refused(context, request);
 	generation_free(apply.candidate);
 	generation_free(apply.offline);
 	instance_close(apply.instance);

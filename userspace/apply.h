@@ -53,6 +53,9 @@ struct apply {
 /* Runs it all and says what happened. Returns enum exit_status. */
 int apply_policy(struct context *context, const struct apply_request *request);
 
+/* For the history: the policy was refused, in the words that were said last. */
+void apply_refused(const struct context *context, const struct apply_request *request);
+
 /* closed.c: what `on-failure: closed` of a saved policy (NULL: unreadable) means, after it could not be loaded. */
 void apply_closed(struct context *context, const struct policy *policy, unsigned generation);
 

@@ -376,6 +376,8 @@ static json_t *action_of(const char *action)
 		{"confirmed", "policy-confirmed", "configuration", "change"},
 		{"reverted", "policy-reverted", "configuration", "change"},
 		{"rolled-back", "policy-rolled-back", "configuration", "change"},
+		{"refused", "policy-refused", "configuration", "denied"},
+		{"closed", "policy-closed", "configuration", "change"},
 		{"paused", "shield-paused", "configuration", "change"},
 		{"resumed", "shield-resumed", "configuration", "change"},
 		{"down", "shield-removed", "configuration", "deletion"},

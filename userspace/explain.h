@@ -20,9 +20,10 @@ struct explained {		   /* one packet */
 	__u64 time_ns;
 	size_t length; /* on the wire */
 	enum fate fate;
+	bool sent;	/* by this host: FATE_JUDGED when its egress program drops it */
 	bool truncated; /* the capture kept only its beginning */
 	struct packet_flow flow;
-	struct decision decision; /* FATE_JUDGED */
+	struct decision decision; /* FATE_JUDGED; of FATE_SENT only what would drop it */
 	const char *text;	  /* as given with --packet, or NULL */
 };
 
@@ -36,6 +37,8 @@ struct explain {
 	size_t packet_count;
 	struct prefix *to;
 	size_t to_count;
+	struct prefix *own; /* of this host, where the live policy is asked about single packets without --to */
+	size_t own_count;
 	bool summarize;
 
 	struct policy *policy;

@@ -65,12 +65,14 @@ static void print_object(const struct explain *explain, const struct explained *
 			   "reason", judged ? reason_name(decision->reason) : NULL, "service",
 			   judged ? service_of(explain, decision) : NULL, "source", explain_source(packet, source),
 			   "rule", judged ? place_of(explain, decision->rule) : NULL);
-	if (judged && decision->would) {
+	if (packet->fate != FATE_CUT_OFF && decision->would) {
 		const char *place = place_of(explain, decision->would_rule);
 
 		json_object_set_new(object, "would-drop", json_string(reason_name(decision->would)));
 		json_object_set_new(object, "would-drop-rule", place ? json_string(place) : json_null());
 	}
+	if (judged && packet->sent)
+		json_object_set_new(object, "sent", json_true());
 	if (judged && decision->open_before)
 		json_object_set_new(object, "open-before", json_true());
 	if (packet->truncated)
@@ -179,12 +181,11 @@ static void print_answer(const struct explain *explain, const struct explained *
 	const char *service = service_of(explain, decision);
 
 	printf("%s\n", packet->text);
-	if (packet->fate == FATE_SENT) {
-		printf("  sent by this host: noted, not judged\n");
-		return;
-	}
-	printf("  %s, %s: %s\n", explain_verdict(decision->verdict), reason_name(decision->reason),
-	       reason_sentence(decision->reason));
+	if (packet->fate == FATE_SENT)
+		printf("  sent by this host: leaves, and its answer would be known\n");
+	else
+		printf("  %s, %s: %s\n", explain_verdict(decision->verdict), reason_name(decision->reason),
+		       reason_sentence(decision->reason));
 	if (service)
 		printf("  service %s\n", service);
 	print_rule(explain, "by", decision->rule);
@@ -213,7 +214,7 @@ static void print_line(const struct explain *explain, const struct explained *pa
 		printf("  service %s", service);
 	if (place)
 		printf("  %s", place);
-	if (packet->fate == FATE_JUDGED && decision->would)
+	if (packet->fate != FATE_CUT_OFF && decision->would)
 		printf("  would drop: %s", reason_name(decision->would));
 	if (packet->fate == FATE_JUDGED && decision->open_before)
 		printf("  open before the capture");

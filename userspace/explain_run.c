@@ -13,8 +13,11 @@
 
 static bool is_ours(const struct explain *explain, const __u8 address[16])
 {
-	for (size_t i = 0; i < explain->to_count; i++) {
-		if (!memcmp(explain->to[i].address, address, 16))
+	const struct prefix *own = explain->to_count ? explain->to : explain->own;
+	size_t count = explain->to_count ?: explain->own_count;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!memcmp(own[i].address, address, 16))
 			return true;
 	}
 	return false;
@@ -23,10 +26,11 @@ static bool is_ours(const struct explain *explain, const __u8 address[16])
 /* The same rule on both sides of the wire: what we sent must not be judged as if it had come in. */
 static bool sent_by_us(const struct explain *explain, const struct packet_flow *flow)
 {
-	return explain->to_count && flow->ip && is_ours(explain, flow->source) && !is_ours(explain, flow->destination);
+	return flow->ip && is_ours(explain, flow->source) && !is_ours(explain, flow->destination);
 }
 
-static int sent(struct explain *explain, const __u8 *frame, const struct explained *packet)
+/* What the egress program drops is judged like what comes in; else it is only sent. */
+static int sent(struct explain *explain, const __u8 *frame, struct explained *packet)
 {
 	size_t length = packet->length;
 	__u8 *copy = malloc(length);
@@ -35,7 +39,9 @@ static int sent(struct explain *explain, const __u8 *frame, const struct explain
 	if (copy)
 		frame = packet_untagged(frame, &length, copy);
 	if (copy)
-		err = generation_sent(explain->offline, frame, length, packet->time_ns);
+		err = generation_sent(explain->offline, frame, length, packet->time_ns, &packet->decision);
+	packet->sent = true;
+	packet->fate = packet->decision.verdict == VERDICT_DROP ? FATE_JUDGED : FATE_SENT;
 	free(copy);
 	return err;
 }
@@ -47,12 +53,10 @@ static int through(struct explain *explain, const __u8 *frame, struct explained 
 
 	if (err)
 		return err;
-	if (sent_by_us(explain, &packet->flow)) {
-		packet->fate = FATE_SENT;
+	if (sent_by_us(explain, &packet->flow))
 		err = sent(explain, frame, packet);
-	} else {
+	else
 		err = generation_judge(explain->offline, frame, packet->length, now, &packet->decision);
-	}
 	/* in a capture the client that would be challenged goes on as it did: it proved itself */
 	if (err || (packet->fate == FATE_JUDGED && packet->decision.verdict != VERDICT_PASS &&
 		    packet->decision.verdict != VERDICT_REPLY))
@@ -68,7 +72,7 @@ static int tell(struct explain *explain, const struct explained *packet)
 		explain->cut_off++;
 	else
 		explain->counts[packet->decision.verdict]++;
-	if (packet->fate == FATE_JUDGED && packet->decision.would)
+	if (packet->fate != FATE_CUT_OFF && packet->decision.would)
 		explain->counts[VERDICT_WOULD_DROP]++;
 	if (explain->summarize)
 		return summary_add(explain->summary, packet);

@@ -7,8 +7,20 @@
 
 #include "verbs.h"
 
+static char last_words[512];
+
+const char *fail_words(void)
+{
+	return last_words;
+}
+
 static void say(const char *format, va_list arguments)
 {
+	va_list copy;
+
+	va_copy(copy, arguments);
+	vsnprintf(last_words, sizeof(last_words), format, copy);
+	va_end(copy);
 	fflush(stdout); /* what was printed before the failure stands before it */
 	fprintf(stderr, "%s: ", program_invocation_short_name);
 	vfprintf(stderr, format, arguments);

@@ -117,6 +117,7 @@ static int try_answer(struct guard *guard, enum guard_who who, const struct pref
 {
 	struct guard_finding finding = {.who = who, .source = *source};
 	struct frame asked, answer;
+	struct decision left;
 	struct end here, there = end_of(source->address, 53);
 	__u8 local[16];
 	int err;
@@ -127,7 +128,7 @@ static int try_answer(struct guard *guard, enum guard_who who, const struct pref
 	here = end_of(local, ASKING_PORT);
 	err = make_frame(&asked, "udp", here, there, "len 32");
 	err = err ? err : make_frame(&answer, "udp", there, here, "len 64");
-	err = err ? err : generation_sent(guard->offline, asked.bytes, asked.length, guard->now);
+	err = err ? err : generation_sent(guard->offline, asked.bytes, asked.length, guard->now, &left);
 	return err ? err : try_frame(guard, &answer, finding);
 }
 

@@ -97,8 +97,10 @@ int generation_judge(struct generation *generation, const void *frame, size_t le
 /* Offline: what one frame costs, in ns, as the kernel itself measures it over many runs. A NULL generation: a program
  * that passes everything, to compare with. */
 int generation_measure(struct generation *generation, const void *frame, size_t length, unsigned repeat, __u32 *ns);
-/* Offline: the frame leaves this host (runs the egress program, so that answers are known). */
-int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns);
+/* Offline: the frame leaves this host (runs the egress program, so that answers are known). The decision is a drop, or
+ * zero but for what would drop it. */
+int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
+		    struct decision *decision);
 /* Offline: puts a connection into the table. state: CONNECTION_*. */
 int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state);
 /* Offline: this host's own addresses; none: every destination is. */
@@ -170,6 +172,8 @@ struct service_row {
 int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
 const char *service_name(struct instance *instance, __u32 row, char name[64]); /* "" when it has none */
 __u16 service_row(struct instance *instance, const char *name);		       /* 0: none of that name */
+/* Sources whose open connection met a drop in the last 5 minutes; at most 8192 are told apart. */
+int proven_drops_read(struct instance *instance, __u64 *clients);
 int fallthrough_read(struct instance *instance, __u64 packets[HOOK_COUNT]);
 int fallthrough_forget(struct instance *instance); /* counts from now on */
 struct telling_row {

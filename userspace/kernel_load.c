@@ -387,12 +387,21 @@ int generation_measure(struct generation *generation, const void *frame, size_t 
 	return 0;
 }
 
-int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns)
+int generation_sent(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
+		    struct decision *decision)
 {
+	struct shield_bpf *shield = generation->shield;
+	int error;
+
+	memset(decision, 0, sizeof(*decision));
 	if (length < 14)
 		return 0;
-	generation->shield->bss->virtual_now_ns = time_ns;
-	return test_run(generation->shield->progs.egress, frame, length < SKB_FRAME_MAX ? length : SKB_FRAME_MAX);
+	memset(&shield->bss->decision, 0, sizeof(shield->bss->decision));
+	shield->bss->virtual_now_ns = time_ns;
+	error = test_run(shield->progs.egress, frame, length < SKB_FRAME_MAX ? length : SKB_FRAME_MAX);
+	if (!error)
+		memcpy(decision, &shield->bss->decision, sizeof(*decision));
+	return error;
 }
 
 int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state)

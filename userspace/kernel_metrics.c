@@ -107,6 +107,19 @@ int tables_look(struct instance *instance, struct table_row rows[TABLE_ROWS], un
 	return error ?: holds_total(instance, &rows[count].entries);
 }
 
+int proven_drops_read(struct instance *instance, __u64 *clients)
+{
+	struct slot_line *lines = array_read(instance->maps[MAP_proven_drops], PROVEN_LINES, sizeof(*lines));
+	__u64 now = clock_ns(CLOCK_MONOTONIC);
+
+	*clients = 0;
+	for (__u32 i = 0; lines && i < PROVEN_LINES; i++)
+		for (int slot = 0; slot < 8; slot++)
+			*clients += slot_lives(lines[i].slot[slot], now);
+	free(lines);
+	return lines ? 0 : -errno;
+}
+
 /* ---- bans ---- */
 
 static void end_round(struct holds_census *census)

@@ -33,7 +33,9 @@
 	MAP(flows)                                                                                                     \
 	MAP(half_open)                                                                                                 \
 	MAP(cookie_cells)                                                                                              \
-	MAP(fragments) MAP(budgets) MAP(limiters) MAP(service_cells) MAP(samples) MAP(telling) MAP(events) MAP(origin)
+	MAP(fragments)                                                                                                 \
+	MAP(budgets)                                                                                                   \
+	MAP(limiters) MAP(service_cells) MAP(samples) MAP(proven_drops) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)

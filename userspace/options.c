@@ -14,6 +14,15 @@ static int has_argument(const struct option_line *line)
 	return *line->argument == '[' ? optional_argument : required_argument;
 }
 
+/* The one option that has a letter. */
+static bool has_verbose(const struct option_line *line)
+{
+	for (; line && line->name; line++)
+		if (line->code == 'v')
+			return true;
+	return false;
+}
+
 static const char *nearest(const struct option_line *lines, const char *given)
 {
 	const char *names[OPTIONS_MAX];
@@ -37,7 +46,7 @@ int next_option(const struct context *context, int argc, char **argv, const char
 	for (size_t i = 0; lines && lines[i].name && i < OPTIONS_MAX; i++)
 		options[i] = (struct option){lines[i].name + 2, has_argument(&lines[i]), NULL, lines[i].code};
 	opterr = 0;
-	code = getopt_long(argc, argv, ":", options, NULL);
+	code = getopt_long(argc, argv, has_verbose(lines) ? ":v" : ":", options, NULL);
 	*value = optarg;
 	if (code == -1)
 		return OPTIONS_END;

@@ -30,7 +30,8 @@ struct policy *saved_policy(const struct places *places, unsigned generation, st
  * Appends {"time", "action", "uid", "login_uid", "user", ...more} as one line, synced. more: its members are added, the
  * reference is taken (may be NULL). 0 or -errno. Actions of the history: "applied" ("pending": true and "confirm_s"
  * while a confirm is awaited), "confirmed", "reverted" (the kernel or a person went back: "why"), "rolled-back",
- * "paused" ("for_s"), "resumed", "down"; members "generation", "policy_path", "hash", "monitor", "changed" (words)
+ * "paused" ("for_s"), "resumed", "down", "refused" ("why"),
+ * "closed" (on-failure); members "generation", "policy_path", "hash", "monitor", "changed" (words)
  * where they apply.
  */
 int history_note(const struct places *places, const char *action, json_t *more);

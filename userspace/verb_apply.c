@@ -216,7 +216,9 @@ int verb_apply(struct context *context, int argc, char **argv)
 		status = override_interfaces(&given, policy);
 	given.request.policy = policy;
 	given.request.source = source;
-	if (!status)
+	if (status)
+		apply_refused(context, &given.request);
+	else
 		status = apply_policy(context, &given.request);
 	if (status && given.request.boot)
 		apply_closed(context, report.errors ? NULL : policy, given.request.from_saved);

@@ -145,6 +145,16 @@ static int live_policy(struct explain *explain, unsigned *generation, struct rep
 	return EXIT_DONE;
 }
 
+static int note_own(struct explain *explain, const struct host *host)
+{
+	explain->own = calloc(host->address_count + 1, sizeof(*explain->own));
+	if (!explain->own)
+		return -ENOMEM;
+	for (size_t i = 0; i < host->address_count; i++)
+		explain->own[explain->own_count++] = host->addresses[i].address;
+	return 0;
+}
+
 /* --to says who this host is; else the live policy is judged as this host, and another as nobody in particular. */
 static int compile_for(struct explain *explain, struct report *report)
 {
@@ -154,6 +164,8 @@ static int compile_for(struct explain *explain, struct report *report)
 	if (!explain->policy_path && !explain->to_count) {
 		err = host_read(&host, report);
 		err = err ? err : image_compile(explain->policy, &host, &explain->image, report);
+		if (!err && explain->packet_count)
+			err = note_own(explain, &host);
 		host_free(&host);
 		return err;
 	}
@@ -239,6 +251,7 @@ int verb_explain(struct context *context, int argc, char **argv)
 	policy_free(explain.policy);
 	free(explain.packets);
 	free(explain.to);
+	free(explain.own);
 	free(explain.whole);
 	return status;
 }

@@ -32,6 +32,7 @@ struct status {
 	size_t attachment_count;
 	struct host host;
 	struct sample before, now;
+	__u64 proven_drops;  /* clients */
 	json_t *problems;    /* {"what", "do"}, the gravest first */
 	json_t *unprotected; /* names of interfaces that are up */
 	bool unguarded;	     /* nothing is judged at all */
@@ -94,7 +95,8 @@ static int gather(struct status *status)
 	take_sample(status->instance, &status->before);
 	usleep(SAMPLE_US);
 	take_sample(status->instance, &status->now);
-	error = host_read(&status->host, &report);
+	error = proven_drops_read(status->instance, &status->proven_drops);
+	error = error ?: host_read(&status->host, &report);
 	report_free(&report);
 	return error;
 }
@@ -379,8 +381,10 @@ static json_t *document(const struct status *status)
 				(json_int_t)status->now.fallthrough[HOOK_INGRESS], "sockops",
 				(json_int_t)status->now.fallthrough[HOOK_SOCKOPS]);
 
-	if (all)
+	if (all) {
 		put_generation(status, all);
+		json_object_set_new(all, "proven_clients_dropped_5m", json_integer(status->proven_drops));
+	}
 	if (all && status->control.reverted)
 		json_object_set_new(all, "reverted", json_true());
 	return all;
@@ -457,6 +461,18 @@ static int by_packets(const void *a, const void *b)
 	return one < two ? 1 : one > two ? -1 : 0;
 }
 
+/* Clients that cannot have been forged, and were dropped: perhaps the wrong ones. */
+static void say_proven(const struct status *status)
+{
+	if (status->proven_drops)
+		printf("  %s%llu client%s dropped inside open connections in the last 5 minutes: are the limits too "
+		       "tight?\n",
+		       status->proven_drops == PROVEN_LINES * 8ULL ? "at least " : "",
+		       (unsigned long long)status->proven_drops, status->proven_drops == 1 ? "" : "s");
+	else
+		printf("  no client was dropped inside an open connection in the last 5 minutes\n");
+}
+
 /* Drops and would-drops, the largest first. */
 static void say_drops(const struct status *status)
 {
@@ -496,6 +512,8 @@ static int say(const struct status *status)
 	say_interfaces(status);
 	if (status->live)
 		say_rates(status);
+	if (status->live)
+		say_proven(status);
 	say_drops(status);
 	return EXIT_DONE;
 }

@@ -43,7 +43,7 @@ static const struct option_line metrics_options[] = {
 };
 
 static const struct option_line check_options[] = {
-	{"--verbose", NULL, "also lists, tables, programs, and what was cut out of feeds", 'v'},
+	{"--verbose", NULL, "or -v: also lists, tables, programs, and what was cut out of feeds", 'v'},
 	{},
 };
 

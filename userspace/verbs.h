@@ -75,6 +75,7 @@ int verb_completion(struct context *context, int argc, char **argv);
 /* Errors go to standard error, one line first: what failed, on what, why, and what to do. Both return status. */
 int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int fail_kernel(int error, const char *what); /* with kernel_words() */
+const char *fail_words(void);		      /* what was said last */
 
 /* "10m" -> ns. 0 or -EINVAL. Units ns us ms s m h d; a bare number is seconds. */
 int duration_parse(const char *text, __u64 *ns);

@@ -22,6 +22,7 @@ services:
   watched:  {{ ports: udp/6004, limits: [ {{ packets: 100/s, per: source, monitor: true }} ] }}
   web:      {{ ports: tcp/443, limits: [ {{ new-connections: 20/s, per: source }} ] }}
   busy:     {{ ports: tcp/8000, limits: [ {{ packets: 500/s, per: service }} ] }}
+  slow:     {{ ports: tcp/8001, limits: [ {{ bytes: 20kB/s, per: source }} ] }}
 {more}
 """
 HOT = {4: "46.30.7.7", 6: "2a01:7:0:7::7"}
@@ -116,6 +117,17 @@ def try_connections(lab, mode, family):
                 stop_child(flooder)
 
 
+def try_proven(lab, mode, family):
+    with it(f"{mode}, IPv{family}: status tells of clients whose open connections meet a limit"):
+        same(lab.status()["proven_clients_dropped_5m"], 0 if family == 4 else 1)
+        with connect(lab.client, lab.eth0[family], 8001) as greedy:
+            greedy.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                greedy.sendall(b"x" * 4000000)
+            wait(lambda: lab.status()["proven_clients_dropped_5m"] == (1 if family == 4 else 2), "the client", 5)
+        holds(lab.bulwark("status"), "1 client dropped" if family == 4 else "2 clients dropped", "inside open connections")
+
+
 def flood(lab, family, to, port):
     """SYNs of ever new sources."""
     random.seed(os.getpid())
@@ -160,12 +172,15 @@ def tests(lab):
     for family in (4, 6):
         lab.tcp_sink(lab.node, family, lab.eth0[family], 443)
         lab.accepted[family] = lab.tcp_sink(lab.node, family, lab.eth0[family], 8000)
+        lab.tcp_sink(lab.node, family, lab.eth0[family], 8001)
     for mode in ("native", "generic"):
         lab.apply(POLICY.format(mode=mode, more=""))
         for family in (4, 6):
             try_counting(lab, mode, family)
             try_connections(lab, mode, family)
             try_lawful(lab, mode, family)
+        for family in (4, 6):
+            try_proven(lab, mode, family)
         lab.bulwark("down")
 
 

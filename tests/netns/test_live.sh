@@ -51,6 +51,9 @@ it "the feed grew: diff says so" says "list worse: the feed now has 3 IPv4 and 1
 it "history knows both, and which is live" json \
 	"[e['generation'] for e in it if e['action'] == 'applied'] == [1, 2] and it[-1]['live'] and not it[0].get('live')" bulwark history
 it "and what changed" json "'+list worse' in it[-1]['changed']" bulwark history
+it "a refused apply stands there too, with its reason" json \
+	"it[-1]['action'] == 'refused' and 'is refused: 1 error' in it[-1]['why'] and it[-1]['policy_path'] == '/dev/null' and it[-2]['live']" \
+	bash -c "'$BULWARK' apply /dev/null >/dev/null 2>&1; '$BULWARK' history \$1" -
 it "who did it" json "it[0]['user'] and it[0]['uid'] == 0" bulwark history
 
 bulwark pause --for 1m >/dev/null
@@ -59,6 +62,13 @@ bulwark resume >/dev/null
 bulwark apply --monitor "$DIR/fed.yaml" >/dev/null
 it "lookup knows of monitor" json "it['next_syn']['verdict'] == 'pass' and it['next_syn']['would_drop'] == 'blocked'" \
 	bulwark lookup 192.0.2.66 192.0.2.1:8080
+
+sed -i 's/^block: .*/block: [{ list: bad, direction: out }]/' "$DIR/a.yaml"
+bulwark apply "$DIR/a.yaml" >/dev/null
+it "explain judges what this host sends" says "drop, blocked-out" bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.66:443 syn'
+it "and names the line" json "it['sent'] and it['source'] == '192.0.2.1' and it['rule'].endswith('a.yaml:$(grep -n '^block' "$DIR/a.yaml" | cut -d: -f1)')" \
+	bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.66:443 syn'
+it "what leaves is said to" says "sent by this host" bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.67:443 syn'
 
 bulwark down >/dev/null
 cat >"$DIR/other.c" <<'EOC'

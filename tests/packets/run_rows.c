@@ -31,8 +31,8 @@ static size_t policy_count, tests, failures;
 static __u64 now = BETWEEN_ROWS_NS;
 static bool expected_reasons[REASON_COUNT];
 
-/* What no row can show: it needs an instance with holds, a pause, or egress. */
-static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_PAUSED, REASON_BLOCKED_OUT};
+/* What no row can show: it needs an instance with holds, or a pause. */
+static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_PAUSED};
 
 static const struct {
 	char letter;
@@ -123,7 +123,7 @@ static int run_packet(struct run *run, const char *text, bool sent)
 	if (err)
 		return err;
 	if (sent)
-		err = generation_sent(run->offline, frame.bytes, frame.length, now);
+		err = generation_sent(run->offline, frame.bytes, frame.length, now, &run->decision);
 	else
 		err = generation_judge(run->offline, frame.bytes, frame.length, now, &run->decision);
 	if (err)
