@@ -42,6 +42,11 @@ static const struct option_line metrics_options[] = {
 	{},
 };
 
+static const struct option_line top_options[] = {
+	{"--batch", "N", "print N frames, one a second, instead of a screen (LINES, COLUMNS)", 'b'},
+	{},
+};
+
 static const struct option_line check_options[] = {
 	{"--verbose", NULL, "or -v: also lists, tables, programs, and what was cut out of feeds", 'v'},
 	{},
@@ -108,6 +113,7 @@ const struct verb verbs[] = {
 	 NULL},
 	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 	{"log", "", "events, for people", verb_log, log_options},
+	{"top", "", "live screen: rates, services, reasons, sources, bans", verb_top, top_options},
 	{"metrics", "", "the metrics, as the daemon serves them; also when it is down", verb_metrics, metrics_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},
 	{"completion", "", "bash completion, for: source <(bulwark completion)", verb_completion, NULL},
