@@ -127,6 +127,23 @@ static int tables_fill(struct shield_bpf *shield, const struct table list[TABLE_
 
 /* ---- state and constants ---- */
 
+/* Somebody may have put a map of his own in the place of a pin: the verifier's words would be no help then. */
+static int pin_fits(const struct bpf_map *map, int fd, const char *name)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size)) {
+		kernel_say("cannot ask about the pinned map %s: %s", name, strerror(errno));
+		return -errno;
+	}
+	if (info.type == bpf_map__type(map) && info.key_size == bpf_map__key_size(map) &&
+	    info.value_size == bpf_map__value_size(map))
+		return 0;
+	kernel_say("the pin %s holds another map than the programs need: run `bulwark down`, then apply again", name);
+	return -EUCLEAN;
+}
+
 /* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it. */
 static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline)
 {
@@ -138,7 +155,8 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 		if (!map)
 			continue;
 		if (!offline)
-			error = bpf_map__reuse_fd(map, instance->maps[i]);
+			error = pin_fits(map, instance->maps[i], pinned_map_names[i])
+					?: bpf_map__reuse_fd(map, instance->maps[i]);
 		else if (i == MAP_holds || i == MAP_hold_notes || i == MAP_service_names)
 			error = bpf_map__set_max_entries(map, 1);
 		else if (i == MAP_events)
@@ -201,7 +219,9 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	if (!error)
 		error = state_prepare(shield, instance, generation->offline);
 	if (error) {
-		kernel_say("cannot prepare the maps of generation %u: %s", generation->number, strerror(-error));
+		if (error != -EUCLEAN) /* a pin that is not ours: its words are there */
+			kernel_say("cannot prepare the maps of generation %u: %s", generation->number,
+				   strerror(-error));
 		return error;
 	}
 	if (kernel_has_tcx()) {
