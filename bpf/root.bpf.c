@@ -46,6 +46,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HOLD_BATCHES);
+	__type(key, __u32);
+	__type(value, struct hold_batch);
+} hold_batches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct origin);

@@ -16,6 +16,7 @@
  * host_facts    array          1              controller, daemon, egress programs  -
  * holds         hash           HOLDS_MAX      controller                  programs          refused with words
  * hold_notes    hash           HOLDS_MAX      controller                  bans, lookup      refused with words
+ * hold_batches  array          HOLD_BATCHES   controller                  bans, lookup      the last one is shared
  * hold_lengths  array (data)   1              controller, shield          programs          -
  * offences      array of lines OFFENCE_LINES  shield                      shield            who offends least goes
  * automatic_bans hash          AUTOMATIC_BANS_MAX shield; controller, daemon programs, bans  counted; old ones stay
@@ -102,7 +103,17 @@ _Static_assert(sizeof(struct hold_key) == 20, "hold_key is pinned");
 struct hold {
 	__u64 ban_until_ns;   /* 0: no ban */
 	__u64 allow_until_ns; /* 0: no exception */
+	__u32 ban_since_s;    /* of a ban that came with many others: CLOCK_BOOTTIME s */
+	__u16 batch;	      /* hold_batches says of what; 0: hold_notes does */
+	__u16 unused;
 };
+_Static_assert(sizeof(struct hold) == 24, "hold is pinned");
+/* What is said of all bans that came together: a note for each would take twenty times what the bans take. */
+#define HOLD_BATCHES 256 /* 0 is none */
+struct hold_batch {
+	char origin[32], reason[96];
+};
+_Static_assert(sizeof(struct hold_batch) == 128, "hold_batch is pinned");
 struct hold_note { /* same key; what a person said about it. The packet path never reads this. */
 	__u64 ban_since_ns, allow_since_ns; /* CLOCK_BOOTTIME */
 	char ban_origin[32], ban_reason[96];

@@ -60,6 +60,7 @@ struct daemon {
 	__u64 bans_saved_ns; /* CLOCK_MONOTONIC */
 	__u32 bans_changes;  /* holds_changes() as it was saved */
 	bool bans_saved, bans_failed;
+	pid_t bans_saver; /* a child that writes them; 0: none */
 
 	struct renewal renew;
 

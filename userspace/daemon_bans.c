@@ -4,9 +4,13 @@
  * over, and saves all of them for the next boot. The kernel decides; a ban that nobody tells holds all the same.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "daemon.h"
 #include "judge.h"
@@ -62,7 +66,6 @@ static void save_bans(struct daemon *daemon)
 {
 	__u32 changes = holds_changes(daemon->instance);
 	struct control_state state;
-	int error;
 
 	/* until a generation is in force, the first apply after a boot may not have read the file yet */
 	if (control_read(daemon->instance, &state) || state.active == SLOT_NONE)
@@ -71,13 +74,30 @@ static void save_bans(struct daemon *daemon)
 	automatic_sweep(daemon->instance);
 	if (daemon->bans_saved && changes == daemon->bans_changes)
 		return;
-	error = bans_save(&daemon->places, daemon->instance);
-	if (error && !daemon->bans_failed)
-		fprintf(stderr, "%s: the bans could not be saved: %s\n", program_invocation_short_name,
-			strerror(-error));
-	daemon->bans_failed = error;
-	daemon->bans_saved = !error;
 	daemon->bans_changes = changes;
+	daemon->bans_saver = fork();
+	if (daemon->bans_saver)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the lock of the daemon must not outlive it */
+	_exit(bans_save(&daemon->places, daemon->instance) ? 1 : 0);
+}
+
+/* What became of the last save. A million bans take seconds to write, so a process of its own does it. */
+static bool saver_done(struct daemon *daemon, bool wait)
+{
+	int status, failed;
+
+	if (daemon->bans_saver <= 0)
+		return true;
+	if (waitpid(daemon->bans_saver, &status, wait ? 0 : WNOHANG) == 0)
+		return false;
+	failed = !WIFEXITED(status) || WEXITSTATUS(status);
+	if (failed && !daemon->bans_failed)
+		fprintf(stderr, "%s: the bans could not be saved; it is tried again\n", program_invocation_short_name);
+	daemon->bans_failed = failed;
+	daemon->bans_saved = !failed;
+	daemon->bans_saver = 0;
+	return true;
 }
 
 void watch_bans(struct daemon *daemon, bool flush)
@@ -85,6 +105,9 @@ void watch_bans(struct daemon *daemon, bool flush)
 	if (!daemon->instance)
 		return;
 	tell_bans(daemon);
-	if (flush || monotonic_ns() - daemon->bans_saved_ns >= SAVE_NS)
-		save_bans(daemon);
+	if (!saver_done(daemon, flush) || (!flush && monotonic_ns() - daemon->bans_saved_ns < SAVE_NS))
+		return;
+	save_bans(daemon);
+	if (flush)
+		saver_done(daemon, true);
 }

@@ -209,6 +209,9 @@ struct hold_row {
 #define ORIGIN_AUTOMATIC "auto"
 int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin,
 	     const char *reason);
+/* All of them, or none. prefixes: sorted, no two alike. */
+int holds_ban(struct instance *instance, const struct prefix *prefixes, size_t count, __u64 for_ns, const char *origin,
+	      const char *reason);
 int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by,
 	       const char *reason);
 int hold_unban(struct instance *instance, const struct prefix *prefix); /* -ENOENT */

@@ -155,9 +155,11 @@ int automatic_unban(struct instance *instance, const struct prefix *prefix)
 {
 	struct hold_lengths *lengths = lengths_map(instance);
 	bool v4 = prefix_is_v4(prefix);
-	int result = lengths ? -ENOENT : -errno;
+	int result = -ENOENT;
 
-	for (size_t i = 0; i < KINDS; i++) {
+	if (!lengths)
+		return -errno;
+	for (size_t i = 0; lengths->automatic && i < KINDS; i++) {
 		struct prefix banned = widened(prefix, kinds[i].length);
 
 		if (kinds[i].length > prefix->length || v4 != (kinds[i].kind == AUTOMATIC_V4))
@@ -166,9 +168,8 @@ int automatic_unban(struct instance *instance, const struct prefix *prefix)
 			result = 0;
 	}
 	if (!result)
-		__atomic_fetch_add(&lengths->changes, 1, __ATOMIC_RELAXED);
-	if (lengths)
-		lengths_unmap(lengths);
+		holds_changed(lengths);
+	lengths_unmap(lengths);
 	return result;
 }
 

@@ -23,7 +23,7 @@ __u64 boottime_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-static struct hold_key key_of(const struct prefix *prefix)
+struct hold_key hold_key_of(const struct prefix *prefix)
 {
 	struct hold_key key = {.length = prefix->length};
 
@@ -55,7 +55,7 @@ static void put(__u32 *place, __u32 value)
 }
 
 /* Whoever saves bans looks whether anything has changed. */
-static void note_change(struct hold_lengths *lengths)
+void holds_changed(struct hold_lengths *lengths)
 {
 	__atomic_fetch_add(&lengths->changes, 1, __ATOMIC_RELAXED);
 }
@@ -71,7 +71,7 @@ __u32 holds_changes(struct instance *instance)
 }
 
 /* Programs read while we write: entries are moved so that for a moment one stands twice, never that one is missing. */
-static int length_add(struct hold_lengths *lengths, __u32 length)
+int length_add(struct hold_lengths *lengths, __u32 length)
 {
 	__u32 at = 0;
 
@@ -95,7 +95,7 @@ static int length_add(struct hold_lengths *lengths, __u32 length)
 	return 0;
 }
 
-static void length_drop(struct hold_lengths *lengths, __u32 length)
+void length_drop(struct hold_lengths *lengths, __u32 length)
 {
 	__u32 at = 0;
 
@@ -161,7 +161,7 @@ static int hold_write(struct instance *instance, const struct hold_key *key, con
 	if (error && !known)
 		bpf_map_delete_elem(instance->maps[MAP_hold_notes], key);
 	if (!error)
-		note_change(lengths);
+		holds_changed(lengths);
 	if (lengths)
 		lengths_unmap(lengths);
 	return error;
@@ -170,7 +170,7 @@ static int hold_write(struct instance *instance, const struct hold_key *key, con
 static int hold_find(struct instance *instance, const struct prefix *prefix, struct hold_key *key, struct hold *hold,
 		     struct hold_note *note)
 {
-	*key = key_of(prefix);
+	*key = hold_key_of(prefix);
 	memset(hold, 0, sizeof(*hold));
 	memset(note, 0, sizeof(*note));
 	if (!prefix->length) {
@@ -201,6 +201,7 @@ int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_n
 	if (found && found != -ENOENT)
 		return found;
 	hold.ban_until_ns = until(for_ns);
+	hold.batch = 0;
 	note.ban_since_ns = boottime_ns();
 	snprintf(note.ban_origin, sizeof(note.ban_origin), "%s", origin ?: "");
 	snprintf(note.ban_reason, sizeof(note.ban_reason), "%s", reason ?: "");
@@ -248,7 +249,7 @@ static int hold_lift(struct instance *instance, const struct prefix *prefix, boo
 		error = hold_remove(instance, lengths, &key);
 	else if (bpf_map_update_elem(instance->maps[MAP_holds], &key, &hold, BPF_EXIST))
 		error = -errno;
-	note_change(lengths);
+	holds_changed(lengths);
 	lengths_unmap(lengths);
 	return error;
 }
@@ -330,6 +331,20 @@ static int row_order(const void *a, const void *b)
 	return order ?: (int)one->prefix.length - (int)two->prefix.length;
 }
 
+static void read_note(struct instance *instance, const struct hold_key *key, struct hold_row *row,
+		      const struct hold_batch *batches)
+{
+	const struct hold_batch *batch = batches ? &batches[row->hold.batch % HOLD_BATCHES] : NULL;
+
+	if (!row->hold.batch || row->hold.allow_until_ns)
+		bpf_map_lookup_elem(instance->maps[MAP_hold_notes], key, &row->note);
+	if (!row->hold.batch || !batch)
+		return;
+	row->note.ban_since_ns = row->hold.ban_since_s * 1000000000ULL;
+	memcpy(row->note.ban_origin, batch->origin, sizeof(batch->origin));
+	memcpy(row->note.ban_reason, batch->reason, sizeof(batch->reason));
+}
+
 /* The shield's own bans, as if an operator of that name had written them. */
 static int list_automatic(struct instance *instance, struct hold_list *list, __u64 now)
 {
@@ -339,7 +354,7 @@ static int list_automatic(struct instance *instance, struct hold_list *list, __u
 
 	for (size_t i = 0; !error && i < count; i++) {
 		struct hold hold = {.ban_until_ns = rows[i].ban.until_ns};
-		struct hold_key key = key_of(&rows[i].prefix);
+		struct hold_key key = hold_key_of(&rows[i].prefix);
 		struct hold_row *row;
 
 		if (hold.ban_until_ns <= now)
@@ -359,6 +374,8 @@ static int list_automatic(struct instance *instance, struct hold_list *list, __u
 
 int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 {
+	struct hold_batch *batches =
+		array_read(instance->maps[MAP_hold_batches], HOLD_BATCHES, sizeof(struct hold_batch));
 	struct hold_lengths *lengths = instance->lock >= 0 ? lengths_map(instance) : NULL;
 	struct hold_list list = {};
 	__u64 now = boottime_ns();
@@ -367,15 +384,16 @@ int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 
 	for (size_t i = 0; !error && i < list.count; i++) {
 		struct hold_row *row = &list.rows[i];
-		struct hold_key key = key_of(&row->prefix);
+		struct hold_key key = hold_key_of(&row->prefix);
 
 		if (!expired(&row->hold, now)) {
-			bpf_map_lookup_elem(instance->maps[MAP_hold_notes], &key, &row->note);
+			read_note(instance, &key, row, batches);
 			list.rows[kept++] = *row;
 		} else if (lengths) {
 			hold_remove(instance, lengths, &key);
 		}
 	}
+	free(batches);
 	list.count = kept;
 	if (lengths)
 		lengths_unmap(lengths);

@@ -28,6 +28,7 @@
 	MAP(holds)                                                                                                     \
 	MAP(hold_notes)                                                                                                \
 	MAP(hold_lengths)                                                                                              \
+	MAP(hold_batches)                                                                                              \
 	MAP(automatic_bans)                                                                                            \
 	MAP(offences)                                                                                                  \
 	MAP(flows)                                                                                                     \
@@ -119,6 +120,10 @@ int service_rows_take(struct instance *instance, struct image *image, __u32 numb
 /* What tells the programs which holds and automatic bans there are; NULL with words. */
 struct hold_lengths *lengths_map(const struct instance *instance);
 void lengths_unmap(struct hold_lengths *lengths);
+int length_add(struct hold_lengths *lengths, __u32 length); /* -E2BIG with words */
+void length_drop(struct hold_lengths *lengths, __u32 length);
+void holds_changed(struct hold_lengths *lengths);
+struct hold_key hold_key_of(const struct prefix *prefix);
 int path_remove(const char *path); /* a tree; what is not there is fine */
 /* Every value of an array map, in one call where the kernel can; the caller's, or NULL. */
 void *array_read(int map, __u32 entries, size_t value);

@@ -9,16 +9,60 @@
 #include "verb_common.h"
 
 struct question {
-	const struct prefix *ban;
+	const struct prefix *bans; /* sorted */
+	size_t count;
 	char *why;
 	size_t size;
 };
+
+int prefix_order(const void *a, const void *b)
+{
+	const struct prefix *one = a, *other = b;
+	int order = memcmp(one->address, other->address, sizeof(one->address));
+
+	return order ? order : (int)one->length - (int)other->length;
+}
+
+/* The first ban that does not sort before a prefix. */
+static size_t first_from(const struct question *question, const struct prefix *prefix)
+{
+	size_t from = 0, to = question->count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (prefix_order(&question->bans[middle], prefix) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+/* Whether any ban shares an address with a prefix: one within it comes first from its place on, one around it is found
+ * by its own length. */
+static bool any_meets(const struct question *question, const struct prefix *spared)
+{
+	struct prefix around = *spared;
+	size_t at = first_from(question, spared);
+
+	if (at < question->count && prefixes_meet(&question->bans[at], spared))
+		return true;
+	while (around.length) {
+		around.length--;
+		around.address[around.length / 8] &= ~(0x80 >> around.length % 8);
+		at = first_from(question, &around);
+		if (at < question->count && !prefix_order(&question->bans[at], &around))
+			return true;
+	}
+	return false;
+}
 
 static bool hits(const struct question *question, const struct prefix *spared, const char *what, const char *name)
 {
 	char text[PREFIX_TEXT];
 
-	if (!prefixes_meet(question->ban, spared))
+	if (!any_meets(question, spared))
 		return false;
 	snprintf(question->why, question->size, "%s%s%s %s", what, name ? " " : "", name ? name : "",
 		 prefix_text(spared, text));
@@ -86,9 +130,10 @@ static bool hits_lists(const struct question *question, const struct policy *pol
 	return false;
 }
 
-bool ban_hits(const struct host *host, const struct policy *policy, const struct prefix *prefix, char *why, size_t size)
+bool ban_hits(const struct host *host, const struct policy *policy, const struct prefix *bans, size_t count, char *why,
+	      size_t size)
 {
-	const struct question question = {.ban = prefix, .why = why, .size = size};
+	const struct question question = {.bans = bans, .count = count, .why = why, .size = size};
 
 	if (hits_host(&question, host))
 		return true;

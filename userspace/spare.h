@@ -5,9 +5,11 @@
 
 #include "host.h"
 
-/* Whether a ban of the prefix would hit this host itself, its gateways, resolvers or operator, or a list that the
+int prefix_order(const void *one, const void *other); /* for qsort: by address, the wider first */
+
+/* Whether one of the bans (sorted) would hit this host itself, its gateways, resolvers or operator, or a list that the
  * policy trusts or never bans. policy may be NULL. why: "the gateway 192.0.2.1". */
-bool ban_hits(const struct host *host, const struct policy *policy, const struct prefix *prefix, char *why,
+bool ban_hits(const struct host *host, const struct policy *policy, const struct prefix *bans, size_t count, char *why,
 	      size_t size);
 
 #endif

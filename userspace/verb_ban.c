@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* bulwark ban: refuse an address for a time. The kernel ends it. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,89 @@
 #define BAN_DEFAULT_NS (10ULL * 60 * 1000000000)
 
 struct ban {
-	struct prefix prefix;
+	struct prefix prefix; /* without a file */
+	const char *file;
+	struct prefix *prefixes; /* of the file: sorted, no two alike */
+	size_t count, wrong;
 	__u64 for_ns;
 	const char *reason, *origin;
 	bool force;
 };
+
+/* ---- a file of many ---- */
+
+#define LINES_MAX (HOLDS_MAX * 2ULL)
+#define WRONG_TOLD 10
+
+static int add(struct ban *ban, const struct prefix *prefix)
+{
+	struct prefix *larger = ban->prefixes;
+
+	if (!(ban->count & (ban->count - 1))) /* full at every power of two */
+		larger = reallocarray(larger, ban->count ? ban->count * 2 : 1, sizeof(*larger));
+	if (!larger)
+		return fail(EXIT_SYSTEM, "ban: out of memory");
+	ban->prefixes = larger;
+	ban->prefixes[ban->count++] = *prefix;
+	return EXIT_DONE;
+}
+
+/* The address at the start of a line; what follows a blank, # or ; is somebody's comment. */
+static int take_line(const struct context *context, struct ban *ban, char *line, size_t number)
+{
+	char *text = line + strspn(line, " \t\r\n");
+	struct prefix prefix;
+
+	text[strcspn(text, " \t\r\n#;,")] = '\0';
+	if (!*text)
+		return EXIT_DONE;
+	if (read_hold(context, text, &prefix)) {
+		fprintf(stderr, "  in line %zu of %s\n", number, ban->file);
+		return ++ban->wrong < WRONG_TOLD ? EXIT_DONE
+						 : fail(EXIT_USAGE, "ban: and no more of %s was read", ban->file);
+	}
+	return add(ban, &prefix);
+}
+
+static void sort_unique(struct ban *ban)
+{
+	size_t kept = 0;
+
+	if (ban->count)
+		qsort(ban->prefixes, ban->count, sizeof(*ban->prefixes), prefix_order);
+	for (size_t i = 0; i < ban->count; i++)
+		if (!kept || prefix_order(&ban->prefixes[kept - 1], &ban->prefixes[i]))
+			ban->prefixes[kept++] = ban->prefixes[i];
+	ban->count = kept;
+}
+
+static int read_file(const struct context *context, struct ban *ban)
+{
+	FILE *file = strcmp(ban->file, "-") ? fopen(ban->file, "re") : stdin;
+	size_t size = 0, number = 0;
+	int status = EXIT_DONE;
+	char *line = NULL;
+
+	if (!file)
+		return fail(EXIT_USAGE, "ban: %s: %s", ban->file, strerror(errno));
+	while (!status && getline(&line, &size, file) >= 0) {
+		if (++number > LINES_MAX)
+			status = fail(EXIT_USAGE, "ban: %s has more than %llu lines", ban->file, LINES_MAX);
+		else
+			status = take_line(context, ban, line, number);
+	}
+	if (!status && ferror(file))
+		status = fail(EXIT_SYSTEM, "ban: %s: %s", ban->file, strerror(errno));
+	free(line);
+	if (file != stdin)
+		fclose(file);
+	if (!status && ban->wrong)
+		status = fail(EXIT_USAGE, "ban: nothing of %s was banned", ban->file);
+	sort_unique(ban);
+	if (!status && !ban->count)
+		status = fail(EXIT_USAGE, "ban: %s holds no address", ban->file);
+	return status;
+}
 
 static int read_options(const struct context *context, int argc, char **argv, struct ban *ban)
 {
@@ -34,6 +113,9 @@ static int read_options(const struct context *context, int argc, char **argv, st
 			ban->origin = value;
 			error = read_words(context, "--origin", value, sizeof(((struct hold_note *)0)->ban_origin));
 			break;
+		case 'i':
+			ban->file = value;
+			break;
 		case 'F':
 			ban->force = true;
 			break;
@@ -43,7 +125,9 @@ static int read_options(const struct context *context, int argc, char **argv, st
 	}
 	if (error)
 		return error;
-	error = one_operand(context, argc, argv, "ADDR[/LEN]", &value);
+	if (ban->file)
+		return no_operands(context, argc, argv) ? EXIT_USAGE : read_file(context, ban);
+	error = one_operand(context, argc, argv, "ADDR[/LEN] or --file", &value);
 	return error ? error : read_hold(context, value, &ban->prefix);
 }
 
@@ -61,14 +145,15 @@ static int refuse_harm(const struct context *context, struct instance *instance,
 		policy = saved_policy(&context->places, generation, &report);
 	usable = policy && !report.errors;
 	host_read(&host, &report);
-	hit = ban_hits(&host, usable ? policy : NULL, &ban->prefix, why, sizeof(why));
+	hit = ban_hits(&host, usable ? policy : NULL, ban->file ? ban->prefixes : &ban->prefix,
+		       ban->file ? ban->count : 1, why, sizeof(why));
 	host_free(&host);
 	policy_free(policy);
 	report_free(&report);
 	if (!hit)
 		return EXIT_DONE;
 	return fail(EXIT_USAGE, "ban: %s would hit %s; refused. To do it all the same, give --force",
-		    prefix_text(&ban->prefix, text), why);
+		    ban->file ? ban->file : prefix_text(&ban->prefix, text), why);
 }
 
 static int print_ban(const struct context *context, const struct ban *ban)
@@ -100,6 +185,28 @@ static int do_ban(const struct context *context, struct instance *instance, cons
 	return print_ban(context, ban);
 }
 
+static int do_bans(const struct context *context, struct instance *instance, const struct ban *ban)
+{
+	int status = ban->force ? EXIT_DONE : refuse_harm(context, instance, ban);
+	char time[32];
+	int error;
+
+	if (status)
+		return status;
+	error = holds_ban(instance, ban->prefixes, ban->count, ban->for_ns, ban->origin, ban->reason);
+	if (error)
+		return fail_kernel(error, "ban");
+	action_note(&context->places, "ban",
+		    json_pack("{s:I, s:f, s:s, s:s}", "count", (json_int_t)ban->count, "for_s", ban->for_ns / 1e9,
+			      "origin", ban->origin, "reason", ban->reason));
+	if (context->json)
+		return print_json(json_pack("{s:I, s:f, s:s, s:s}", "count", (json_int_t)ban->count, "for_s",
+					    ban->for_ns / 1e9, "origin", ban->origin, "reason", ban->reason));
+	printf("banned %zu %s for %s\n", ban->count, plural(ban->count, "address or prefix", "addresses and prefixes"),
+	       duration_text(ban->for_ns, time, sizeof(time)));
+	return EXIT_DONE;
+}
+
 int verb_ban(struct context *context, int argc, char **argv)
 {
 	char name[32];
@@ -109,9 +216,10 @@ int verb_ban(struct context *context, int argc, char **argv)
 
 	if (!status)
 		status = open_instance(context, OPEN_WRITE, &instance);
-	if (status)
-		return status;
-	status = do_ban(context, instance, &ban);
-	instance_close(instance);
+	if (!status) {
+		status = ban.file ? do_bans(context, instance, &ban) : do_ban(context, instance, &ban);
+		instance_close(instance);
+	}
+	free(ban.prefixes);
 	return status;
 }

@@ -8,6 +8,7 @@ static const struct option_line ban_options[] = {
 	{"--for", "10m", "how long (default 10m)", 'f'},
 	{"--reason", "TEXT", "why, for 'bans' and the log", 'r'},
 	{"--origin", "NAME", "on whose behalf (default: the login name)", 'o'},
+	{"--file", "FILE", "every address and prefix of a file, one a line (-: standard input), all or none", 'i'},
 	{"--force", NULL, "even if it hits this host, its gateways, its operator or a list never to be banned", 'F'},
 	{},
 };
@@ -98,7 +99,8 @@ const struct verb verbs[] = {
 	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
 	{"status", "", "whether this host is protected, and what is wrong", verb_status, NULL},
 	{"history", "", "what was live when, by whom", verb_history, NULL},
-	{"ban", "ADDR[/LEN] [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban, ban_options},
+	{"ban", "ADDR[/LEN] | --file FILE [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban,
+	 ban_options},
 	{"unban", "ADDR[/LEN] | --origin NAME", "lift a ban", verb_unban, unban_options},
 	{"bans", "", "the bans in force", verb_bans, bans_options},
 	{"allow", "ADDR[/LEN] --for 1h --reason TEXT", "an exception from bans, blocks and limits for a time",

@@ -16,6 +16,10 @@ json() { # json EXPRESSION COMMAND...: python over the command's JSON, as `it`
 	python3 -c "import json, sys; it = json.load(open('$DIR/json')); sys.exit(not ($expression))"
 }
 
+ban_input() { # ban_input ADDRESS: through standard input
+	bulwark ban --file - --for 2h --origin other <<<"$1"
+}
+
 it "a policy is applied" bulwark apply "$DIR/a.yaml"
 it "a client is served" fetches
 
@@ -70,6 +74,27 @@ it "everybody is not banned" ends_with 2 bulwark ban 0.0.0.0/0 --force
 it "host bits are an error with words" says "did you mean 192.0.2.0/24" not bulwark ban 192.0.2.2/24
 it "an exception needs a reason" ends_with 2 bulwark allow 192.0.2.2 --for 1h
 it "an exception needs an end" ends_with 2 bulwark allow 192.0.2.2 --reason "for good"
+
+printf '# a feed\n203.0.113.0/28\n2001:db8:77::/48 ; why\r\n\n203.0.113.99 x\n203.0.113.99\n' >"$DIR/many"
+it "a file of bans is taken" says "banned 3 addresses and prefixes for 1h" bulwark ban --file "$DIR/many" --for 1h --origin feed --reason "a list"
+it "bans lists them with the file's origin and reason" json \
+	"sorted(b['address'] for b in it if (b['origin'], b['reason']) == ('feed', 'a list')) == ['2001:db8:77::/48', '203.0.113.0/28', '203.0.113.99']" bulwark bans
+it "they hold" json "it['next_syn']['reason'] == 'banned'" bulwark lookup 203.0.113.7 192.0.2.1:8080
+it "standard input will do, and a ban of many can become one of its own" says "banned 1 address or prefix for 2h" \
+	ban_input 203.0.113.99
+it "its new origin is told" json "[b['address'] for b in it] == ['203.0.113.99']" bulwark bans --origin other
+printf '203.0.113.200\nnonsense\n203.0.113.1/24\n' >"$DIR/many"
+it "a file with an error is refused as a whole, with its lines" says "in line 3 of" not bulwark ban --file "$DIR/many"
+it "nothing of it is held" ends_with 1 bulwark unban 203.0.113.200
+printf '203.0.113.201\n198.51.100.0/24\n' >"$DIR/many"
+it "a file that would hit a never-ban list is refused" says "never-ban list monitors" not bulwark ban --file "$DIR/many"
+printf '203.0.113.201\n192.0.2.1\n' >"$DIR/many"
+it "nor does one with an own address" says "own address 192.0.2.1" not bulwark ban --file "$DIR/many"
+it "an empty file is an error" ends_with 2 bulwark ban --file /dev/null
+python3 -c "[print('60.%d.%d.%d' % (n >> 16, n >> 8 & 255, n & 255)) for n in range(100000)]" >"$DIR/many"
+it "a hundred thousand" says "banned 100000 addresses" bulwark ban --file "$DIR/many" --origin large
+it "and lifted again" says "lifted 100000 bans" bulwark unban --origin large
+it "all of the first file too" says "lifted 2 bans" bulwark unban --origin feed
 
 it "lookup names lists and what they are for" json "it['lists'] == [{'name': 'staff', 'feed': None, 'used_for': ['allow of office']}]" \
 	bulwark lookup 192.0.2.2

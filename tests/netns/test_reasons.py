@@ -45,7 +45,7 @@ PARTNER = {4: "45.10.20.5", 6: "2a01:20::5"}
 BEHIND = {4: "45.90.1.5", 6: "2a01:90::5"}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 GROUP = {4: "224.0.0.5", 6: "ff02::5"}
-DROPS = ("banned", "blocked", "unexposed", "not-allowed", "stray", "icmp-type", "icmp-rate", "icmp-unrelated",
+DROPS = ("amplification", "banned", "blocked", "unexposed", "not-allowed", "stray", "icmp-type", "icmp-rate", "icmp-unrelated",
          "forward-refused", "rate-", "malformed", "fragment-bogus", "fragment-tiny", "fragment-early", "unparsed", "blocked-out")
 NOISY = ("floor", "established")  # the hosts themselves send such packets meanwhile
 ROWS = []
