@@ -21,6 +21,8 @@ struct generation {
 const char constants_map[] = "shield_b.rodata";
 const size_t constants_offset = offsetof(struct shield_bpf__rodata, constants);
 
+#define LOAD_ATTEMPTS 4
+#define LOAD_PAUSE_US 10000
 #define SKB_FRAME_MAX 3000 /* of a frame that leaves; the kernel takes less than a page */
 
 /* ---- the tables ---- */
@@ -238,11 +240,31 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	return tables_fill(shield, list, twin != NULL);
 }
 
+static int shield_open_and_load(struct generation *generation, struct instance *instance, const struct image *image,
+				struct generation *twin)
+{
+	struct table list[TABLE_COUNT];
+	int error;
+
+	generation->shield = shield_bpf__open();
+	if (!generation->shield) {
+		error = -errno;
+		kernel_say("cannot open the programs: %s", strerror(-error));
+		return error;
+	}
+	tables_of(image, list);
+	error = shield_load(generation, generation->offline ? NULL : instance, image, list, twin);
+	if (error) {
+		shield_bpf__destroy(generation->shield);
+		generation->shield = NULL;
+	}
+	return error;
+}
+
 int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline, struct generation *twin,
 		    struct generation **result)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
-	struct table list[TABLE_COUNT];
 	int error = generation ? 0 : -ENOMEM;
 
 	libbpf_quiet();
@@ -251,15 +273,14 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 		generation->offline = offline;
 		error = offline ? 0 : service_rows_take(instance, image, number);
 	}
-	if (!error) {
-		generation->shield = shield_bpf__open();
-		error = generation->shield ? 0 : -errno;
-		if (error)
-			kernel_say("cannot open the programs: %s", strerror(-error));
-	}
-	if (!error) {
-		tables_of(image, list);
-		error = shield_load(generation, offline ? NULL : instance, image, list, twin);
+	/* The verifier gives up with EAGAIN when a signal comes, and does so on a busy machine more often than libbpf
+	 * tries again. */
+	for (int attempt = 0; !error || (error == -EAGAIN && attempt < LOAD_ATTEMPTS); attempt++) {
+		if (attempt)
+			usleep(LOAD_PAUSE_US << attempt);
+		error = shield_open_and_load(generation, instance, image, twin);
+		if (!error)
+			break;
 	}
 	if (error) {
 		generation_free(generation);
@@ -273,7 +294,8 @@ void generation_free(struct generation *generation)
 {
 	if (!generation)
 		return;
-	shield_bpf__destroy(generation->shield);
+	if (generation->shield)
+		shield_bpf__destroy(generation->shield);
 	free(generation);
 }
 

@@ -138,12 +138,18 @@ static int refuse_harm(const struct context *context, struct instance *instance,
 	struct policy *policy = NULL;
 	struct report report = {};
 	struct host host;
-	unsigned generation;
+	unsigned generation = 0;
 	bool usable, hit;
 
 	if (!live_generation(instance, &generation) && generation)
 		policy = saved_policy(&context->places, generation, &report);
 	usable = policy && !report.errors;
+	if (generation && !usable)
+		fprintf(stderr,
+			"%s: warning: ban: the saved policy of generation %u cannot be read from %s: whether its "
+			"trusted "
+			"and never-ban lists forbid this is not known\n",
+			program_invocation_short_name, generation, context->places.state_dir);
 	host_read(&host, &report);
 	hit = ban_hits(&host, usable ? policy : NULL, ban->file ? ban->prefixes : &ban->prefix,
 		       ban->file ? ban->count : 1, why, sizeof(why));

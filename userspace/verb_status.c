@@ -256,16 +256,60 @@ static void check_closed(struct status *status)
 			"the saved policy could not be loaded, and `on-failure: closed` exposes nothing");
 }
 
-/* An entry whose time is over, and nobody has applied the policy since. */
-static void check_ended(struct status *status)
+static const char *words_renew = "bulwark apply --renew (bulwarkd does it by itself)";
+
+/* Of a feed that is live: it may have been young enough when it was applied. */
+static void check_feed_age(struct status *status, const struct policy *policy, const json_t *compiled)
+{
+	const char *name = json_string_value(json_object_get(compiled, "name"));
+	json_int_t written = json_integer_value(json_object_get(compiled, "feed_mtime")), age = time(NULL) - written;
+	char text[64];
+
+	for (size_t i = 0; name && written && i < policy->list_count; i++) {
+		const struct list *list = &policy->lists[i];
+
+		if (!strcmp(list->name, name) && list->max_age_s && age > (json_int_t)list->max_age_s)
+			problem(status, "fetch it anew, then apply the policy again",
+				"feed %s of list %s is %s old, more than its max-age", list->feed, name,
+				duration_text(age * 1000000000ULL, text, sizeof(text)));
+	}
+}
+
+static void check_feeds(struct status *status, const json_t *description)
+{
+	json_int_t around = json_integer_value(json_object_get(description, "around"));
+	json_t *lists = json_object_get(description, "lists"), *one;
+	struct report report = {};
+	struct policy *policy = saved_policy(&status->context->places, status->live->generation, &report);
+	bool any = false;
+	size_t i;
+
+	json_array_foreach(lists, i, one)
+	{
+		if (!json_is_string(json_object_get(one, "feed")))
+			continue;
+		any = true;
+		if (policy && !report.errors)
+			check_feed_age(status, policy, one);
+	}
+	if (any && around && around != (json_int_t)host_around(&status->host))
+		problem(status, words_renew,
+			"this host's addresses, gateways or resolvers changed since its feeds were cut around them");
+	policy_free(policy);
+	report_free(&report);
+}
+
+/* What time or the host have overtaken since the policy was applied. */
+static void check_overtaken(struct status *status)
 {
 	json_t *description =
 		status->live ? saved_description(&status->context->places, status->live->generation) : NULL;
 	json_int_t ends = json_integer_value(json_object_get(description, "ends"));
 
 	if (ends && time(NULL) >= ends + 60)
-		problem(status, "bulwark apply --renew (bulwarkd does it by itself)",
-			"the time of an entry of the policy is over, and it still holds");
+		problem(status, words_renew, "the time of an entry of the policy is over, and it still holds");
+	if (description)
+		check_feeds(status, description);
 	json_decref(description);
 }
 
@@ -277,7 +321,7 @@ static void compare(struct status *status)
 	check_attachments(status);
 	check_wanted(status);
 	check_closed(status);
-	check_ended(status);
+	check_overtaken(status);
 	check_fallthrough(status);
 	check_forwarding(status);
 	find_unprotected(status);

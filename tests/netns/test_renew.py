@@ -126,6 +126,13 @@ def try_addresses(lab):
     daemon = start_daemon(lab)
     with it("a feed holds an address that this host does not have"):
         assert is_blocked(lab, "45.99.1.1")
+    stop(daemon)
+    with it("it gets that address: status says that the feed is not cut around it"):
+        lab.node.run("ip", "addr", "add", "45.99.1.1/24", "dev", "eth0")
+        holds(lab.headline(), "DEGRADED: this host's addresses, gateways or resolvers changed")
+        lab.node.run("ip", "addr", "del", "45.99.1.1/24", "dev", "eth0")
+        same(lab.headline(), "ENFORCING")
+    daemon = start_daemon(lab)
     with it("it gets that address: the feed is cut around it by itself"):
         lab.node.run("ip", "addr", "add", "45.99.1.1/24", "dev", "eth0")
         wait(lambda: not is_blocked(lab, "45.99.1.1"), "the renewal", 10)
@@ -151,7 +158,7 @@ def try_age(lab):
     with it("at boot and by itself an old list is better than none"):
         remove_pins(lab.pins)
         holds(lab.bulwark("apply", "--saved"), "note: feed", "is 8d old")
-        same(lab.headline(), "ENFORCING")
+        holds(lab.headline(), "DEGRADED: feed", "is 8d old, more than its max-age")
     lab.bulwark("down")
 
 
