@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "feed_cache.h"
 #include "output.h"
 #include "policy_diff.h"
 #include "saved.h"
@@ -83,6 +84,7 @@ static int compile(struct apply *apply)
 
 	if (!error)
 		error = resolve_interfaces(apply);
+	feed_cache_use(apply->context->places.state_dir);
 	if (!error)
 		error = image_compile(policy, &apply->host, &apply->image, &apply->report);
 	if (error && !apply->report.errors)
@@ -423,6 +425,7 @@ int apply_policy(struct context *context, const struct apply_request *request)
 
 	if (status)
 		apply_refused(context, request);
+	feed_cache_settle(!status && !request->dry_run);
 	generation_free(apply.candidate);
 	generation_free(apply.offline);
 	instance_close(apply.instance);

@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "feed_cache.h"
 #include "feed_parse.h"
 
 #define BAD_TOLD 10
@@ -448,9 +449,32 @@ static int judge(struct feed *feed, size_t count)
 	return 0;
 }
 
+/* From the text, or as it was understood before, while the text is the same. */
+static int read_text(struct feed *feed, int fd, char *buffer, const struct stat *status, struct feed_cache *cache)
+{
+	struct feed_facts facts;
+
+	if (!feed_cache_find(cache, feed->list, fd, status, feed->number, feed->prefixes, &facts))
+		return read_open(feed, fd, buffer, status);
+	cache->path[0] = '\0'; /* is there */
+	feed->host_bits = facts.host_bits;
+	feed->host_bits_line = (unsigned)facts.host_bits_line;
+	feed->records = facts.records;
+	return 0;
+}
+
+static void keep_text(const struct feed *feed, const struct feed_cache *cache)
+{
+	const struct feed_facts facts = {
+		.host_bits = feed->host_bits, .host_bits_line = feed->host_bits_line, .records = feed->records};
+
+	feed_cache_keep(cache, feed->prefixes, feed->v4_before, feed->v6_before, &facts);
+}
+
 int feed_read(const struct list *list, unsigned number, struct prefixes *prefixes, struct report *report)
 {
 	struct feed feed = {.list = list, .number = number, .prefixes = prefixes, .report = report};
+	struct feed_cache cache = {0};
 	char *buffer = malloc(CHUNK);
 	struct stat status;
 	int fd, err;
@@ -460,13 +484,15 @@ int feed_read(const struct list *list, unsigned number, struct prefixes *prefixe
 	feed.v4_before = prefixes->v4_count;
 	feed.v6_before = prefixes->v6_count;
 	fd = open_feed(&feed, &status);
-	err = fd < 0 ? fd : read_open(&feed, fd, buffer, &status);
+	err = fd < 0 ? fd : read_text(&feed, fd, buffer, &status, &cache);
 	if (feed.err == -E2BIG)
 		refuse(&feed, -E2BIG, "holds more than 33554432 prefixes");
 	if (!err)
 		err = judge(&feed, prefixes->v4_count - feed.v4_before + prefixes->v6_count - feed.v6_before);
 	if (!err && changed_meanwhile(fd, &status))
 		err = refuse(&feed, -EAGAIN, "was written to while it was read: try again");
+	if (!err)
+		keep_text(&feed, &cache);
 	if (err) {
 		prefixes->v4_count = feed.v4_before;
 		prefixes->v6_count = feed.v6_before;

@@ -5,6 +5,7 @@
  *   generations/N/policy.yaml        canonical text, includes resolved
  *   generations/N/description.json   rules, lists, services and interfaces by number
  *   history.jsonl                    one line an action on the policy: applied, confirmed, reverted, ...
+ *   feeds/HASH                       feeds as they were parsed (feed_cache.h); may go at any time
  *   actions.jsonl                    one line an action on addresses: ban, unban, allow, ...; bounded
  *
  * The truth about what is live is in the kernel (struct slot_info), never here.
