@@ -37,6 +37,8 @@ TABLE(classes, struct class_entry);
 TABLE(services, struct service_entry);
 TABLE(limits, struct limit_entry);
 TABLE(port_services, struct u16_line);
+TABLE(tls_rules, struct tls_entry);
+TABLE(names, struct name_line);
 
 /* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */
 __u64 virtual_now_ns = 0;
@@ -49,5 +51,13 @@ struct {
 	__type(key, struct connection_key);
 	__type(value, __u8);
 } connections SEC(".maps");
+
+/* Offline only: where the streams of a capture begin, by the SYN. Key: the flow's hash, value: a sequence number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* STREAMS_OFFLINE offline */
+	__type(key, __u64);
+	__type(value, __u32);
+} stream_starts SEC(".maps");
 
 #endif

@@ -1,57 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * SipHash-1-3 (Aumasson and Bernstein, 2012) over 64-bit words, keyed with a secret of this boot: who picks addresses
- * and ports cannot pick the line they fall into.
+ * Hashes of addresses and flows, keyed with a secret of this boot: who picks addresses and ports cannot pick the line
+ * they fall into.
  */
 #ifndef BULWARK_HASH_H
 #define BULWARK_HASH_H
 
-struct sip {
-	__u64 a, b, c, d;
-};
-
-static __always_inline __u64 rotate(__u64 word, int bits)
-{
-	return word << bits | word >> (64 - bits);
-}
-
-static __always_inline void sip_round(struct sip *s)
-{
-	s->a += s->b;
-	s->b = rotate(s->b, 13) ^ s->a;
-	s->a = rotate(s->a, 32);
-	s->c += s->d;
-	s->d = rotate(s->d, 16) ^ s->c;
-	s->a += s->d;
-	s->d = rotate(s->d, 21) ^ s->a;
-	s->c += s->b;
-	s->b = rotate(s->b, 17) ^ s->c;
-	s->c = rotate(s->c, 32);
-}
-
-static __always_inline void sip_word(struct sip *s, __u64 word)
-{
-	s->d ^= word;
-	sip_round(s);
-	s->a ^= word;
-}
+#include "sip.h"
 
 static __always_inline void sip_begin(struct sip *s)
 {
-	s->a = constants.state_key[0] ^ 0x736f6d6570736575ULL;
-	s->b = constants.state_key[1] ^ 0x646f72616e646f6dULL;
-	s->c = constants.state_key[0] ^ 0x6c7967656e657261ULL;
-	s->d = constants.state_key[1] ^ 0x7465646279746573ULL;
-}
-
-static __always_inline __u64 sip_end(struct sip *s, __u64 length)
-{
-	sip_word(s, length << 56);
-	s->c ^= 0xff;
-	sip_round(s);
-	sip_round(s);
-	sip_round(s);
-	return s->a ^ s->b ^ s->c ^ s->d;
+	sip_key(s, constants.state_key[0], constants.state_key[1]);
 }
 
 /* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
@@ -62,7 +21,8 @@ enum key_kind {
 	KEY_SAMPLE = 4,
 	KEY_SOURCE = 5,
 	KEY_OFFENCE = 6,
-	KEY_COOKIE = 7
+	KEY_COOKIE = 7,
+	KEY_STREAM = 8,
 };
 
 static __always_inline void sip_address(struct sip *s, const union address *address)

@@ -22,46 +22,127 @@ static __always_inline int tag_read(struct __sk_buff *skb, struct packet_tag *ta
 }
 
 /* Drivers without metadata, and what another program on the way overwrote: asked again, by the same tables. */
-static __always_inline void tag_again(struct __sk_buff *skb, struct packet_tag *tag)
+static __always_inline void tag_again(const struct packet *pkt, struct packet_tag *tag)
 {
-	const struct service_entry *service;
-	struct packet pkt = {};
-	const struct flow *flow = &pkt.flow;
+	const struct service_entry *service = NULL;
+	const struct flow *flow = &pkt->flow;
 
 	tag->service = 0;
-	if (read_skb(skb, &pkt) || pkt.fragment == FRAGMENT_LATER)
-		return;
-	service = service_of(flow->protocol, flow->destination_port, &flow->destination, flow->ipv6, &tag->service);
+	if (pkt->fragment != FRAGMENT_LATER)
+		service = service_of(flow->protocol, flow->destination_port, &flow->destination, flow->ipv6,
+				     &tag->service);
 	if (service)
-		tag->class = tag_class_of(class_at(class_of(&flow->source, flow->ipv6)), service, tag_proven(&pkt));
+		tag->class = tag_class_of(class_at(class_of(&flow->source, flow->ipv6)), service, tag_proven(pkt));
 	else
 		tag->service = 0;
 }
 
-static __always_inline void tag_skb(struct __sk_buff *skb)
+static __always_inline void tag_skb(struct __sk_buff *skb, const struct packet_tag *tag,
+				    const struct service_entry *service)
 {
-	const struct service_entry *service;
-	struct packet_tag tag = {};
-
-	if (!tag_read(skb, &tag))
-		tag_again(skb, &tag);
-	if (!tag.service)
-		return;
-	service = service_at(tag.service);
-	if (!service || !service->tag)
-		return;
-	skb->mark = tag_merge(skb->mark, tag_bits(service, tag.class));
-	if (tag.class == TAG_TRUSTED)
+	skb->mark = tag_merge(skb->mark, tag_bits(service, tag->class));
+	if (tag->class == TAG_TRUSTED)
 		skb->priority = PRIORITY_INTERACTIVE;
-	else if (tag.class == TAG_SUSPECT)
+	else if (tag->class == TAG_SUSPECT)
 		skb->priority = PRIORITY_BULK;
+}
+
+/* XDP has decided about this packet already, that it passes. */
+static __always_inline void decide_ingress(const struct outcome *outcome)
+{
+	if (outcome->verdict == VERDICT_DROP) {
+		decision.verdict = outcome->verdict;
+		decision.reason = outcome->reason;
+		decision.rule = outcome->rule;
+		decision.hook = HOOK_INGRESS;
+	} else if (!decision.would) {
+		decision.would = outcome->reason;
+		decision.would_rule = outcome->rule;
+	}
+}
+
+static __always_inline void told_ingress(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict,
+					 enum reason why, __u16 rule)
+{
+	struct outcome outcome = {
+		.ifindex = skb->ifindex,
+		.row = interface_row(interface_find(skb->ifindex), skb->ifindex),
+		.packets = skb->gso_segs ? skb->gso_segs : 1,
+		.hook = HOOK_INGRESS,
+		.verdict = verdict,
+		.reason = why,
+		.rule = rule,
+	};
+
+	pkt->length = skb->len;
+	if (constants.offline) {
+		decide_ingress(&outcome);
+		return;
+	}
+	count(&outcome, pkt);
+	tell(&outcome, pkt);
+}
+
+/* Whom no rule for first bytes concerns: load balancers that only look whether the port is open. */
+static __always_inline int is_health_check(const struct packet *pkt)
+{
+	const struct class_entry *class = class_at(class_of(&pkt->flow.source, pkt->flow.ipv6));
+
+	return class && class->flags & CLASS_HEALTH_CHECK;
+}
+
+static __always_inline int ingress_tls(struct __sk_buff *skb, struct packet *pkt, const struct service_entry *service)
+{
+	struct segment segment = {};
+	__u32 index = service->tls;
+	const struct tls_entry *tls;
+	enum reason why;
+
+	if (!segment_read(skb, pkt, &segment)) {
+		if (constants.offline && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+			stream_note(skb, pkt);
+		return TCX_NEXT;
+	}
+	if (!stream_offset(skb, pkt, &segment) || segment.offset >= FIRST_BYTES)
+		return TCX_NEXT;
+	tls = bpf_map_lookup_elem(&tls_rules, &index);
+	if (!tls || is_health_check(pkt))
+		return TCX_NEXT;
+	why = judge_tls(skb, pkt, &segment, tls);
+	if (!why)
+		return TCX_NEXT;
+	if (tls->flags & TLS_MONITOR || (why == REASON_TLS_SPLIT && !(tls->flags & TLS_UNKNOWN_DROP))) {
+		told_ingress(skb, pkt, VERDICT_WOULD_DROP, why, tls->rule);
+		return TCX_NEXT;
+	}
+	told_ingress(skb, pkt, VERDICT_DROP, why, tls->rule);
+	return constants.offline ? TC_ACT_SHOT : stream_end(skb, pkt, &segment);
 }
 
 static __always_inline int judge_ingress(struct __sk_buff *skb)
 {
-	if (constants.have_tags)
-		tag_skb(skb);
-	return TCX_NEXT;
+	const struct service_entry *service;
+	struct packet_tag tag = {};
+	struct packet pkt = {.list = 255};
+	int have = 0;
+
+	if (!tag_read(skb, &tag)) {
+		if (read_skb(skb, &pkt))
+			return TCX_NEXT;
+		tag_again(&pkt, &tag);
+		have = 1;
+	}
+	service = tag.service ? service_at(tag.service) : NULL;
+	if (!service)
+		return TCX_NEXT;
+	if (constants.have_tags && service->tag)
+		tag_skb(skb, &tag, service);
+	if (!constants.have_tls || !service->tls || tag.class == TAG_TRUSTED || skb->cb[0] == TC_CB_PAUSED)
+		return TCX_NEXT;
+	if ((!have && read_skb(skb, &pkt)) || pkt.flow.protocol != IPPROTO_TCP)
+		return TCX_NEXT;
+	pkt.service = tag.service;
+	return ingress_tls(skb, &pkt, service);
 }
 
 #endif

@@ -32,6 +32,8 @@
 #include "bans.h"
 #include "egress.h"
 #include "tags.h"
+#include "stream.h"
+#include "tls.h"
 #include "ingress.h"
 #include "handover.h"
 #include "sockops.h"
@@ -116,7 +118,7 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 	if (pkt->would)
 		count_would(outcome, pkt);
 	if (outcome.verdict == VERDICT_PASS) {
-		if (constants.have_tags)
+		if (carries_services())
 			tag_packet(ctx, pkt);
 		return XDP_PASS;
 	}
@@ -175,7 +177,7 @@ SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
 	take_cookie(skb);
-	return judge_ingress(skb);
+	return carries_services() ? judge_ingress(skb) : TCX_NEXT;
 }
 
 SEC("sockops")

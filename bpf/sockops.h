@@ -9,6 +9,7 @@
 
 /* A word of the context, by its offset: the kernel takes no access through a changed pointer, and the compiler likes to
  * make one of several. */
+#ifdef __bpf__
 #define OPS_WORD(ops, field, index)                                                                                    \
 	({                                                                                                             \
 		__u32 word;                                                                                            \
@@ -18,6 +19,9 @@
 			     : "r"(ops), "i"(__builtin_offsetof(struct bpf_sock_ops, field) + 4 * (index)));           \
 		word;                                                                                                  \
 	})
+#else /* a fuzzer */
+#define OPS_WORD(ops, field, index) ((&(ops)->field)[index])
+#endif
 
 /* Both ends as the peer's packets name them. An IPv4 connection to a :: listener is one of IPv4. */
 static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *flow)
@@ -25,14 +29,14 @@ static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *f
 	flow->protocol = IPPROTO_TCP;
 	flow->source_port = bpf_ntohl(OPS_WORD(ops, remote_port, 0));
 	flow->destination_port = OPS_WORD(ops, local_port, 0);
-	flow->source.word[0] = OPS_WORD(ops, remote_ip6, 0);
-	flow->source.word[1] = OPS_WORD(ops, remote_ip6, 1);
-	flow->source.word[2] = OPS_WORD(ops, remote_ip6, 2);
-	flow->source.word[3] = OPS_WORD(ops, remote_ip6, 3);
-	flow->destination.word[0] = OPS_WORD(ops, local_ip6, 0);
-	flow->destination.word[1] = OPS_WORD(ops, local_ip6, 1);
-	flow->destination.word[2] = OPS_WORD(ops, local_ip6, 2);
-	flow->destination.word[3] = OPS_WORD(ops, local_ip6, 3);
+	flow->source.word[0] = OPS_WORD(ops, remote_ip6[0], 0);
+	flow->source.word[1] = OPS_WORD(ops, remote_ip6[0], 1);
+	flow->source.word[2] = OPS_WORD(ops, remote_ip6[0], 2);
+	flow->source.word[3] = OPS_WORD(ops, remote_ip6[0], 3);
+	flow->destination.word[0] = OPS_WORD(ops, local_ip6[0], 0);
+	flow->destination.word[1] = OPS_WORD(ops, local_ip6[0], 1);
+	flow->destination.word[2] = OPS_WORD(ops, local_ip6[0], 2);
+	flow->destination.word[3] = OPS_WORD(ops, local_ip6[0], 3);
 	flow->ipv6 = OPS_WORD(ops, family, 0) == FAMILY_INET6 &&
 		     (flow->destination.half[0] || flow->destination.word[2] != bpf_htonl(0xffff));
 	if (flow->ipv6)

@@ -16,6 +16,12 @@ struct packet_tag {
 	__u8 unused[3];
 };
 
+/* Whether TC asks which service a packet is for. */
+static __always_inline int carries_services(void)
+{
+	return constants.have_tags || constants.have_tls;
+}
+
 /* class: of the source address. A connection that is open proves its source; of other protocols nothing does. */
 static __always_inline enum tag_class tag_class_of(const struct class_entry *class, const struct service_entry *service,
 						   int proven)

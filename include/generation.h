@@ -12,10 +12,13 @@
  *   services                                           service index -> struct service_entry
  *   limits                                             limit index -> struct limit_entry
  *   port_services                                      protocol, port -> service index
+ *   tls_rules                                          index in a service -> struct tls_entry
+ *   names                                              hash of a name -> struct name_item (first_bytes.h)
  */
 #ifndef BULWARK_GENERATION_H
 #define BULWARK_GENERATION_H
 
+#include "first_bytes.h"
 #include "tables.h"
 
 #define LISTS_MAX 64 /* lists that one policy can use */
@@ -60,7 +63,9 @@ struct service_entry {
 	__u8 ttl;     /* required TTL or hop limit (GTSM, RFC 5082); 0: any */
 	__u16 limits; /* index of its first limit */
 	__u8 limit_count;
-	__u8 unused[7];
+	__u8 unused;
+	__u16 tls; /* index of its rule in tls_rules; 0: none */
+	__u8 unused2[4];
 };
 _Static_assert(sizeof(struct service_entry) == 40, "struct service_entry is shared with the kernel side");
 
@@ -101,6 +106,25 @@ struct limit_entry {
 	__u8 unused[3];
 };
 _Static_assert(sizeof(struct limit_entry) == 32, "struct limit_entry is shared with the kernel side");
+
+/* tls_rules[]: what a service asks of a ClientHello. [0] is unused. */
+struct tls_entry {
+	__u16 number;	   /* its index, which its names carry */
+	__u16 min_version; /* 0x0303: TLS 1.2; 0: any */
+	__u16 rule;
+	__u8 flags; /* TLS_* */
+	__u8 unused;
+};
+_Static_assert(sizeof(struct tls_entry) == 8, "struct tls_entry is shared with the kernel side");
+enum {
+	TLS_NAMES = 1u << 0,	    /* the server's name is one of its names */
+	TLS_NO_SNI_DROP = 1u << 1,  /* a hello without a name is refused */
+	TLS_UNKNOWN_DROP = 1u << 2, /* so is one of which not all is seen */
+	TLS_ALPN = 1u << 3,	    /* one of the protocols, where any is offered */
+	TLS_MONITOR = 1u << 4,
+};
+
+#define PARTIALS 256 /* hellos in several segments that are under way at once */
 
 /* port_services: u16 service indices. TCP, UDP and SCTP have a plane of 65536 ports each, then one of 256 for
  * other protocols by number. A service that takes every port of a protocol fills its plane. Where services with
@@ -225,10 +249,14 @@ struct generation_config {
 	__u8 tag_shift;		 /* of the tag in the mark, whose highest two bits are the class */
 	__u8 tag_class_shift;
 	__u8 have_tags;	    /* some service has a tag */
+	__u8 have_tls;	    /* some service has a rule for ClientHellos */
 	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
 	__u8 needs_sockops; /* likewise sockops */
-	__u8 unused[3];
+	__u8 unused[2];
 	struct cookie_offer cookies;
+	__u64 name_seed;  /* of the hashes in `names` */
+	__u32 name_lines; /* a power of two */
+	__u32 unused3;
 };
 
 #endif

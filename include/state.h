@@ -281,8 +281,10 @@ struct decision {
 	__u16 source_port, destination_port;
 	__u8 protocol, tcp_flags, ipv6;
 	__u8 open_before; /* passed because its connection was open before the capture began */
+	__u8 hook;	  /* enum hook: whose program decided */
+	__u8 unused[3];
 };
-_Static_assert(sizeof(struct decision) == 52, "decision is shared with userspace");
+_Static_assert(sizeof(struct decision) == 56, "decision is shared with userspace");
 
 /* Offline only: connections fed from a capture or from this host's sockets. Hash map `connections`, key below with
  * the two ends in canonical order (smaller address:port first), value CONNECTION_*. */
@@ -293,5 +295,6 @@ struct connection_key {
 _Static_assert(sizeof(struct connection_key) == 36, "connection_key is shared with userspace");
 enum { CONNECTION_HALF_OPEN = 1, CONNECTION_OPEN = 2, CONNECTION_OPEN_BEFORE = 3, CONNECTION_CLOSED = 4 };
 #define CONNECTIONS_MAX (1u << 18)
+#define STREAMS_OFFLINE (1u << 16)
 
 #endif

@@ -407,6 +407,18 @@ static void check_syn_cookies(struct checker *checker, const struct service *ser
 			 "service '%s' has no TCP port, so 'syn-cookies' says nothing: remove it", service->name);
 }
 
+static void check_tls(struct checker *checker, const struct service *service)
+{
+	if (!service->tls.given)
+		return;
+	for (size_t i = 0; i < service->port_count; i++)
+		if (service->ports[i].protocol == IPPROTO_TCP)
+			return;
+	if (service->port_count)
+		error_at(checker, &service->tls.at, "service '%s' has 'tls', but no TCP port to look for it on",
+			 service->name);
+}
+
 static void check_services(struct checker *checker)
 {
 	const struct policy *policy = checker->policy;
@@ -427,6 +439,7 @@ static void check_services(struct checker *checker)
 			check_open_ports(checker, service);
 		check_tag(checker, service);
 		check_syn_cookies(checker, service);
+		check_tls(checker, service);
 	}
 	if (policy->service_count < SERVICES_MAX)
 		check_ports(checker);

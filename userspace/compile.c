@@ -245,6 +245,7 @@ static int compile_steps(struct compile *compile)
 	err = err ? err : compile_rules(compile);
 	err = err ? err : compile_lists(compile);
 	err = err ? err : compile_limits(compile);
+	err = err ? err : compile_first(compile);
 	err = err ? err : compile_services(compile);
 	err = err ? err : compile_tables(compile);
 	err = err ? err : compile_classes(compile);
@@ -275,6 +276,8 @@ int image_compile(const struct policy *policy, const struct host *host, struct i
 	free(compile.trusted_rules);
 	free(compile.block_rules);
 	free(compile.limit_rules);
+	free(compile.tls_rules);
+	free(compile.tls_numbers);
 	if (err) {
 		image_free(image);
 		memset(image, 0, sizeof(*image));
@@ -301,6 +304,8 @@ void image_free(struct image *image)
 	free(image->services);
 	free(image->limits);
 	free(image->port_services);
+	free(image->tls_rules);
+	free(image->names);
 	free(image->rules);
 	free(image->lists);
 	free(image->classes);

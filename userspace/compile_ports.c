@@ -42,6 +42,7 @@ static struct service_entry entry_of(const struct compile *compile, size_t index
 		.ttl = service->ttl,
 		.limits = first_limit(compile->policy, index),
 		.limit_count = (__u8)service->limit_count,
+		.tls = compile->tls_numbers[index],
 	};
 }
 

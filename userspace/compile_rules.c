@@ -131,6 +131,22 @@ static size_t limit_candidates(struct compile *compile, struct candidate *candid
 	return count;
 }
 
+static size_t tls_candidates(struct compile *compile, struct candidate *candidates)
+{
+	const struct policy *policy = compile->policy;
+	size_t count = 0;
+
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+
+		if (service->tls.given && !entry_over(service->until, compile->now))
+			candidates[count++] =
+				(struct candidate){RULE_KIND_TLS, service->name, &service->tls.at,
+						   file_index(policy, service->tls.at.file), &compile->tls_rules[i]};
+	}
+	return count;
+}
+
 static int number_candidates(struct compile *compile, struct candidate *candidates, size_t count)
 {
 	struct image *image = compile->image;
@@ -165,10 +181,11 @@ int compile_rules(struct compile *compile)
 	compile->trusted_rules = calloc(policy->trusted.count + 1, sizeof(__u16));
 	compile->block_rules = calloc(policy->block.count + 1, sizeof(__u16));
 	compile->limit_rules = calloc(limits + 1, sizeof(__u16));
-	candidates = calloc(policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
+	compile->tls_rules = calloc(policy->service_count + 1, sizeof(__u16));
+	candidates = calloc(2 * policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
 			    sizeof(*candidates));
 	if (!compile->service_rules || !compile->trusted_rules || !compile->block_rules || !compile->limit_rules ||
-	    !candidates) {
+	    !compile->tls_rules || !candidates) {
 		free(candidates);
 		return -ENOMEM;
 	}
@@ -176,6 +193,7 @@ int compile_rules(struct compile *compile)
 	count += use_candidates(compile, &policy->block, RULE_KIND_BLOCK, compile->block_rules, candidates + count);
 	count += service_candidates(compile, candidates + count);
 	count += limit_candidates(compile, candidates + count);
+	count += tls_candidates(compile, candidates + count);
 	err = number_candidates(compile, candidates, count);
 	free(candidates);
 	return err;

@@ -73,6 +73,8 @@ static void print_object(const struct explain *explain, const struct explained *
 	}
 	if (judged && packet->sent)
 		json_object_set_new(object, "sent", json_true());
+	if (judged)
+		json_object_set_new(object, "path", json_string(decision->hook == HOOK_INGRESS ? "tc" : "xdp"));
 	if (judged && decision->open_before)
 		json_object_set_new(object, "open-before", json_true());
 	if (packet->truncated)

@@ -19,7 +19,8 @@ enum rule_kind {
 	RULE_KIND_BLOCK,
 	RULE_KIND_TRUSTED,
 	RULE_KIND_LIMIT,
-	RULE_KIND_WORD
+	RULE_KIND_WORD,
+	RULE_KIND_TLS
 };
 
 struct rule {
@@ -46,7 +47,10 @@ struct image {
 	size_t service_count;		/* including [0] */
 	struct limit_entry *limits;	/* of all services, those of one next to each other */
 	size_t limit_count;
-	__u16 *port_services; /* PORTS_COUNT */
+	__u16 *port_services;	     /* PORTS_COUNT */
+	struct tls_entry *tls_rules; /* [0] unused */
+	size_t tls_rule_count;	     /* including [0] */
+	struct name_line *names;     /* config.name_lines of them */
 	struct tables tables;
 	struct rule *rules; /* index = rule number */
 	size_t rule_count;

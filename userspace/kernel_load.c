@@ -9,12 +9,13 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
+#include "packet_flow.h"
 #include "shield.skel.h"
 
 struct generation {
 	struct shield_bpf *shield;
 	__u32 number;
-	bool offline;
+	bool offline, ingress; /* ingress: what passes XDP is judged there too */
 };
 
 /* The constants of a live generation are read back through its program: the kernel's name of their map, and where. */
@@ -51,6 +52,8 @@ void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		{"services", image->services, sizeof(*image->services), image->service_count, true},
 		{"limits", image->limits, sizeof(*image->limits), image->limit_count, false},
 		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
+		{"tls_rules", image->tls_rules, sizeof(*image->tls_rules), image->tls_rule_count, false},
+		{"names", image->names, sizeof(*image->names), image->names ? image->config.name_lines : 0, false},
 	};
 
 	memcpy(list, all, sizeof(all));
@@ -147,7 +150,7 @@ static int pin_fits(const struct bpf_map *map, int fd, const char *name)
 }
 
 /* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it. */
-static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline)
+static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline, bool have_tls)
 {
 	struct bpf_map *map;
 	int error = 0;
@@ -167,6 +170,10 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 	map = bpf_object__find_map_by_name(shield->obj, "connections");
 	if (!error && map)
 		error = bpf_map__set_max_entries(map, offline ? CONNECTIONS_MAX : 1);
+	if (!error)
+		error = bpf_map__set_max_entries(shield->maps.stream_starts, offline ? STREAMS_OFFLINE : 1);
+	if (!error)
+		error = bpf_map__set_max_entries(shield->maps.partials, have_tls ? PARTIALS : 1);
 	return error;
 }
 
@@ -219,7 +226,7 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	constants_set(&shield->rodata->constants, instance, image, generation);
 	error = tables_prepare(shield, list, twin);
 	if (!error)
-		error = state_prepare(shield, instance, generation->offline);
+		error = state_prepare(shield, instance, generation->offline, image->config.have_tls);
 	if (error) {
 		if (error != -EUCLEAN) /* a pin that is not ours: its words are there */
 			kernel_say("cannot prepare the maps of generation %u: %s", generation->number,
@@ -271,6 +278,7 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 	if (!error) {
 		generation->number = number;
 		generation->offline = offline;
+		generation->ingress = image->config.have_tls;
 		error = offline ? 0 : service_rows_take(instance, image, number);
 	}
 	/* The verifier gives up with EAGAIN when a signal comes, and does so on a busy machine more often than libbpf
@@ -383,6 +391,20 @@ static int test_run(struct bpf_program *program, const void *frame, size_t lengt
 	return error;
 }
 
+/* TC sees a frame without its VLAN tags, which the card or the stack has put beside it. */
+static int judge_ingress(struct generation *generation, const void *frame, size_t length)
+{
+	__u8 *copy = malloc(length);
+	int error;
+
+	if (!copy)
+		return -ENOMEM;
+	frame = packet_untagged(frame, &length, copy);
+	error = test_run(generation->shield->progs.ingress, frame, length < SKB_FRAME_MAX ? length : SKB_FRAME_MAX);
+	free(copy);
+	return error;
+}
+
 int generation_judge(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
 		     struct decision *decision)
 {
@@ -399,6 +421,8 @@ int generation_judge(struct generation *generation, const void *frame, size_t le
 	memset(&shield->bss->decision, 0, sizeof(shield->bss->decision));
 	shield->bss->virtual_now_ns = time_ns;
 	error = test_run(shield->progs.shield, frame, length);
+	if (!error && generation->ingress && shield->bss->decision.verdict != VERDICT_DROP)
+		error = judge_ingress(generation, frame, length);
 	if (!error)
 		memcpy(decision, &shield->bss->decision, sizeof(*decision));
 	return error;

@@ -11,7 +11,7 @@
 
 const struct scope *const all_scopes[] = {
 	&policy_scope, &list_scope,   &use_scope,     &block_scope, &service_scope, &limit_scope, &icmp_scope,
-	&stray_scope,  &events_scope, &metrics_scope, &test_scope,  &ban_scope,	    NULL,
+	&stray_scope,  &events_scope, &metrics_scope, &test_scope,  &ban_scope,	    &tls_scope,	  NULL,
 };
 
 const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates,

@@ -10,6 +10,7 @@
  *   parse_service.c   services and ports
  *   parse_limit.c     limits of services
  *   parse_ban.c       ban, source-v6
+ *   parse_tls.c       what a service asks of first bytes
  *   parse_rest.c      the top level, icmp, stray, events, metrics, tests
  */
 #ifndef BULWARK_PARSE_H
@@ -48,7 +49,7 @@ struct scope {
 	}
 
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
-extern const struct scope list_scope, use_scope, block_scope, service_scope, limit_scope;
+extern const struct scope list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
 #define ITEMS_MAX 65536 /* entries of any one sequence or map but `addresses` */
@@ -102,6 +103,10 @@ void parse_to(struct parser *parser, struct service *service, const struct node 
 
 /* ---- parse_service.c ---- */
 void parse_services(struct parser *parser, void *policy, const struct node *map);
+
+/* ---- parse_tls.c ---- */
+void parse_tls(struct parser *parser, void *service, const struct node *map);
+extern const char *const tls_versions[]; /* from TLSv1.0, 0x0301, on; ends with NULL */
 
 /* ---- parse_limit.c ---- */
 void parse_limits(struct parser *parser, void *service, const struct node *sequence);

@@ -133,7 +133,7 @@ static const struct key service_keys[] = {
 	{"tag", service_tag},	  {"monitor", service_monitor},
 	{"limits", parse_limits}, {"syn-cookies", service_syn_cookies},
 	{"until", service_until}, {"owner", service_owner},
-	{"why", service_why},	  {"tls", NULL},
+	{"why", service_why},	  {"tls", parse_tls},
 	{"http", NULL},		  {"ban", NULL},
 	{"zone", NULL},		  {"client", NULL},
 };
@@ -156,24 +156,7 @@ static void forget_service(struct parser *parser, struct service *service)
 	gone = append(parser, &parser->gone, &parser->gone_count, sizeof(*gone));
 	if (gone)
 		*gone = copy_text(parser, service->name);
-	free(service->name);
-	free(service->ports);
-	for (size_t i = 0; i < service->allow.count; i++) {
-		free(service->allow.items[i].until);
-		free(service->allow.items[i].owner);
-		free(service->allow.items[i].why);
-	}
-	for (size_t i = 0; i < service->to.count; i++) {
-		free(service->to.items[i].until);
-		free(service->to.items[i].owner);
-		free(service->to.items[i].why);
-	}
-	free(service->allow.items);
-	free(service->to.items);
-	free(service->limits);
-	free(service->owner);
-	free(service->why);
-	free(service->until);
+	service_free(service);
 	parser->policy->service_count--;
 }
 

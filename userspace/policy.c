@@ -130,8 +130,17 @@ static void list_free(struct list *list)
 	free(list->until);
 }
 
-static void service_free(struct service *service)
+static void texts_free(struct texts *texts)
 {
+	for (size_t i = 0; i < texts->count; i++)
+		free(texts->items[i]);
+	free(texts->items);
+}
+
+void service_free(struct service *service)
+{
+	texts_free(&service->tls.sni);
+	texts_free(&service->tls.alpn);
 	free(service->name);
 	free(service->ports);
 	uses_free(&service->allow);

@@ -95,6 +95,21 @@ struct policy_limit {
 
 enum syn_cookies { SYN_COOKIES_OFF, SYN_COOKIES_AUTO, SYN_COOKIES_ALWAYS };
 
+struct texts { /* names as a policy writes them; owned */
+	char **items;
+	size_t count;
+};
+
+struct policy_tls { /* what a service asks of a ClientHello */
+	struct place at;
+	struct texts sni, alpn; /* none: any. sni in lower case */
+	bool given, has_sni, has_alpn, has_no_sni;
+	bool no_sni_drop;  /* said, or because there are names */
+	bool unknown_drop; /* unknown: drop; else what cannot be seen whole passes, counted */
+	bool monitor;
+	__u16 min_version; /* 0x0303: TLSv1.2; 0: any */
+};
+
 struct service {
 	char *name;
 	struct place at;
@@ -106,6 +121,7 @@ struct service {
 	bool has_to;
 	struct policy_limit *limits; /* in file order */
 	size_t limit_count;
+	struct policy_tls tls;
 	__u8 ttl; /* 0: any */
 	__u32 tag;
 	bool has_tag;
@@ -191,6 +207,7 @@ void policy_check(const struct policy *policy, struct report *report);
  * memory. */
 char *policy_print(const struct policy *policy);
 void policy_free(struct policy *policy);
+void service_free(struct service *service); /* what it owns, not itself */
 /* A finding at a place of this policy, with the source line it stands in; at may be NULL. (policy.c) */
 void policy_say(const struct policy *policy, struct report *report, enum severity severity, const struct place *at,
 		const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -147,6 +147,31 @@ static void print_limit(FILE *out, const struct policy_limit *limit)
 	fputs(limit->monitor ? ", monitor: true }\n" : " }\n", out);
 }
 
+static void print_texts(FILE *out, const char *name, const struct texts *texts)
+{
+	fprintf(out, "      %s:\n", name);
+	for (size_t i = 0; i < texts->count; i++) {
+		fputs("        - ", out);
+		print_text(out, texts->items[i]);
+		fputc('\n', out);
+	}
+}
+
+static void print_tls(FILE *out, const struct policy_tls *tls)
+{
+	fputs("    tls:\n", out);
+	if (tls->sni.count)
+		print_texts(out, "sni", &tls->sni);
+	fprintf(out, "      no-sni: %s\n", tls->no_sni_drop ? "drop" : "pass");
+	if (tls->min_version)
+		fprintf(out, "      min-version: %s\n", tls_versions[tls->min_version - 0x0301]);
+	if (tls->alpn.count)
+		print_texts(out, "alpn", &tls->alpn);
+	fprintf(out, "      unknown: %s\n", tls->unknown_drop ? "drop" : "pass");
+	if (tls->monitor)
+		fputs("      monitor: true\n", out);
+}
+
 static void print_service(FILE *out, const struct policy *policy, const struct service *service)
 {
 	char buffer[VALUE_TEXT];
@@ -163,6 +188,8 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		fputs("    limits:\n", out);
 	for (size_t i = 0; i < service->limit_count; i++)
 		print_limit(out, &service->limits[i]);
+	if (service->tls.given)
+		print_tls(out, &service->tls);
 	if (service->ttl)
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)

@@ -31,8 +31,11 @@ static size_t policy_count, tests, failures;
 static __u64 now = BETWEEN_ROWS_NS;
 static bool expected_reasons[REASON_COUNT];
 
-/* What no row can show: it needs an instance with holds, or a pause. */
-static const enum reason elsewhere[] = {REASON_ALLOWED, REASON_PAUSED};
+/* What no row can show: it needs an instance with holds, a pause, or a payload. */
+static const enum reason elsewhere[] = {
+	REASON_ALLOWED,	 REASON_PAUSED,	     REASON_TLS_SNI,	   REASON_TLS_NO_SNI, REASON_TLS_VERSION,
+	REASON_TLS_ALPN, REASON_TLS_NOT_TLS, REASON_TLS_MALFORMED, REASON_TLS_SPLIT,
+};
 
 static const struct {
 	char letter;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SipHash-1-3 (Aumasson and Bernstein, 2012) over 64-bit words, for both sides. */
+#ifndef BULWARK_SIP_H
+#define BULWARK_SIP_H
+
+#define SHARED_INLINE static inline __attribute__((always_inline, unused))
+
+struct sip {
+	__u64 a, b, c, d;
+};
+
+SHARED_INLINE __u64 rotate(__u64 word, int bits)
+{
+	return word << bits | word >> (64 - bits);
+}
+
+SHARED_INLINE void sip_round(struct sip *s)
+{
+	s->a += s->b;
+	s->b = rotate(s->b, 13) ^ s->a;
+	s->a = rotate(s->a, 32);
+	s->c += s->d;
+	s->d = rotate(s->d, 16) ^ s->c;
+	s->a += s->d;
+	s->d = rotate(s->d, 21) ^ s->a;
+	s->c += s->b;
+	s->b = rotate(s->b, 17) ^ s->c;
+	s->c = rotate(s->c, 32);
+}
+
+SHARED_INLINE void sip_word(struct sip *s, __u64 word)
+{
+	s->d ^= word;
+	sip_round(s);
+	s->a ^= word;
+}
+
+SHARED_INLINE void sip_key(struct sip *s, __u64 first, __u64 second)
+{
+	s->a = first ^ 0x736f6d6570736575ULL;
+	s->b = second ^ 0x646f72616e646f6dULL;
+	s->c = first ^ 0x6c7967656e657261ULL;
+	s->d = second ^ 0x7465646279746573ULL;
+}
+
+SHARED_INLINE __u64 sip_end(struct sip *s, __u64 length)
+{
+	sip_word(s, length << 56);
+	s->c ^= 0xff;
+	sip_round(s);
+	sip_round(s);
+	sip_round(s);
+	return s->a ^ s->b ^ s->c ^ s->d;
+}
+
+#endif

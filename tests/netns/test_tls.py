@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""ClientHellos: real clients reach a real server with the names, versions and protocols it takes, all others are reset
+at both ends before the server has seen their hello, however it is cut into segments."""
+
+import fcntl
+import ssl
+import struct
+import sys
+import warnings
+
+sys.dont_write_bytecode = True
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+mode: {mode}
+lists:
+  office: {{ addresses: [46.30.2.2, "2a01:7e00:2::2"] }}
+{who}
+services:
+  web:
+    ports: tcp/443
+    tls: {{ sni: [api.example.com, "*.eu.example.com"], min-version: TLSv1.2, alpn: [h2, http/1.1], unknown: {unknown}{more} }}
+  plain: {{ ports: tcp/80 }}
+"""
+
+
+warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is tried here
+
+
+def context(alpn=(), highest=None):
+    one = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    one.check_hostname = False
+    one.verify_mode = ssl.CERT_NONE
+    one.set_ciphers("ALL:@SECLEVEL=0")
+    one.minimum_version = ssl.TLSVersion.TLSv1
+    if highest:
+        one.maximum_version = highest
+    if alpn:
+        one.set_alpn_protocols(list(alpn))
+    return one
+
+
+def hello(name, **more):
+    """The bytes of a ClientHello."""
+    outgoing = ssl.MemoryBIO()
+    client = context(**more).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def padded(name, size):
+    """A ClientHello of size bytes that ends with an extension nobody knows: longer than a segment."""
+    data = bytearray(hello(name))
+    room = size - len(data) - 4
+    data += b"\x0a\x0a" + room.to_bytes(2, "big") + bytes(room)
+    at = 9 + 2 + 32
+    at += 1 + data[at]
+    at += 2 + int.from_bytes(data[at:at + 2], "big")
+    at += 1 + data[at]
+    data[3:5] = (len(data) - 5).to_bytes(2, "big")
+    data[6:9] = (len(data) - 9).to_bytes(3, "big")
+    data[at:at + 2] = (len(data) - at - 2).to_bytes(2, "big")
+    return bytes(data)
+
+
+def answer_to(lab, pieces, address=None, namespace=None):
+    """What comes back to bytes sent in these segments: the first answer, b"" at its end, or "reset"."""
+    with connect(namespace or lab.client, address or lab.eth0.v4, 443) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for piece in pieces:
+                client.sendall(piece)
+                if piece is not pieces[-1]:  # it has been received, so the next piece is a segment of its own
+                    wait(lambda: not outstanding(client), "an acknowledgement")
+            return client.recv(5)
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+
+
+def outstanding(client):
+    """Bytes that the peer has not acknowledged (SIOCOUTQ)."""
+    return struct.unpack("i", fcntl.ioctl(client, 0x5411, b"\0\0\0\0"))[0]
+
+
+def handshake(lab, name, address=None, namespace=None, **more):
+    """The version agreed upon, or "reset"."""
+    with connect(namespace or lab.client, address or lab.eth0.v4, 443) as client:
+        try:
+            with context(**more).wrap_socket(client, server_hostname=name) as secure:
+                return secure.version()
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+
+
+def sockets_at_443(lab):
+    """Connections of the server that have not ended."""
+    return [line for line in lab.node.run("ss", "-Htn", "state", "established", "sport = :443").splitlines()
+            if "127.0.0.1" not in line]
+
+
+def dropped(lab, reason):
+    return lab.counts().get(("drop", reason), 0)
+
+
+def refused(lab, reason, ask):
+    before = dropped(lab, reason)
+    same(ask(), "reset")
+    assert dropped(lab, reason) > before, f"no drop for {reason}: {lab.counts()}"  # a packet merged of several counts so
+    wait(lambda: not sockets_at_443(lab), "the server's end to be gone")
+
+
+def is_handshake(data):
+    return isinstance(data, bytes) and data[:2] == b"\x16\x03"
+
+
+def refusals(lab, mode):
+    for family in (4, 6):
+        address = lab.eth0[family]
+        for name in ("api.example.com", "API.Example.COM", "x.eu.example.com"):
+            with it(f"{mode}, IPv{family}: {name} is served"):
+                holds(handshake(lab, name, address), "TLS")
+        for name in ("www.example.com", "eu.example.com", "a.b.eu.example.com", "api.example.com.evil.net"):
+            with it(f"{mode}, IPv{family}: {name} is refused, and both ends are closed"):
+                refused(lab, "tls-sni", lambda n=name, a=address: handshake(lab, n, a))
+        with it(f"{mode}, IPv{family}: a hello without a name is refused where there are names"):
+            refused(lab, "tls-no-sni", lambda a=address: handshake(lab, None, a))
+    with it(f"{mode}: TLS 1.2 is taken, TLS 1.1 is not"):
+        same(handshake(lab, "api.example.com", highest=ssl.TLSVersion.TLSv1_2), "TLSv1.2")
+        refused(lab, "tls-version", lambda: answer_to(lab, [hello("api.example.com",
+                                                                    highest=ssl.TLSVersion.TLSv1_1)]))
+    with it(f"{mode}: of the protocols offered one must be ours; who offers none is served"):
+        holds(handshake(lab, "api.example.com", alpn=("http/1.1", "spdy/3.1")), "TLS")
+        refused(lab, "tls-alpn", lambda: handshake(lab, "api.example.com", alpn=("spdy/3.1", "irc")))
+    with it(f"{mode}: plain text on a TLS port is refused"):
+        refused(lab, "tls-not-tls", lambda: answer_to(lab, [b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n"]))
+        refused(lab, "tls-not-tls", lambda: answer_to(lab, [b"S"]))
+    with it(f"{mode}: a hello whose lengths lie is refused"):
+        bad = bytearray(hello("api.example.com"))
+        bad[43] = 33  # session id
+        refused(lab, "tls-malformed", lambda: answer_to(lab, [bytes(bad)]))
+
+
+def splits(lab, mode):
+    good, bad = hello("api.example.com"), hello("www.example.com")
+    for at in (1, 5, 6, 9, 60, len(good) - 1):
+        with it(f"{mode}: a hello cut after {at} bytes is judged as a whole one"):
+            assert is_handshake(answer_to(lab, [good[:at], good[at:]])), "no handshake"
+            refused(lab, "tls-sni", lambda a=at: answer_to(lab, [bad[:a], bad[a:]]))
+    with it(f"{mode}: so is one in twenty segments"):
+        pieces = [good[i:i + len(good) // 20 + 1] for i in range(0, len(good), len(good) // 20 + 1)]
+        assert is_handshake(answer_to(lab, pieces)), "no handshake"
+        pieces = [bad[i:i + len(bad) // 20 + 1] for i in range(0, len(bad), len(bad) // 20 + 1)]
+        refused(lab, "tls-sni", lambda: answer_to(lab, pieces))
+    with it(f"{mode}: and one that is longer than a segment"):
+        assert is_handshake(answer_to(lab, [padded("api.example.com", 2400)])), "no handshake"
+        refused(lab, "tls-sni", lambda: answer_to(lab, [padded("www.example.com", 2400)]))
+    with it(f"{mode}: one that is longer than is looked at is unknown"):
+        refused(lab, "tls-split", lambda: answer_to(lab, [padded("api.example.com", 6000)]))
+    with it(f"{mode}: so is one over two records"):
+        body = good[5:]
+        records = b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part for part in (body[:50], body[50:]))
+        refused(lab, "tls-split", lambda: answer_to(lab, [records]))
+
+
+def curl(lab, url, *more):
+    return lab.client.run("curl", "-sk", "-m", "5", "--resolve", f"{url.split('/')[0]}:443:{lab.eth0.v4}", "https://" + url,
+                          *more, status=None)
+
+
+def tries(lab, mode):
+    lab.apply(POLICY.format(mode=mode, who="trusted: [office]", unknown="drop", more=""))
+    refusals(lab, mode)
+    splits(lab, mode)
+    with it(f"{mode}: curl and openssl are served by name"):
+        same(curl(lab, "api.example.com"), "served\n")
+        same(curl(lab, "www.example.com"), "")
+        holds(lab.client.run("openssl", "s_client", "-connect", f"{lab.eth0.v4}:443", "-servername", "q.eu.example.com",
+                             "-brief", status=None), "CONNECTION ESTABLISHED")
+    with it(f"{mode}: an answer of many segments passes"):
+        holds(curl(lab, "api.example.com/big", "-o", "/dev/null", "-w", "%{size_download}"), str(1 << 20))
+    with it(f"{mode}: who is trusted is not asked"):
+        holds(handshake(lab, "www.example.com", lab.eth1.v4, lab.attacker), "TLS")
+    with it(f"{mode}: what was refused was dropped, not only counted"):
+        rows = [row for row in lab.status()["packets"] if row["reason"].startswith("tls-")]
+        assert {row["verdict"] for row in rows} == {"drop"}, rows
+    lab.apply(POLICY.format(mode=mode, who="health-checks: [office]", unknown="pass", more=", no-sni: pass"))
+    with it(f"{mode}: no-sni: pass serves a hello without a name"):
+        holds(handshake(lab, None), "TLS")
+    with it(f"{mode}: unknown: pass serves what cannot be seen whole, and counts it"):
+        before = lab.counts().get(("would-drop", "tls-split"), 0)
+        assert answer_to(lab, [padded("api.example.com", 6000)]) != "reset", "reset"
+        assert lab.counts().get(("would-drop", "tls-split"), 0) > before, lab.counts()
+    with it(f"{mode}: health checks are not asked"):
+        holds(handshake(lab, "www.example.com", lab.eth1.v4, lab.attacker), "TLS")
+    lab.apply(POLICY.format(mode=mode, who="block: [{ list: office, monitor: true }]", unknown="drop", more=", monitor: true"))
+    with it(f"{mode}: monitor: true counts what it would have refused, and serves it"):
+        before = lab.counts().get(("would-drop", "tls-sni"), 0)
+        holds(handshake(lab, "www.example.com"), "TLS")
+        same(lab.counts().get(("would-drop", "tls-sni"), 0), before + 1)
+    with it(f"{mode}: a pause serves everybody"):
+        lab.apply(POLICY.format(mode=mode, who="trusted: [office]", unknown="drop", more=""))
+        lab.bulwark("pause", "--for", "1m")
+        holds(handshake(lab, "www.example.com"), "TLS")
+        lab.bulwark("resume")
+        same(handshake(lab, "www.example.com"), "reset")
+    with it(f"{mode}: nothing fell through, and no socket hook is there for it"):
+        same(lab.fallthrough(), 0)
+        assert "v1/links/sockops" not in pins_below(lab.pins), pins_below(lab.pins)
+    lab.bulwark("down")
+
+
+def tests(lab):
+    lab.https(lab.node, size=1 << 20)
+    for mode in ("native", "generic"):
+        tries(lab, mode)
+
+
+main("tls", tests)

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What is asked of the first bytes of a stream -> rules, and one table of all names in them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "compile.h"
+
+#define LINES_MOST (NAMES_MAX * 4) /* beyond this hashes of that many names do not crowd */
+
+struct naming {
+	struct compile *compile;
+	struct name_item *items;
+	size_t count, capacity;
+};
+
+static int add_hash(struct naming *naming, __u64 hash, __u64 lists)
+{
+	if (naming->count == naming->capacity) {
+		size_t capacity = naming->capacity ? 2 * naming->capacity : 64;
+		struct name_item *larger = reallocarray(naming->items, capacity, sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		naming->items = larger;
+		naming->capacity = capacity;
+	}
+	naming->items[naming->count++] = (struct name_item){hash, lists};
+	return 0;
+}
+
+static int add_name(struct naming *naming, const char *name, __u32 kind, __u32 rule, __u64 lists)
+{
+	__u64 seed = naming->compile->image->config.name_seed;
+	static struct first_bytes bytes; /* one compiler a process at a time */
+	size_t length = strlen(name);
+
+	memcpy(bytes.byte, name, length);
+	return add_hash(naming, name_hash(&bytes, 0, length, seed, kind, rule), lists);
+}
+
+static int add_host(struct naming *naming, const char *name, __u32 kind, __u32 rule)
+{
+	bool wildcard = !strncmp(name, "*.", 2);
+
+	return add_name(naming, wildcard ? name + 2 : name, wildcard ? kind + 1 : kind, rule, 0);
+}
+
+static int add_tls(struct naming *naming, const struct policy_tls *tls, __u32 rule)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < tls->sni.count; i++)
+		err = add_host(naming, tls->sni.items[i], NAME_SNI, rule);
+	for (size_t i = 0; !err && i < tls->alpn.count; i++)
+		err = add_name(naming, tls->alpn.items[i], NAME_ALPN, rule, 0);
+	return err;
+}
+
+static struct tls_entry tls_entry_of(const struct compile *compile, const struct service *service, __u16 number,
+				     __u16 rule)
+{
+	const struct policy_tls *tls = &service->tls;
+
+	return (struct tls_entry){
+		.number = number,
+		.min_version = tls->min_version,
+		.rule = rule,
+		.flags = (tls->sni.count ? TLS_NAMES : 0) | (tls->no_sni_drop ? TLS_NO_SNI_DROP : 0) |
+			 (tls->unknown_drop ? TLS_UNKNOWN_DROP : 0) | (tls->alpn.count ? TLS_ALPN : 0) |
+			 (tls->monitor || service->monitor || compile->policy->monitor ? TLS_MONITOR : 0),
+	};
+}
+
+static int compile_tls(struct naming *naming)
+{
+	struct compile *compile = naming->compile;
+	const struct policy *policy = compile->policy;
+	struct image *image = compile->image;
+	int err = 0;
+
+	image->tls_rules = calloc(policy->service_count + 1, sizeof(*image->tls_rules));
+	compile->tls_numbers = calloc(policy->service_count + 1, sizeof(__u16));
+	if (!image->tls_rules || !compile->tls_numbers)
+		return -ENOMEM;
+	image->tls_rule_count = 1;
+	for (size_t i = 0; !err && i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+		__u16 number = image->tls_rule_count;
+
+		if (!compile->tls_rules[i])
+			continue;
+		image->tls_rules[number] = tls_entry_of(compile, service, number, compile->tls_rules[i]);
+		compile->tls_numbers[i] = number;
+		image->tls_rule_count++;
+		image->config.have_tls = image->config.needs_ingress = 1;
+		err = add_tls(naming, &service->tls, number);
+	}
+	return err;
+}
+
+/* -EAGAIN: a line overflows. */
+static int fill_lines(const struct naming *naming, struct name_line *lines, size_t line_count)
+{
+	for (size_t i = 0; i < naming->count; i++) {
+		const struct name_item *item = &naming->items[i];
+		struct name_line *line = &lines[item->hash >> 32 & (line_count - 1)];
+		int at = 0;
+
+		while (at < NAMES_A_LINE && line->item[at].hash && line->item[at].hash != item->hash)
+			at++;
+		if (at == NAMES_A_LINE)
+			return -EAGAIN;
+		line->item[at] = *item;
+	}
+	return 0;
+}
+
+/* The smallest table in which no line overflows. */
+static int build_names(struct naming *naming)
+{
+	struct image *image = naming->compile->image;
+	size_t lines = 1;
+	int err = -EAGAIN;
+
+	while (lines * NAMES_A_LINE < 2 * naming->count)
+		lines *= 2;
+	for (; err == -EAGAIN && lines <= LINES_MOST; lines *= 2) {
+		free(image->names);
+		image->names = calloc(lines, sizeof(*image->names));
+		err = image->names ? fill_lines(naming, image->names, lines) : -ENOMEM;
+		image->config.name_lines = lines;
+	}
+	return err;
+}
+
+int compile_first(struct compile *compile)
+{
+	struct naming naming = {.compile = compile};
+	int err = 0;
+
+	if (getrandom(&compile->image->config.name_seed, sizeof(__u64), 0) != sizeof(__u64))
+		return -EIO;
+	err = compile_tls(&naming);
+	if (!err && naming.count > NAMES_MAX) {
+		policy_say(compile->policy, compile->report, SEVERITY_ERROR, NULL,
+			   "%zu names of servers, protocols and paths; a policy has at most %d", naming.count,
+			   NAMES_MAX);
+		err = -E2BIG;
+	}
+	if (!err)
+		err = build_names(&naming);
+	free(naming.items);
+	return err;
+}
