@@ -9,6 +9,7 @@
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
 #   make mutate     plants one-line faults in the sources and says which the tests do not catch (an hour)
+#   make coverage   which lines and functions of userspace/ the tests never run, by name
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
 #   also: dependencies, tidy, format-check, clean
 
@@ -147,6 +148,21 @@ tidy: dependencies-lint $(SKELS)
 	printf '%s\n' $(wildcard userspace/*.c) | xargs -P 2 -I{} clang-tidy --quiet {} -- \
 		$(subst -I$(BUILD),-isystem $(BUILD),$(filter-out -MMD -MP,$(USER_CFLAGS)))
 
+# COVERED: what is run for it. make coverage COVERED='$(TESTS)' takes half an hour and tells more.
+COVERED ?= $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/cli/run tests/evaluator/run \
+	   tests/netns/test_live.sh tests/netns/test_holds.sh tests/netns/test_apply_faults.sh tests/netns/test_daemon.sh)
+coverage: dependencies
+	$(MAKE) BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage all tests
+	find $(BUILD)/coverage -name '*.gcda' -delete
+	-scripts/run-tests --build $(BUILD)/coverage $(COVERED:$(BUILD)/tests/%=$(BUILD)/coverage/tests/%)
+	tests/lint/coverage $(BUILD)/coverage
+
+# What is silenced stands with its reason in the file of suppressions.
+cppcheck: dependencies-lint
+	cppcheck --quiet --error-exitcode=1 -j2 --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--suppressions-list=tests/lint/cppcheck.suppressions --include=tests/lint/cppcheck.h \
+		-Iinclude -Iuserspace -D_GNU_SOURCE userspace
+
 format-check: dependencies-lint
 	clang-format --dry-run --Werror $(wildcard include/*.h bpf/*.[ch] userspace/*.[ch] tests/*/*.[ch])
 
@@ -154,6 +170,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk tests/fuzz/fuzz.mk)
-.PHONY: all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
+.PHONY: coverage cppcheck all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
 	dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:
