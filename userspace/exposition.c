@@ -200,8 +200,9 @@ static bool is_protected(const struct exposure *of)
 	const json_t *one;
 	size_t i, j;
 
-	if (!of->live || of->control.active == SLOT_PAUSED || !of->control.slot_holds[HOOK_XDP][of->slot] ||
-	    !of->control.slot_holds[HOOK_EGRESS][of->slot] || !of->attachment_count)
+	if (!of->live || of->live->flags & SLOT_FLAG_CLOSED || of->control.active == SLOT_PAUSED ||
+	    !of->control.slot_holds[HOOK_XDP][of->slot] || !of->control.slot_holds[HOOK_EGRESS][of->slot] ||
+	    !of->attachment_count)
 		return false;
 	for (i = 0; i < of->attachment_count; i++)
 		if (!attached(&of->attachments[i]))

@@ -97,14 +97,6 @@ int capabilities_needed(unsigned how)
 
 /* ---- features ---- */
 
-bool kernel_has_tcx(void)
-{
-	__u32 count = 0;
-
-	/* no such interface: with tcx it is looked for, without tcx the attach type itself is refused */
-	return bpf_prog_query(0x7fffffff, ATTACH_TCX_EGRESS, 0, NULL, NULL, &count) == -ENODEV || errno == ENODEV;
-}
-
 bool kernel_has_syncookie_helpers(void)
 {
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_check_syncookie_ipv4, NULL) == 1;
@@ -122,6 +114,23 @@ bool kernel_has_own_cookies(void)
 
 	btf__free(kernel);
 	return found;
+}
+
+bool kernel_has_tcx(void)
+{
+	__u32 count = 0;
+	struct btf *kernel;
+	bool there;
+
+	/* no such interface: with tcx it is looked for, without tcx the attach type itself is refused */
+	if (bpf_prog_query(0x7fffffff, ATTACH_TCX_EGRESS, 0, NULL, NULL, &count) == -ENODEV || errno == ENODEV)
+		return true;
+	if (errno != EPERM)
+		return false;
+	kernel = btf__load_vmlinux_btf(); /* doctor, of somebody who may not ask */
+	there = btf_has_function(kernel, "tcx_prog_attach");
+	btf__free(kernel);
+	return there;
 }
 
 bool kernel_has_ct_lookup(void)

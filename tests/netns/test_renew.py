@@ -186,6 +186,7 @@ def try_failure(lab):
     with it("on-failure: closed: nothing is exposed, whom the policy trusts by name comes in, and what is asked is answered"):
         holds(boot_without_feed(lab, "closed"), "on-failure: closed: nothing is exposed", "live on eth0")
         holds(lab.headline(), "DEGRADED: the saved policy could not be loaded, and `on-failure: closed` exposes nothing")
+        holds(lab.bulwark("metrics"), "\nbulwark_protected 0\n")
         same([connects(lab.client, lab.eth0.v4, 22), connects(lab.attacker, lab.eth1.v4, 22, 0.4)], [True, False])
         assert pings(lab.node, lab.a0.v4), "an answer"
     with it("... it is nothing that would be renewed or kept: the next boot tries the saved policy again"):
@@ -193,6 +194,7 @@ def try_failure(lab):
         lab.file("gone.netset", "45.99.0.0/16\n")
         lab.bulwark("apply", "--saved")
         same(lab.headline(), "ENFORCING")
+        holds(lab.bulwark("metrics"), "\nbulwark_protected 1\n")
         assert connects(lab.attacker, lab.eth1.v4, 22)
     lab.bulwark("down")
     with it("on-failure: closed: also when the saved policy cannot even be read"):
