@@ -129,6 +129,25 @@ static json_t *describe_services(const struct image *image)
 	return services;
 }
 
+/* Lists with what bulwarkd wants to know of them. */
+static json_t *describe_lists(const struct apply *apply)
+{
+	json_t *lists = apply_lists(&apply->image), *list;
+	const struct policy *policy = apply->request->policy;
+	size_t i;
+
+	json_array_foreach(lists, i, list)
+	{
+		const char *name = json_string_value(json_object_get(list, "name"));
+
+		for (size_t j = 0; name && j < policy->list_count; j++)
+			if (policy->lists[j].refresh_s && !strcmp(policy->lists[j].name, name))
+				json_object_set_new(list, "refresh_s",
+						    json_integer((json_int_t)policy->lists[j].refresh_s));
+	}
+	return lists;
+}
+
 static json_t *describe(const struct apply *apply)
 {
 	const struct apply_request *request = apply->request;
@@ -142,7 +161,7 @@ static json_t *describe(const struct apply *apply)
 				(int)apply->number, "created", (json_int_t)time(NULL), "uid", (int)getuid(),
 				"login_uid", (json_int_t)login_uid(), "user", login_name(user, sizeof(user)),
 				"policy_path", request->source, "hash", hash, "monitor", request->policy->monitor,
-				"rules", describe_rules(&apply->image), "lists", apply_lists(&apply->image), "services",
+				"rules", describe_rules(&apply->image), "lists", describe_lists(apply), "services",
 				describe_services(&apply->image), "interfaces", interfaces);
 	if (description) { /* so that bulwarkd and status know when it must be applied anew, and what holds without it
 			    */

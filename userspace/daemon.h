@@ -24,6 +24,19 @@ struct source {
 	void (*ready)(struct daemon *daemon);
 };
 
+struct feed_file { /* of a list with `refresh` */
+	char *path, name[64];
+	__u64 refresh_ns;
+	__u64 seen, seen_ns;   /* as it is, and since when it is so; 0: it is not there */
+	__u64 tried, tried_ns; /* as it was when the policy was applied with it */
+	bool again;	       /* not its first time: `refresh` bounds how often */
+};
+
+struct feed_files {
+	struct feed_file *items;
+	size_t count;
+};
+
 struct renewal { /* of the policy in force */
 	int fd;	 /* of the helper, -1: none */
 	bool running;
@@ -31,6 +44,9 @@ struct renewal { /* of the policy in force */
 	__s64 ends;
 	__u64 around, around_now; /* what feeds were cut around, and what they would be */
 	bool has_feed;
+	struct feed_files feeds;
+	char feed[64];		  /* the one that is being refreshed; "": none */
+	__u64 refreshed, refused; /* feeds, so far */
 	__u64 settled_ns, last_ns, again_ns;
 };
 
@@ -104,6 +120,14 @@ void renew_close(struct daemon *daemon);
 void renew_when_due(struct daemon *daemon, const struct control_state *state);
 /* What feeds would be cut around now. */
 void renew_saw_host(struct daemon *daemon, const struct host *host);
+
+/* ---- daemon_feeds.c ---- */
+
+/* Takes over the feeds of the generation in force, remembering what was tried. */
+void feeds_learn(struct feed_files *files, const json_t *description);
+/* The name of a list whose feed changed, kept still, and may be tried now; NULL: none. */
+const char *feeds_changed(struct feed_files *files, __u64 now_ns);
+void feeds_tried(struct feed_files *files, __u64 now_ns); /* a renewal begins: all of them as they are */
 
 /* ---- daemon_links.c ---- */
 

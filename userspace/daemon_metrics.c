@@ -20,6 +20,8 @@ static char *text(void *arg, enum exposition_format format, size_t *length)
 {
 	struct daemon *daemon = arg;
 
+	daemon->exposed.feeds_refreshed = daemon->renew.refreshed;
+	daemon->exposed.feeds_refused = daemon->renew.refused;
 	return exposition(&daemon->places, daemon->instance, &daemon->state, &daemon->exposed, format, length);
 }
 

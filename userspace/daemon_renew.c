@@ -108,6 +108,7 @@ static void learn(struct renewal *renewal, const struct places *places, unsigned
 	renewal->has_feed = false;
 	json_array_foreach(json_object_get(description, "lists"), i, list) renewal->has_feed |=
 		json_is_string(json_object_get(list, "feed"));
+	feeds_learn(&renewal->feeds, description);
 	json_decref(description);
 }
 
@@ -121,14 +122,37 @@ void renew_saw_host(struct daemon *daemon, const struct host *host)
 	daemon->renew.settled_ns = monotonic_ns() + SETTLE_NS;
 }
 
-static const char *reason_to_renew(const struct renewal *renewal, __u64 now)
+static const char *reason_to_renew(struct renewal *renewal, __u64 now)
 {
+	const char *feed = feeds_changed(&renewal->feeds, now);
+
+	snprintf(renewal->feed, sizeof(renewal->feed), "%s", feed ?: "");
+	if (feed)
+		return "a feed changed";
 	if (renewal->ends && time(NULL) >= renewal->ends)
 		return "the time of one of its entries is over";
 	if (renewal->has_feed && renewal->around && renewal->around_now && renewal->around != renewal->around_now &&
 	    now >= renewal->settled_ns && now >= renewal->last_ns + APART_NS)
 		return "the addresses changed that its feeds are cut around";
 	return NULL;
+}
+
+/* A refused feed is not tried again before it changes, so that nothing else has to wait for it. */
+static void tell_feed(struct daemon *daemon, bool refreshed)
+{
+	struct renewal *renewal = &daemon->renew;
+
+	if (refreshed) {
+		renewal->refreshed++;
+		tell_notice(daemon, "feed-refreshed", json_pack("{s:s}", "list", renewal->feed),
+			    "the feed of %s is in force as it is now", renewal->feed);
+		return;
+	}
+	renewal->refused++;
+	tell_notice(daemon, "feed-refused", json_pack("{s:s}", "list", renewal->feed),
+		    "the feed of %s changed and was refused; the last good one stays in force, and "
+		    "`bulwark apply --renew` says why",
+		    renewal->feed);
 }
 
 static void hear_answer(struct daemon *daemon)
@@ -141,7 +165,9 @@ static void hear_answer(struct daemon *daemon)
 		return;
 	renewal->running = false;
 	renewal->generation = 0; /* learn anew */
-	if (length == 1 && !status)
+	if (*renewal->feed)
+		tell_feed(daemon, length == 1 && !status);
+	if (length == 1 && (!status || *renewal->feed))
 		return;
 	renewal->again_ns = monotonic_ns() + AGAIN_NS;
 	tell_notice(daemon, "policy-renewal-refused", json_pack("{s:i}", "exit_status", length == 1 ? status : 127),
@@ -174,6 +200,7 @@ void renew_when_due(struct daemon *daemon, const struct control_state *state)
 		return;
 	tell_notice(daemon, "policy-renewal", json_pack("{s:s}", "why", why), "the policy is applied anew: %s", why);
 	renewal->last_ns = now;
+	feeds_tried(&renewal->feeds, now);
 	renewal->running = write(renewal->fd, "", 1) == 1;
 }
 

@@ -325,6 +325,14 @@ static void write_lists(struct exposure *of)
 			      json_string_value(json_object_get(list, "name")) ?: "", NULL);
 }
 
+static void write_refreshes(struct exposure *of)
+{
+	metric_family(&of->text, METRIC_COUNTER, "bulwark_feed_refreshes",
+		      "Feeds that changed and were applied by the daemon, since it began, by outcome.");
+	metric_count(&of->text, of->memory->feeds_refreshed, "outcome", "applied", NULL);
+	metric_count(&of->text, of->memory->feeds_refused, "outcome", "refused", NULL);
+}
+
 /* ---- tables and bans ---- */
 
 static int write_tables(struct exposure *of)
@@ -460,6 +468,7 @@ static int write_all(struct exposure *of)
 	write_changes(of);
 	write_interfaces(of);
 	write_lists(of);
+	write_refreshes(of);
 	write_sinks(of);
 	error = write_packets(of) ?: write_services(of) ?: write_events(of) ?: write_tables(of) ?: write_fallthrough(of);
 	exposition_end(&of->text);

@@ -22,6 +22,7 @@ struct exposed_sink {
 struct exposition_memory {
 	struct exposed_sink sinks[SINKS_MAX]; /* of the daemon */
 	unsigned sink_count;
+	__u64 feeds_refreshed, feeds_refused; /* by the daemon, since it began */
 	struct past_counts past;
 	struct holds_census census;
 };

@@ -55,8 +55,7 @@ static void list_format(struct parser *parser, void *object, const struct node *
 
 static void list_refresh(struct parser *parser, void *object, const struct node *value)
 {
-	if (take_period(parser, value, &((struct list *)object)->refresh_s))
-		warn_no_effect(parser, value);
+	take_period(parser, value, &((struct list *)object)->refresh_s);
 }
 
 static void list_max_shrink(struct parser *parser, void *object, const struct node *value)

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Feeds with `refresh` under bulwarkd: a changed file is in force by itself, a bad one never; what is in force stays."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+from frames import *  # noqa: E402,F403
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+lists:
+  feed: { feed: feed.txt, refresh: 1s, max-shrink: 50% }
+  slow: { feed: slow.txt, refresh: 1h }
+  own:  { feed: own.txt }
+block: [feed, slow, own]
+services:
+  web: { ports: tcp/443 }
+metrics: { listen: "127.0.0.1:10473" }
+"""
+GOOD = "46.30.66.0/24\n46.30.67.0/24\n46.30.68.0/24\n46.30.69.0/24\n"
+
+
+def put(lab, name, text):
+    """As those who fetch feeds do: written beside it, renamed over it."""
+    lab.file(name + ".new", text)
+    os.rename(f"{lab.directory}/{name}.new", f"{lab.directory}/{name}")
+
+
+def events(lab, action):
+    path = lab.state + "/events.jsonl"
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [one for one in map(json.loads, file) if one["event"]["action"] == action]
+
+
+def blocked(lab, address):
+    return any("block" in text for text in lab.bulwark("lookup", address).splitlines() if text.startswith("lists:"))
+
+
+def try_good(lab):
+    with it("a feed that changed is in force by itself, and that is told"):
+        assert not blocked(lab, "46.30.99.1"), "blocked before"
+        put(lab, "feed.txt", GOOD + "46.30.99.0/24\n")
+        wait(lambda: blocked(lab, "46.30.99.1"), "the new prefix", 60)
+        wait(lambda: events(lab, "feed-refreshed"), "the event", 5)
+        same(events(lab, "feed-refreshed")[-1]["bulwark"]["list"], "feed")
+    with it("written in place, it counts when it keeps still"):
+        time.sleep(1.1)
+        with open(lab.directory + "/feed.txt", "a", encoding="ascii") as file:
+            for i in range(6):
+                file.write(f"46.31.{i}.0/24\n")
+                file.flush()
+                time.sleep(0.3)
+        wait(lambda: blocked(lab, "46.31.5.1"), "the last line", 60)
+    with it("touched only: nothing new, and no end of trying"):
+        time.sleep(1.1)
+        generation, told = lab.status()["generation"], len(events(lab, "policy-renewal"))
+        os.utime(lab.directory + "/feed.txt")
+        wait(lambda: len(events(lab, "policy-renewal")) > told, "one attempt", 60)
+        time.sleep(4)
+        same((lab.status()["generation"], len(events(lab, "policy-renewal"))), (generation, told + 1))
+    with it("a feed without `refresh` is left alone"):
+        put(lab, "own.txt", "46.40.1.0/24\n")
+        time.sleep(4)
+        assert not blocked(lab, "46.40.1.1"), "applied"
+
+
+def try_bad(lab):
+    generation = lab.status()["generation"]
+    rows = [("one that is empty", ""), ("one that shrank", "46.30.66.0/24\n"),
+            ("one that blocks everybody", GOOD + "0.0.0.0/0\n")]
+    for words, text in rows:
+        with it(f"{words} is refused once, the last good one stays"):
+            refused = len(events(lab, "feed-refused"))
+            put(lab, "feed.txt", text)
+            wait(lambda: len(events(lab, "feed-refused")) == refused + 1, "the refusal", 60)
+            assert blocked(lab, "46.30.99.1") and lab.headline() == "ENFORCING", lab.headline()
+            same(lab.status()["generation"], generation)
+    with it("one that is gone is no reason; a FIFO in its place is refused"):
+        refused = len(events(lab, "feed-refused"))
+        os.unlink(lab.directory + "/feed.txt")
+        time.sleep(3)
+        same(len(events(lab, "feed-refused")), refused)
+        os.mkfifo(lab.directory + "/feed.txt")
+        wait(lambda: len(events(lab, "feed-refused")) == refused + 1, "the refusal", 60)
+        assert blocked(lab, "46.30.99.1"), "not blocked any more"
+        os.unlink(lab.directory + "/feed.txt")
+    with it("a good one again is in force again"):
+        put(lab, "feed.txt", GOOD + "46.30.99.0/24\n46.30.98.0/24\n" + "".join(f"46.31.{i}.0/24\n" for i in range(5)))
+        wait(lambda: blocked(lab, "46.30.98.1"), "the new prefix", 60)
+    with it("the metrics say how often"):
+        def counted():
+            text = lab.node.run("curl", "-s", "http://127.0.0.1:10473/metrics")
+            return [line.split()[1] for line in text.splitlines() if line.startswith("bulwark_feed_refreshes_total")]
+
+        wait(lambda: counted() == ["4", "4"], "four that were applied, four that were refused", 60)
+
+
+def tests(lab):
+    for name, text in (("feed.txt", GOOD), ("slow.txt", "46.50.0.0/24\n"), ("own.txt", "46.40.0.0/24\n")):
+        lab.file(name, text)
+        os.utime(f"{lab.directory}/{name}", (time.time() - 3600,) * 2)
+    lab.apply(POLICY)
+    lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
+    wait(lambda: events(lab, "policy-applied"), "bulwarkd")
+    try_good(lab)
+    try_bad(lab)
+
+
+main("feeds", tests)
