@@ -14,6 +14,7 @@ from shield import Shield
 
 HERE = pathlib.Path(__file__).resolve().parent
 NODE4, NODE6 = "198.18.{}.{}", "2001:2:{:x}::{}"  # the space for benchmarks (RFC 2544, RFC 5180); one net an interface
+LONGEST_NAME = 15  # of an interface
 SERVICE = {"ports": "tcp/443"}
 
 
@@ -34,6 +35,8 @@ class Place:
     def __init__(self, ground, name, space="node"):
         ground.place_count += 1
         number = ground.place_count
+        if len(name) > LONGEST_NAME:
+            name, space = f"{name[:10]}-{number}", "node" if space == "node" else f"{space[:10]}-{number}"
         self.ground, self.name, self.device, self.space, self.room = ground, name, name, space, ground.lab.room
         self.bpftool = ground.bpftool
         self.address4, self.address6 = NODE4.format(number, 10), NODE6.format(number, 10)

@@ -12,7 +12,9 @@
 #include <linux/types.h>
 
 #define SHORT_MAX 2000	 /* of /16 to /19: more would leave no room for ten million */
-#define MIDDLE_MAX 40000 /* of /20 to /23 */
+#define MIDDLE_MAX 40000 /* of /20 to /23, and of IPv6 /32 to /39 */
+
+#define TURNS_MAX 20 /* so many do not fit */
 
 struct item {
 	__u64 address; /* IPv4 in the upper half; of IPv6 the first 64 bits */
@@ -48,11 +50,11 @@ static unsigned length4(size_t *shorts, size_t *middles)
 	return part < 30 ? 25 + draw() % 7 : 32;
 }
 
-static unsigned length6(void)
+static unsigned length6(size_t *shorts)
 {
 	unsigned part = draw() % 100;
 
-	if (part < 2)
+	if (part < 2 && *shorts && (*shorts)--)
 		return 32 + draw() % 8;
 	if (part < 40)
 		return 48;
@@ -68,7 +70,7 @@ static struct item make(int ipv6, int single, size_t *shorts, size_t *middles)
 	if (single)
 		item.length = ipv6 ? 128 : 32;
 	else
-		item.length = ipv6 ? length6() : length4(shorts, middles);
+		item.length = ipv6 ? length6(middles) : length4(shorts, middles);
 	if (ipv6)
 		item.address = 0x2400000000000000ULL | draw() >> 16;
 	else
@@ -121,12 +123,16 @@ static void print_item(const struct item *item, int ipv6)
 /* Draws more than asked, drops what is covered, thins the rest evenly. */
 static struct item *make_list(size_t count, int ipv6, int single)
 {
-	size_t shorts = SHORT_MAX, middles = MIDDLE_MAX, drawn = count + count / 3 + 64, kept = 0, i;
+	size_t shorts = SHORT_MAX, middles = MIDDLE_MAX, drawn = count + count / 3 + 64, kept = 0, i, turn;
 	struct item *items = malloc(drawn * sizeof(*items));
 
 	if (!items)
 		return NULL;
-	while (kept < count) {
+	for (turn = 0; kept < count; turn++) {
+		if (turn == TURNS_MAX) {
+			free(items);
+			return NULL;
+		}
 		for (i = kept; i < drawn; i++)
 			items[i] = make(ipv6, single, &shorts, &middles);
 		kept = without_covered(items, drawn);
@@ -150,7 +156,7 @@ int main(int argc, char **argv)
 	if (count)
 		items = make_list(count, ipv6, single);
 	if (!items) {
-		fprintf(stderr, "usage: prefixes COUNT [-6] [-1] [SEED]\n");
+		fprintf(stderr, "usage: prefixes COUNT [-6] [-1] [SEED]; as many as there is room for\n");
 		return 2;
 	}
 	for (i = 0; i < count; i++)
