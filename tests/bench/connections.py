@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Open connections that stay open. usage: connections.py listen ADDRESS PORT | connect ADDRESS PORT COUNT SOURCE...
+"""Connections. usage: connections.py listen ADDRESS PORT | connect ADDRESS PORT COUNT SOURCE... | try ADDRESS PORT COUNT
 
 `listen` says ready and accepts for ever; `connect` prints a line "address port" for its end of each, then ready, and keeps
-them until it is killed.
+them until it is killed. `try` prints how many of so many, ten at a time, were made within three seconds each.
 """
 
+import concurrent.futures
 import resource
 import signal
 import socket
@@ -28,10 +29,25 @@ def connect(address, port, count, sources):
     signal.pause()
 
 
+def attempt(address, port):
+    try:
+        socket.create_connection((address, port), timeout=3).close()
+        return True
+    except OSError:
+        return False
+
+
+def attempts(address, port, count):
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        print(sum(pool.map(lambda _: attempt(address, port), range(count))))
+
+
 if __name__ == "__main__":
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if sys.argv[1] == "listen":
         listen(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "try":
+        attempts(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
         connect(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

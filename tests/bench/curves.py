@@ -92,7 +92,7 @@ def list_curves(ground, results):
             report_rates(results, group, ground.turns(floods, SECONDS, rounds(ground)), size)
             if not v6:
                 list_memory(ground, results, size, floods, place, nft_bytes)
-            ground.forget(*(name for name in list(ground.made) if name.endswith(str(size)) and name.startswith(("nft", "ipset"))))
+            ground.forget(f"nft-set{size}", f"ipset{size}")
     single = ground.list(HOSTS, hosts=True)
     flood = ("blocked", "--blocked", single)
     floods = {f"{OURS}, single addresses": Flood(ground.blocking(HOSTS, hosts=True), *flood)}
@@ -149,12 +149,10 @@ def list_misses(ground, results):
         feed, flood = ground.list(size), ("blocked:9200", "--blocked", unlisted(ground, size))
         floods = {"bare XDP_DROP": Flood(ground.bare(), *flood), OURS: Flood(ground.blocking(size), *flood)}
         try_peers(ground, results, "list-miss", floods, size, {
-            "nft miss": (flood, patience.setup("nft", and_drop(peers.nft_set)), feed),
-            "ip miss": (flood, patience.setup("ipset", and_drop(peers.ipset)), feed)})
-        names = {"nft miss": "nft set", "ip miss": "ipset"}
-        rates = ground.turns(floods, SECONDS, rounds(ground))
-        report_rates(results, "list-miss", {names.get(name, name): values for name, values in rates.items()}, size)
-        ground.forget(f"nft-miss{size}", f"ip-miss{size}")
+            "nft set": (flood, patience.setup("nft", and_drop(peers.nft_set)), feed),
+            "ipset": (flood, patience.setup("ipset", and_drop(peers.ipset)), feed)})
+        report_rates(results, "list-miss", ground.turns(floods, SECONDS, rounds(ground)), size)
+        ground.forget(f"nft-set{size}", f"ipset{size}")
 
 
 def lookup_curves(ground, results):

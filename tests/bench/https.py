@@ -17,6 +17,7 @@ from tally import Tally
 REQUESTS_PPS = 100
 TIMEOUT_S = 1.0
 OF_ALL = 10_000  # new connections a second that a guard lets through, ours and the peers'
+WITH_COOKIES = "with SYN cookies"
 STREAM_PORT = 5201  # also exposed, for curves.py
 BLOCKED = "203.0.113.64/26"  # the lab's flood wants some
 
@@ -86,7 +87,7 @@ def protecting():
     """Policies for a public API, the best that this version takes first."""
     service = {"ports": "tcp/443", "limits": [{"new-connections": "500/s", "per": "source"},
                                               {"new-connections": f"{OF_ALL}/s", "per": "service"}]}
-    for more in ({"syn-cookies": "auto"}, {}):
+    for more in ({"syn-cookies": "auto"}, {"syn-cookies": "always"}, {}):
         yield json.dumps({"version": 1, "interfaces": ["auto"], "services": {
             "public-api": {**service, **more}, "stream": {"ports": f"tcp/{STREAM_PORT}"}}}, indent=1)
 
@@ -97,7 +98,7 @@ def protect(web):
     for text in protecting():
         try:
             web.apply(text)
-            return "with SYN cookies" if "syn-cookies" in text else "without SYN cookies: limits only"
+            return WITH_COOKIES if "syn-cookies" in text else "without SYN cookies: limits only"
         except enclosure.Trouble as error:
             trouble = error
     raise trouble

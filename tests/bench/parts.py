@@ -3,6 +3,7 @@
 measures on and the results it reports to, under the keys of rows.py."""
 
 import json
+import shutil
 import statistics
 import subprocess
 import time
@@ -11,7 +12,7 @@ import enclosure
 import peers
 from enclosure import Trouble
 from ground import HERE, Flood, Shielded, differences, policy, ratios
-from https import Web, protect
+from https import WITH_COOKIES, Web, protect
 from rows import OURS
 
 OPEN_CONNECTIONS = 1024
@@ -331,7 +332,49 @@ def reload(ground, results):
     results.measured("unjudged", [fell], f"{came:,} came in, {seen:,} were judged")
 
 
+def million_bans(ground, results):
+    """As after a reboot: the policy and a file of bans in the state directory, nothing in the kernel; with and without the bans."""
+    place, feed, seconds = Shielded(ground, "bans-m"), ground.list(MILLION, hosts=True), {False: [], True: []}
+    place.apply(policy())
+    state, kept, now = place.shield.state_dir, place.room / "kept-state", time.time()
+    shutil.copytree(state, kept)
+    for _ in range(max(1, ground.rounds // 3)):
+        for banned, taken in seconds.items():
+            place.shield.down()
+            shutil.rmtree(state, ignore_errors=True)
+            shutil.copytree(kept, state)
+            if banned:
+                with (state / "bans.jsonl").open("w") as file:
+                    for prefix in feed.read_text().split():
+                        file.write(f'{{"kind":"ban","address":"{prefix}","until":{now + 86400},"since":{now},"origin":"bench",'
+                                   '"reason":"bench"}\n')
+            began = time.monotonic()
+            place.shield("apply", "--saved", "--iface", place.name, "--ephemeral")
+            taken.append(time.monotonic() - began)
+    base, ours = ground.probe(place, ["bare_drop", place], "--hit", feed, expect="drop")  # else these would pass
+    results.measured("bans-load", differences(seconds[True], seconds[False]), "over a boot without bans")
+    results.measured("bans-judge", differences(ours, base), over(ours, base))
+    place.close()
+
+
 # ---- requests
+
+def cookie_clients(ground, results):
+    web = Web(ground)
+    try:
+        how = protect(web)
+        if how != WITH_COOKIES:
+            results.missing("cookie-clients", "not built")
+            return
+        flood = web.internet.flood("spoofed-syn", "203.0.113.64/26", FLOOD_PPS, 60)
+        time.sleep(1)
+        done = web.lab.run("client", "python3", HERE / "connections.py", "try", "192.0.2.10", 443, 1000)
+        flood.terminate()
+        flood.wait()
+        results.measured("cookie-clients", [int(done)], how)
+    finally:
+        web.close()
+
 
 def https(ground, results):
     """In turns: an idle node, one under a flood with the shield, one under a flood without."""
@@ -361,4 +404,4 @@ def https(ground, results):
 
 
 PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, accuracy, blocked_floods, spoofed_floods,
-         cookies, apply_time, reload, https)
+         cookies, apply_time, reload, million_bans, https, cookie_clients)

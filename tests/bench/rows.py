@@ -97,12 +97,13 @@ FLOODS = section(
     Row("cookie-reply", "cookies", "SYN cookie, reply alone, to bare XDP_DROP", "x", at_least(0.33)),
     Row("cookie-whole", "cookies", "SYN cookie, whole path, to bare XDP_DROP", "x", at_least(0.22)),
     Row("cookie-kernel", "cookies", "SYN cookie, whole path, to the kernel's own", "x", at_least(4)),
-    Row("cookie-clients", "", "real connections of 1000 that succeed during the flood", "", at_least(1000)),
+    Row("cookie-clients", "cookie_clients", "of 1000 real connections, those that succeed during 2M spoofed SYNs a second", "",
+        at_least(1000)),
     Row("https-success", "https", "HTTPS client during 2M spoofed SYNs a second: answered", "%", at_least(99.9)),
     Row("https-p99", "https", "HTTPS client during 2M spoofed SYNs a second: p99 latency, to an idle node's", "x", at_most(3)),
     Row("https-without", "https", "HTTPS client during 2M spoofed SYNs a second, without the shield: answered", "%"),
-    Row("bans-load", "", "a million bans, to load", "s", at_most(3)),
-    Row("bans-judge", "", "a million bans, a packet of a banned source over bare XDP_DROP", "ns", at_most(60)),
+    Row("bans-load", "million_bans", "a million bans, to load at boot", "s", at_most(3)),
+    Row("bans-judge", "million_bans", "a million bans, a packet of a banned source over bare XDP_DROP", "ns", at_most(60)),
 )
 
 ROWS = MACHINE + SPINE + FLOODS
