@@ -62,7 +62,7 @@ class Internet:
 
     def _wire(self):
         wire = self.lab.start("router", self.build / "bench" / "wire", "attacker", "node", self.lab.mac("node", "eth0"),
-                              stdout=subprocess.PIPE)
+                              "198.51.100.0", "192.0.2.0", stdout=subprocess.PIPE)
         if wire.stdout.readline().strip() != b"ready":
             raise Trouble("the lab's router does not work (its words are above)")
 

@@ -2,7 +2,8 @@
 """Connections. usage: connections.py listen ADDRESS PORT | connect ADDRESS PORT COUNT SOURCE... | try ADDRESS PORT COUNT
 
 `listen` says ready and accepts for ever; `connect` prints a line "address port" for its end of each, then ready, and keeps
-them until it is killed. `try` prints how many of so many, ten at a time, were made within three seconds each.
+them until it is killed. `try` prints how many of so many, ten at a time, were made within three
+seconds each; it ends when a tenth have failed.
 """
 
 import concurrent.futures
@@ -29,6 +30,9 @@ def connect(address, port, count, sources):
     signal.pause()
 
 
+AT_ONCE = 10
+
+
 def attempt(address, port):
     try:
         socket.create_connection((address, port), timeout=3).close()
@@ -38,8 +42,15 @@ def attempt(address, port):
 
 
 def attempts(address, port, count):
-    with concurrent.futures.ThreadPoolExecutor(10) as pool:
-        print(sum(pool.map(lambda _: attempt(address, port), range(count))))
+    """Ends early when it is no use."""
+    made = failed = 0
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in range(0, count, AT_ONCE):
+            good = sum(pool.map(lambda _: attempt(address, port), range(AT_ONCE)))
+            made, failed = made + good, failed + AT_ONCE - good
+            if failed > count // 10:
+                break
+    print(made)
 
 
 if __name__ == "__main__":

@@ -384,7 +384,7 @@ def https(ground, results):
         for _ in range(max(1, ground.rounds // 3)):
             idle = web.watch(1 if quick else 2)
             note = protect(web)
-            under = web.watch(2 if quick else 3.5, FLOOD_PPS)
+            under = web.watch(2 if quick else 3.5, FLOOD_PPS, settle=1.5)
             web.shield.down()
             without.append(web.watch(1, FLOOD_PPS).answered() or 0.0)
             if not idle.good:

@@ -6,9 +6,11 @@
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
 
 #define MAC_BYTES 6
 
+const volatile __u32 home_net, node_net, home_mask; /* network order */
 const volatile __u8 to_mac[MAC_BYTES], from_mac[MAC_BYTES];
 
 struct {
@@ -34,6 +36,22 @@ int wire(struct xdp_md *ctx)
 		frame[MAC_BYTES + i] = from_mac[i];
 	}
 	return bpf_redirect_map(&out, 0, XDP_PASS);
+}
+
+/*
+ * The way back: what the node sends to spoofed sources would end in the router's blackhole route; here it ends before
+ * it costs anything, since the lab's router has no CPU of its own. A veth also takes what an XDP program on its other
+ * end sends back only when it has a program itself.
+ */
+SEC("xdp")
+int home(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct iphdr *ip = (void *)(eth + 1);
+
+	if ((void *)(ip + 1) > (void *)(long)ctx->data_end || eth->h_proto != bpf_htons(0x0800))
+		return XDP_PASS;
+	return (ip->daddr & home_mask) == home_net || (ip->daddr & home_mask) == node_net ? XDP_PASS : XDP_DROP;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
