@@ -338,10 +338,20 @@ static void save_state(struct daemon *daemon)
 		daemon->saved = daemon->state;
 }
 
+/* Said once a second while the loop turns: a unit with WatchdogSec= restarts one that hangs. */
+static void feed_watchdog(void)
+{
+	const char *pid = getenv("WATCHDOG_PID");
+
+	if (getenv("WATCHDOG_USEC") && (!pid || strtol(pid, NULL, 10) == getpid()))
+		notify_manager("WATCHDOG=1");
+}
+
 static void on_tick(struct daemon *daemon)
 {
 	if (!rang(loop.tick.fd))
 		return;
+	feed_watchdog();
 	watch_instance(daemon);
 	sinks_look(daemon);
 	metrics_follow(daemon);
