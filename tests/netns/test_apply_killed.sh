@@ -36,8 +36,8 @@ killed_before() { # killed_before CALL FILE
 
 reload_killed_at() {
 	bulwark apply "$DIR/a.yaml" && killed_before "$1" b
-	[ "$(bulwark status | head -1)" = ENFORCING ] && [ "$(ls "$BULWARK_PIN_DIR")" = v2 ] &&
-		[ "$(ls "$BULWARK_PIN_DIR/v2/links" | tr '\n' ' ')" = "egress-n0 xdp-n0 " ] &&
+	[ "$(bulwark status | head -1)" = ENFORCING ] && [ "$(ls "$BULWARK_PIN_DIR")" = v1 ] &&
+		[ "$(ls "$BULWARK_PIN_DIR/v1/links" | tr '\n' ' ')" = "egress-n0 xdp-n0 " ] &&
 		fetches && not fetches 8081 && not pings 66
 }
 
@@ -45,7 +45,7 @@ first_killed_at() {
 	bulwark down
 	killed_before "$1" b
 	bulwark status
-	[ ! -e "$BULWARK_PIN_DIR" ] || [ "$(ls "$BULWARK_PIN_DIR")" = v2 ] || return 1
+	[ ! -e "$BULWARK_PIN_DIR" ] || [ "$(ls "$BULWARK_PIN_DIR")" = v1 ] || return 1
 	bulwark apply "$DIR/b.yaml" && [ "$(bulwark status | head -1)" = ENFORCING ] && fetches && not fetches 8081
 }
 

@@ -10,7 +10,7 @@ ip link set n0 up
 it "apply is refused with status 3" ends_with 3 "$BULWARK" apply tests/vm/policies/native.yaml --iface n0
 it "the refusal names what is missing" says "6.1" "$BULWARK" apply tests/vm/policies/native.yaml --iface n0
 it "nothing is attached" not says xdp ip -d link show n0
-it "nothing is pinned" not [ -e /sys/fs/bpf/bulwark/v2 ]
+it "nothing is pinned" not [ -e /sys/fs/bpf/bulwark/v1 ]
 ip link del n0
 umount /sys/fs/bpf
 done_testing
