@@ -3,6 +3,7 @@
 """The flood generator against the shield: each of its kinds of packets meets the verdict it was made for, so that the
 benchmark measures what it says."""
 
+import json
 import os
 import pathlib
 import sys
@@ -43,6 +44,17 @@ PROFILES = {  # what the generator sends -> how most of it ends
 PPS, SECONDS, MOST = 20000, 0.5, 0.8
 
 
+def flood(lab, profile):
+    """Sends; again where a busy machine gave the generator no time before its end. What it says of itself."""
+    for _ in range(5):
+        sent = lab.run("sender", BUILD / "flood", "--iface", "eth0", "--dst-mac", lab.mac("node", "eth0"), "--dst",
+                       f"{NODE4},{NODE6}", "--profile", profile, "--blocked", BLOCKED, "--from", "33.1.2.3", "--rate", PPS,
+                       "--duration", SECONDS)
+        if json.loads(sent)["sent"] > 100:
+            break
+    return sent
+
+
 def main():
     if os.geteuid() or not (BUILD / "flood").exists():
         print(f"1..0 # SKIP {'needs root' if os.geteuid() else 'build/flood is not built'}")
@@ -62,9 +74,7 @@ def main():
         shield.apply(policy, "eth0")
         for number, (profile, (verdict, *reasons)) in enumerate(PROFILES.items(), 1):
             before = shield.packets()
-            sent = lab.run("sender", BUILD / "flood", "--iface", "eth0", "--dst-mac", lab.mac("node", "eth0"), "--dst",
-                           f"{NODE4},{NODE6}", "--profile", profile, "--blocked", BLOCKED, "--from", "33.1.2.3", "--rate", PPS,
-                           "--duration", SECONDS)
+            sent = flood(lab, profile)
             grown = {key: count - before.get(key, 0) for key, count in shield.packets().items() if count > before.get(key, 0)}
             expected = sum(count for (ended, reason), count in grown.items() if reason in reasons and ended == (verdict or ended))
             good = expected > MOST * sum(grown.values()) > 100
