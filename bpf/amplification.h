@@ -8,8 +8,8 @@
 
 #define PRIVILEGED_PORTS 1024 /* no client sends from one of these by chance */
 
-/* Source ports of reflectors. */
-static __always_inline int reflector(__u16 port)
+/* Source ports of reflectors. A global function: verified once. */
+__noinline int reflector(__u32 port)
 {
 	switch (port) {
 	case 17:    /* quote of the day */

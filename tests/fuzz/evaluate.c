@@ -476,6 +476,41 @@ static enum reason for_a_service(struct evaluator *evaluator, const struct taken
 	return REASON_SERVICE;
 }
 
+/* UDP source ports of services that answer more than they are asked. */
+static bool amplifies(unsigned port)
+{
+	static const unsigned ports[] = {17,   19,   53,   69,	  111,	 123,	137,   161,   177,
+					 389,  427,  520,  623,	  1434,	 1604,	1900,  3283,  3702,
+					 5093, 5353, 5683, 10001, 10074, 11211, 32414, 33848, 37810};
+
+	for (size_t i = 0; i < sizeof(ports) / sizeof(*ports); i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
+
+static enum reason datagram(struct evaluator *evaluator, const struct taken_apart *packet,
+			    const struct service *service, struct told *told)
+{
+	const struct policy *policy = evaluator->policy;
+	bool reflected = packet->from.port != packet->to.port && amplifies(packet->from.port) &&
+			 (!service || (!service->has_allow && packet->from.port < 1024));
+	bool admitted = admits(policy, service, packet);
+
+	if ((reflected || !admitted) && asked(evaluator, packet->protocol, &packet->to, &packet->from))
+		return REASON_ANSWER;
+	if (!reflected || (service && !admitted))
+		return for_a_service(evaluator, packet, service, told);
+	if (service && (service->monitor || policy->monitor)) {
+		if (!told->would)
+			told->would = REASON_AMPLIFICATION;
+		return REASON_SERVICE;
+	}
+	if (!service && policy->default_pass)
+		told->verdict = VERDICT_PASS;
+	return REASON_AMPLIFICATION;
+}
+
 static enum reason exposure(struct evaluator *evaluator, const struct taken_apart *packet, struct told *told)
 {
 	const struct policy *policy = evaluator->policy;
@@ -496,9 +531,8 @@ static enum reason exposure(struct evaluator *evaluator, const struct taken_apar
 			told->verdict = VERDICT_PASS;
 		return REASON_STRAY;
 	}
-	if (packet->protocol == IPPROTO_UDP && !admits(policy, service, packet) &&
-	    asked(evaluator, packet->protocol, &packet->to, &packet->from))
-		return REASON_ANSWER;
+	if (packet->protocol == IPPROTO_UDP)
+		return datagram(evaluator, packet, service, told);
 	return for_a_service(evaluator, packet, service, told);
 }
 
@@ -572,7 +606,9 @@ bool evaluate_sent(struct evaluator *evaluator, const __u8 *frame, size_t length
 	entry.remote = packet.to;
 	entry.protocol = packet.protocol;
 	if (packet.protocol == IPPROTO_UDP) {
-		service = service_on(policy, IPPROTO_UDP, &packet.from);
+		bool asks = packet.to.port < 1024 && packet.to.port != packet.from.port && amplifies(packet.to.port);
+
+		service = asks ? NULL : service_on(policy, IPPROTO_UDP, &packet.from);
 		if (service && (!service->has_allow || listed_in_any(policy, &service->allow, packet.to.address)))
 			return false;
 	} else if (!is_icmp(&packet) || packet.icmp_type != (packet.version == 6 ? 128 : 8)) {

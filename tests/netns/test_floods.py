@@ -16,8 +16,8 @@ services:
   web:  { ports: tcp/443 }
   quic: { ports: udp/443 }
 """
-LEAST = 2500  # frames of a flood that the shield must have met
-DISTINCT = 1500
+LEAST = 1200  # frames of a flood that the shield must have met
+DISTINCT = 800
 
 
 def source(family):
