@@ -14,14 +14,18 @@ struct tcp_sock___mptcp {
 	bool is_mptcp;
 } __attribute__((preserve_access_index));
 
+#define QUEUE_FULL (1 << 16) /* half of the listener's queue of half-open connections, beside the window */
+#define QUEUE_LEAST 8	     /* connections: fewer are no flood, however short the queue is */
+#define QUEUE_SAMPLE 7	     /* one SYN in eight looks */
+
 /* The window that the listener would open, 0: no listener here that can take a cookie. A SYN that meets an older
  * connection of its own ports (TIME_WAIT) is the kernel's to judge. */
-__noinline int listener_window(struct xdp_md *ctx, const struct packet *pkt)
+__noinline int listener_look(struct xdp_md *ctx, const struct packet *pkt)
 {
 	struct bpf_sock_tuple tuple;
 	struct bpf_sock *socket;
 	struct tcp_sock *tcp;
-	__u32 window = 0;
+	__u32 window = 0, waiting;
 
 	if (!pkt)
 		return 0;
@@ -41,6 +45,9 @@ __noinline int listener_window(struct xdp_md *ctx, const struct packet *pkt)
 		window = (__u32)tcp->inet_conn.icsk_inet.sk.sk_rcvbuf / 2;
 		if (window > 65535)
 			window = 65535;
+		waiting = tcp->inet_conn.icsk_accept_queue.qlen.counter;
+		if (waiting >= QUEUE_LEAST && waiting >= tcp->inet_conn.icsk_inet.sk.sk_max_ack_backlog / 2)
+			window |= QUEUE_FULL;
 	}
 	bpf_sk_release(socket);
 	return window;
@@ -144,14 +151,14 @@ static __always_inline int write_ip(void *at, void *end, const struct flow *flow
 /* Makes the frame the answer: MAC addresses change places, tags stay, IP options and extension headers go. */
 static __always_inline int write_reply(struct xdp_md *ctx, const struct packet *pkt, const struct reply *reply)
 {
-	__u32 ip = pkt->flow.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr), l3 = pkt->l3;
+	__u32 ip = pkt->flow.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr), l3 = pkt->l3 & 31; /* 14 to 22 */
 	int extra = (int)pkt->l4 - (int)(l3 + ip), grow = (int)(l3 + ip + reply->words * 4) + extra;
 	void *data, *end;
 	__u64 ethernet[ETHERNET_MAX / 8];
 	__be32 *tcp;
 
 	grow -= bpf_xdp_get_buff_len(ctx);
-	if (l3 > ETHERNET_MAX || extra < 0 || bpf_xdp_load_bytes(ctx, 0, ethernet, sizeof(ethernet)))
+	if (extra < 0 || bpf_xdp_load_bytes(ctx, 0, ethernet, sizeof(ethernet)))
 		return 0;
 	if ((grow && bpf_xdp_adjust_tail(ctx, grow)) || (extra && bpf_xdp_adjust_head(ctx, extra)))
 		return 0;
@@ -202,6 +209,23 @@ __noinline int answer_with_cookie(struct xdp_md *ctx, const struct packet *pkt, 
 	return 1;
 }
 
+/* Whether this SYN is to be answered with a cookie: counts it, and arms or not. */
+static __always_inline int challenges(struct xdp_md *ctx, const struct packet *pkt, const struct service_entry *service)
+{
+	struct cookie_cell *cell;
+
+	if (!(service->flags & SERVICE_COOKIES))
+		return 0;
+	cell = cookie_cell_of(service);
+	if (!cell)
+		return 0;
+	if (service->flags & SERVICE_COOKIES_ALWAYS || too_many_syns(cell))
+		arm(cell);
+	else if (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && listener_look(ctx, pkt) & QUEUE_FULL)
+		arm(cell);
+	return cell_armed(cell);
+}
+
 /* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. */
 __noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
 {
@@ -211,9 +235,9 @@ __noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
 	if (!pkt || !pkt->service || pkt->forwarded || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return REASON_SERVICE;
 	service = service_at(pkt->service);
-	if (!service || !is_armed(service))
+	if (!service || !challenges(ctx, pkt, service))
 		return REASON_SERVICE;
-	window = listener_window(ctx, pkt);
+	window = listener_look(ctx, pkt) & 0xffff;
 	if (window && answer_with_cookie(ctx, pkt, window))
 		return REASON_SYN_COOKIE;
 	if (!pkt->over)

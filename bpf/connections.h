@@ -66,7 +66,8 @@ static __always_inline int cookie_returns(struct xdp_md *ctx, const struct packe
 	}
 }
 
-enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_OPEN };
+#define TCP_STATE_NEW_SYN_RECV 12
+enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_HALF_OPEN, ENDPOINT_OPEN };
 
 static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
 {
@@ -79,6 +80,8 @@ static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_so
 	bpf_sk_release(socket);
 	if (state == TCP_STATE_LISTEN)
 		return ENDPOINT_LISTENS;
+	if (state == TCP_STATE_NEW_SYN_RECV)
+		return ENDPOINT_HALF_OPEN;
 	return state == TCP_STATE_CLOSE ? ENDPOINT_NONE : ENDPOINT_OPEN;
 }
 
@@ -140,10 +143,12 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 		return open_offline(flow);
 	size = make_tuple(&tuple, flow);
 	endpoint = flow->ipv6 ? socket_of(ctx, &tuple, sizeof(tuple.ipv6)) : socket_of(ctx, &tuple, sizeof(tuple.ipv4));
-	if (endpoint == ENDPOINT_OPEN)
-		return OPEN_YES;
-	if (pkt)
+	if (pkt) {
 		pkt->listens = endpoint == ENDPOINT_LISTENS;
+		pkt->completes = endpoint == ENDPOINT_HALF_OPEN;
+	}
+	if (endpoint >= ENDPOINT_HALF_OPEN)
+		return OPEN_YES;
 	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt))
 		return OPEN_YES;
 	if (!host_forwards())
@@ -163,7 +168,7 @@ static __always_inline enum open packet_open(struct xdp_md *ctx, struct packet *
 
 	if (open || !pkt->listens || !own_cookie_returns(ctx, pkt))
 		return open;
-	pkt->handshake = 1;
+	pkt->handshake = pkt->completes = 1;
 	return OPEN_YES;
 }
 

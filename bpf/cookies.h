@@ -92,12 +92,6 @@ static __always_inline int cookie_good(const struct flow *flow, __u32 sequence, 
 	return 0;
 }
 
-/* Whether SYNs to this service are answered with cookies now. */
-static __always_inline int is_armed(const struct service_entry *service)
-{
-	return constants.cookies.format && service->flags & SERVICE_COOKIES_ALWAYS;
-}
-
 /* Notes that cookies are about; those who look for returning ones need not look when there are none. */
 static __always_inline void cookie_issued(void)
 {
@@ -126,7 +120,7 @@ static __always_inline int load_options(struct xdp_md *ctx, const struct packet 
 		return 0;
 	length = options_length(&options->tcp);
 	options->length = length;
-	if (length && bpf_xdp_load_bytes(ctx, pkt->l4 + sizeof(struct tcphdr), options->bytes, length))
+	if (length && bpf_xdp_load_bytes(ctx, pkt->l4 + sizeof(struct tcphdr), options->bytes, options_span(length)))
 		return 0;
 	read_options(options);
 	return 1;

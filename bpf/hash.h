@@ -23,6 +23,7 @@ enum key_kind {
 	KEY_OFFENCE = 6,
 	KEY_COOKIE = 7,
 	KEY_STREAM = 8,
+	KEY_KNOWN = 9,
 };
 
 static __always_inline void sip_address(struct sip *s, const union address *address)

@@ -110,10 +110,16 @@ static __always_inline __u64 hash_counted(const struct flow *flow, const struct 
 	return hash_source(KEY_SOURCE, high & prefix_mask64(length), low, length);
 }
 
+/* Of a packet, in ns. */
+static __always_inline __u64 limit_cost(const struct limit_entry *limit, const struct packet *pkt, __u32 packets)
+{
+	return (limit->cost * (limit->kind == LIMIT_BYTES ? pkt->length : packets)) >> 10;
+}
+
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
 					const struct limit_entry *limit, __u32 packets, int proven)
 {
-	__u64 cost_ns = (limit->cost * (limit->kind == LIMIT_BYTES ? pkt->length : packets)) >> 10, hash;
+	__u64 cost_ns = limit_cost(limit, pkt, packets), hash;
 
 	if (limit->per == LIMIT_PER_SERVICE)
 		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
@@ -138,6 +144,25 @@ static __always_inline void note_proven_drop(const struct packet *pkt)
 		line_put(line, hash, expiry, MARK_ASKED);
 	else if (SLOT_EXPIRY(*slot) + 4 < expiry)
 		slot_renew(slot, expiry, MARK_ASKED);
+}
+
+/* A SYN over a limit, where cookies are armed: one of new connections is answered, for the ACK that brings the cookie
+ * back is counted again; over another one that everybody shares those with a history are. */
+static __always_inline int proves_first(struct packet *pkt, const struct service_entry *service,
+					const struct limit_entry *limit, __u32 packets)
+{
+	if (pkt->flow.protocol != IPPROTO_TCP)
+		return 0;
+	if (limit->kind == LIMIT_NEW_CONNECTIONS)
+		arm_over(service, limit);
+	if (!is_armed(service))
+		return 0;
+	if (limit->kind != LIMIT_NEW_CONNECTIONS)
+		return limit->per == LIMIT_PER_SERVICE &&
+		       known_first(pkt, service, limit_cost(limit, pkt, packets), limit->tolerance_ns);
+	pkt->over = 1;
+	pkt->over_rule = limit->rule;
+	return 1;
 }
 
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED. */
@@ -170,11 +195,8 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
 			would_drop(pkt, limit_reason(limit->kind), limit->rule);
 			continue;
 		}
-		if (limit->kind == LIMIT_NEW_CONNECTIONS && !proven && is_armed(service)) {
-			pkt->over = 1; /* proof first: the ACK that brings the cookie back is counted again */
-			pkt->over_rule = limit->rule;
+		if (constants.cookies.format && !proven && proves_first(pkt, service, limit, packets))
 			continue;
-		}
 		pkt->rule = limit->rule;
 		if (proven)
 			note_proven_drop(pkt);

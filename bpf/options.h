@@ -102,16 +102,21 @@ static __always_inline struct tcp_options *options_here(void)
 	return bpf_map_lookup_elem(&options_scratch, &only);
 }
 
-/* The length of the options, for a helper: 0 or 1 to TCP_OPTIONS_MAX. The barrier makes the compiler test the register
- * that the verifier will look at. */
+/* 0 or 4 to TCP_OPTIONS_MAX. */
 static __always_inline __u32 options_length(const struct tcphdr *tcp)
 {
 	__u32 length = tcp->doff * 4;
 
-	asm volatile("" : "+r"(length));
-	if (length <= sizeof(*tcp) || length > sizeof(*tcp) + TCP_OPTIONS_MAX)
-		return 0;
-	return length - sizeof(*tcp);
+	return length <= sizeof(*tcp) ? 0 : length - sizeof(*tcp);
+}
+
+/* The same length, not 0, as a helper wants it: the verifier of 6.1 follows a mask, but not comparisons of a copy. */
+static __always_inline __u32 options_span(__u32 length)
+{
+	__u32 last = length - 1;
+
+	asm volatile("" : "+r"(last));
+	return (last & 63) + 1;
 }
 
 #endif

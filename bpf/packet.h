@@ -44,6 +44,7 @@ struct packet {
 	__u8 open_before;
 	__u8 forwarded; /* for somebody behind this host */
 	__u8 listens;	/* it met only a listener here */
+	__u8 completes; /* it met a half-open connection: its handshake may be complete now */
 	__u8 handshake; /* brings back a SYN cookie of ours: the source completed a handshake */
 	__u8 over;	/* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
 	__u8 offence;	/* dropped inside an open connection, by a limit that may ban: OFFENCE_* */

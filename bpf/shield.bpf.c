@@ -26,6 +26,7 @@
 #include "amplification.h"
 #include "exposure.h"
 #include "tell.h"
+#include "arming.h"
 #include "limits.h"
 #include "challenge.h"
 #include "skb.h"
@@ -126,6 +127,12 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 	return action_of(outcome.verdict);
 }
 
+/* A function of its own: its stack must not add to that of the questions. */
+__noinline int note_handshake(struct xdp_md *ctx, const struct packet *pkt)
+{
+	return pkt && is_proof(ctx, pkt) ? known_note(pkt) : 0;
+}
+
 /* The order of judgement, a question after the other. */
 static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 {
@@ -150,6 +157,8 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
 	if (source == REASON_ALLOWED)
 		return why == REASON_SERVICE ? REASON_ALLOWED : why;
+	if (constants.cookies.format && why == REASON_ESTABLISHED && pkt->completes)
+		note_handshake(ctx, pkt);
 	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
 		why = judge_limits(ctx, pkt, why);
 	if (constants.have_bans && pkt->offence)

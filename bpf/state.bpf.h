@@ -123,6 +123,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KNOWN_LINES);
+	__type(key, __u32);
+	__type(value, struct slot_line);
+} known SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SAMPLE_LINES);
 	__type(key, __u32);
 	__type(value, struct slot_line);

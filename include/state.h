@@ -27,6 +27,7 @@
  * limiters      array of lines LIMITER_LINES  shield                      shield            the smallest debt goes
  * service_cells array          SERVICE_CELLS  shield                      shield            -
  * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
+ * known         array of lines KNOWN_LINES    shield                      shield            the oldest goes
  * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
  * proven_drops  array of lines PROVEN_LINES   programs                    status            the oldest goes
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
@@ -168,6 +169,7 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 #define SAMPLE_LINES 4096u
 #define PROVEN_LINES 1024u	/* 64 KiB, 8192 sources */
 #define PROVEN_DROP_SECONDS 300 /* a source whose open connection met a drop stays in proven_drops */
+#define KNOWN_LINES 8192u	/* 65536 sources that have completed a handshake in the last day */
 #define SLOT_EXPIRY_SHIFT 28
 
 /*
@@ -200,8 +202,12 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 
 /* cookie_cells[row of a service], [0]: of all. A cell is a cache line; coarse monotonic clock. */
 struct cookie_cell {
-	__u64 issued_ns; /* [0]: when a cookie was last issued, a tick of tens of milliseconds coarse; 0: never */
-	__u64 unused[7];
+	__u64 issued_ns;      /* [0]: when a cookie was last issued, a tick of tens of milliseconds coarse; 0: never */
+	__u64 armed_until_ns; /* unless what armed it goes on */
+	__u64 armed_since_ns;
+	__u64 syn_tat_ns;   /* GCRA cell of all its SYNs */
+	__u64 known_tat_ns; /* of SYNs over a limit, from sources that have completed handshakes before */
+	__u64 unused[3];
 };
 _Static_assert(sizeof(struct cookie_cell) == 64, "one cache line");
 

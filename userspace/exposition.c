@@ -168,6 +168,21 @@ static void write_sums(struct exposition_text *text, const struct service_sum *s
 		}
 }
 
+/* Services that are armed; the others have no row. */
+static int write_armed(struct exposure *of)
+{
+	struct armed_row *rows = NULL;
+	size_t count = 0;
+	int error = of->instance ? armed_read(of->instance, &rows, &count) : 0;
+
+	metric_family(&of->text, METRIC_GAUGE, "bulwark_syn_cookies_armed",
+		      "1 for a service that answers SYNs with SYN cookies now.");
+	for (size_t i = 0; i < count; i++)
+		metric_count(&of->text, 1, "service", rows[i].name, NULL);
+	free(rows);
+	return error;
+}
+
 static int write_services(struct exposure *of)
 {
 	struct service_row *rows = NULL;
@@ -184,7 +199,7 @@ static int write_services(struct exposure *of)
 	write_sums(&of->text, sums, count, true);
 	free(sums);
 	free(rows);
-	return error;
+	return error ?: write_armed(of);
 }
 
 /* ---- what is in force ---- */

@@ -170,6 +170,11 @@ struct service_row {
 	struct counter counter;
 };
 int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
+struct armed_row { /* a service that answers with SYN cookies now */
+	char name[64];
+	__u64 for_ns; /* since when */
+};
+int armed_read(struct instance *instance, struct armed_row **rows, size_t *count);
 const char *service_name(struct instance *instance, __u32 row, char name[64]); /* "" when it has none */
 __u16 service_row(struct instance *instance, const char *name);		       /* 0: none of that name */
 /* Sources whose open connection met a drop in the last 5 minutes; at most 8192 are told apart. */

@@ -205,6 +205,8 @@ __u32 generation_mark(const struct image *image)
 	hash = XXH3_64bits_withSeed(host, sizeof(host), hash);
 	if (image->config.cookies.format)
 		hash = XXH3_64bits_withSeed(&image->config.cookies, sizeof(image->config.cookies), hash);
+	for (size_t i = 1; image->config.cookies.format && i < image->service_count; i++)
+		hash = XXH3_64bits_withSeed(&image->services[i].flags, 1, hash); /* which of them are armed */
 	if (image->spared)
 		hash = XXH3_64bits_withSeed(&image->spared, sizeof(image->spared), hash);
 	for (size_t i = 0; i < image->list_count; i++) {

@@ -33,6 +33,7 @@
 	MAP(offences)                                                                                                  \
 	MAP(flows)                                                                                                     \
 	MAP(half_open)                                                                                                 \
+	MAP(known)                                                                                                     \
 	MAP(cookie_cells)                                                                                              \
 	MAP(fragments)                                                                                                 \
 	MAP(budgets)                                                                                                   \

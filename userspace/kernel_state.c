@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A per-CPU array read in one call where the kernel can, else element by element: [entries][cpus]. The caller's. */
 static void *percpu_read(int map, __u32 entries, size_t value, int *cpus)
@@ -128,6 +129,35 @@ int service_counters_read(struct instance *instance, struct service_row **rows, 
 		++*count;
 	}
 	free(all);
+	return 0;
+}
+
+int armed_read(struct instance *instance, struct armed_row **rows, size_t *count)
+{
+	struct cookie_cell *cells = array_read(instance->maps[MAP_cookie_cells], SERVICE_ROWS, sizeof(*cells));
+	struct timespec time;
+	__u64 now;
+
+	*rows = cells ? calloc(SERVICE_ROWS, sizeof(**rows)) : NULL;
+	*count = 0;
+	if (!*rows) {
+		free(cells);
+		return -ENOMEM;
+	}
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &time); /* the clock of the programs */
+	now = time.tv_sec * 1000000000ULL + time.tv_nsec;
+	for (__u32 i = 1; i < SERVICE_ROWS; i++) {
+		struct armed_row *row = &(*rows)[*count];
+		struct service_name name = {};
+
+		if (cells[i].armed_until_ns <= now ||
+		    bpf_map_lookup_elem(instance->maps[MAP_service_names], &i, &name) || !name.name[0])
+			continue;
+		snprintf(row->name, sizeof(row->name), "%s", name.name);
+		row->for_ns = now > cells[i].armed_since_ns ? now - cells[i].armed_since_ns : 0;
+		++*count;
+	}
+	free(cells);
 	return 0;
 }
 

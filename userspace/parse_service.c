@@ -103,11 +103,6 @@ static void service_syn_cookies(struct parser *parser, void *object, const struc
 
 	if (word < 0)
 		return;
-	if (word == SYN_COOKIES_AUTO) {
-		wrong(parser, value,
-		      "'syn-cookies: auto' is not supported by this version yet: write always or off, or remove it");
-		return;
-	}
 	service->syn_cookies = word;
 	service->syn_cookies_at = value->at;
 }

@@ -413,6 +413,21 @@ static void put_generation(const struct status *status, json_t *all)
 							 : 0));
 }
 
+static json_t *armed_json(const struct status *status)
+{
+	struct armed_row *rows = NULL;
+	json_t *all = json_array();
+	size_t count = 0;
+
+	if (armed_read(status->instance, &rows, &count))
+		count = 0;
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(all,
+				      json_pack("{s:s, s:f}", "service", rows[i].name, "for_s", rows[i].for_ns / 1e9));
+	free(rows);
+	return all;
+}
+
 static json_t *document(const struct status *status)
 {
 	char head[640];
@@ -429,6 +444,8 @@ static json_t *document(const struct status *status)
 		put_generation(status, all);
 		json_object_set_new(all, "proven_clients_dropped_5m", json_integer(status->proven_drops));
 	}
+	if (all && !*instance_broken(status->instance))
+		json_object_set_new(all, "syn_cookies_armed", armed_json(status));
 	if (all && status->control.reverted)
 		json_object_set_new(all, "reverted", json_true());
 	return all;
@@ -483,6 +500,17 @@ static void say_generation(const struct status *status)
 	printf("  generation %u: %s, since %s%s\n", status->live->generation, status->live->policy_path,
 	       text_time(time, when, sizeof(when)), status->live->flags & SLOT_FLAG_MONITOR ? ", monitors only" : "");
 	json_decref(time);
+}
+
+static void say_armed(const struct status *status)
+{
+	json_t *rows = *instance_broken(status->instance) ? json_array() : armed_json(status), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row) printf("  SYN cookies: service %s answers with them, for %.0f s now\n",
+						json_string_value(json_object_get(row, "service")),
+						json_real_value(json_object_get(row, "for_s")));
+	json_decref(rows);
 }
 
 static void say_rates(const struct status *status)
@@ -554,10 +582,12 @@ static int say(const struct status *status)
 	say_problems(status);
 	say_generation(status);
 	say_interfaces(status);
-	if (status->live)
+	if (status->live) {
+		say_armed(status);
 		say_rates(status);
-	if (status->live)
-		say_proven(status);
+		if (status->live)
+			say_proven(status);
+	}
 	say_drops(status);
 	return EXIT_DONE;
 }

@@ -158,21 +158,81 @@ def try_sysctl(lab):
 
 
 def try_stack(lab):
-    """Every way the two stacks can be set."""
-    for syncookies in (1, 2):
-        for timestamps in (0, 1, 2):
-            lab.node.sysctl("net.ipv4.tcp_syncookies", syncookies)
-            lab.node.sysctl("net.ipv4.tcp_timestamps", timestamps)
-            with it(f"tcp_syncookies={syncookies}, tcp_timestamps={timestamps}: megabytes both ways"):
-                lab.apply(POLICY.format(mode="native", cookies="always"))
-                before = cookies(lab)
-                for family in (4, 6):
-                    transfers(lab, family)
-                    if syncookies == 1:  # with 2 every handshake is a cookie of the kernel's, which can do less
-                        same(agreed(lab, family, 8001), agreed(lab, family, 8000))
-                assert cookies(lab) >= before + 4, "not challenged"
+    """The ways the node's own stack can be set."""
+    for syncookies, timestamps in ((1, 0), (1, 2), (2, 1)):
+        lab.node.sysctl("net.ipv4.tcp_syncookies", syncookies)
+        lab.node.sysctl("net.ipv4.tcp_timestamps", timestamps)
+        with it(f"tcp_syncookies={syncookies}, tcp_timestamps={timestamps}: megabytes both ways"):
+            lab.apply(POLICY.format(mode="native", cookies="always"))
+            before = cookies(lab)
+            for family in (4, 6):
+                transfers(lab, family)
+                if syncookies == 1:  # with 2 every handshake is a cookie of the kernel's, which can do less
+                    same(agreed(lab, family, 8001), agreed(lab, family, 8000))
+            assert cookies(lab) >= before + 4, "not challenged"
     lab.node.sysctl("net.ipv4.tcp_syncookies", 1)
     lab.node.sysctl("net.ipv4.tcp_timestamps", 1)
+
+
+def armed(lab):
+    return [row["service"] for row in lab.status()["syn_cookies_armed"]]
+
+
+def try_auto(lab):
+    with it("auto: nobody is challenged until SYNs flood in; then all are, and connections come about"):
+        lab.apply(POLICY.format(mode="native", cookies="auto"))
+        before = cookies(lab)
+        connect(lab.client, lab.eth0.v4, 8001).close()
+        same(cookies(lab), before)
+        same(armed(lab), [])
+        flooder = child(flood, lab, 4)
+        try:
+            wait(lambda: armed(lab) == ["sink"], "armed cookies", 20)
+            before = cookies(lab)
+            for _ in range(100):
+                with connect(lab.client, lab.eth0.v4, 8001, 10) as client:
+                    same(client.recv(100), b"welcome\n")
+        finally:
+            stop_child(flooder)
+        assert cookies(lab) >= before + 100, "not challenged"
+        holds(lab.bulwark("status", status=None), "service sink answers with them")
+
+
+NAT = "table ip t { chain c { type nat hook prerouting priority -100; tcp dport 9999 dnat to 10.0.0.1; }; }"
+DNAT = "table ip t { chain c { type nat hook prerouting priority -100; tcp dport 5000 dnat to 10.0.0.1; }; }"
+NEW = "table inet t { chain c { type filter hook input priority 0; tcp flags & (fin|syn|rst|ack) != syn ct state new drop; }; }"
+INVALID = "table inet t { chain c { type filter hook input priority 0; ct state invalid drop; }; }"
+FIREWALLS = [  # rules, nf_conntrack_tcp_loose, what is said, which services it is said of
+    ("", 1, "", ()), ("", 0, "", ()),
+    (NAT, 1, "nf_conntrack_tcp_loose=0", ("web", "sink")), (NAT, 0, "", ()),
+    (NEW, 1, "nf_conntrack_tcp_loose=0", ("web", "sink")), (NEW, 0, "", ()),
+    (INVALID, 1, "", ()), (INVALID, 0, "nf_conntrack_tcp_loose=1", ("web", "sink")),
+    (DNAT, 0, "port 5000 is sent elsewhere", ("web",)),
+]
+
+
+def try_firewalls(lab):
+    loose = "net.netfilter.nf_conntrack_tcp_loose"
+    if not lab.node.works("nft", "add", "table", "inet", "t") or not lab.node.works("sysctl", loose):
+        skip("what the node's own firewall makes of cookies", "no nftables or no connection tracking here")
+        return
+    for rules, value, words, services in FIREWALLS:
+        with it(f"tcp_loose={value}, '{rules}': " + ("refused with the reason" if words else "works")):
+            lab.node.run("nft", "flush", "ruleset")
+            lab.node.sysctl(loose, value)
+            if rules:
+                lab.node.run("nft", rules)
+            said = lab.apply(POLICY.format(mode="native", cookies="always"))
+            for service in ("web", "sink"):
+                same(f"SYN cookies of service {service} are not armed" in said, service in services, said)
+            holds(said, words)
+            before = cookies(lab)
+            for family in (4, 6):
+                connect(lab.client, lab.eth0[family], 8001).close()
+                same(fetch(lab.client, lab.eth0[family]), "served\n")
+            assert (cookies(lab) > before) == (len(services) < 2), "armed against what was said"
+    lab.node.run("nft", "flush", "ruleset")
+    lab.node.sysctl(loose, 1)
 
 
 def tests(lab):
@@ -184,15 +244,17 @@ def tests(lab):
         lab.serve(lab.node, family, socket.SOCK_STREAM, lab.eth0[family], 5000, digest_of_all)
         for port in (8000, 8001):
             lab.accepted[family, port] = lab.tcp_sink(lab.node, family, lab.eth0[family], port)
-    for mode in ("native", "generic"):
+    for mode, groups in (("native", (try_transfers, try_options, try_flood)), ("generic", (try_transfers,))):
         for family in (4, 6):
             lab.apply(POLICY.format(mode=mode, cookies="always"))
-            for group in (try_transfers, try_options, try_flood):
+            for group in groups:
                 group(lab, mode, family)
         with it(f"{mode}: none of these packets went by unjudged"):
             same(lab.fallthrough(), 0)
         lab.bulwark("down")
     try_stack(lab)
+    try_auto(lab)
+    try_firewalls(lab)
     lab.bulwark("down")
     try_sysctl(lab)
 

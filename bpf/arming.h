@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * When a service answers with SYN cookies (`syn-cookies: auto`), decided here without any process: as long as its SYNs
+ * come faster than SYNS_A_SECOND, are over one of its limits of new connections per service or prefix, or have filled
+ * half of its listener's queue, and ARMED_NS longer. Then who gets through when a service is over another limit:
+ * sources that have completed a handshake in the last day come before strangers, on an account of their own.
+ */
+#ifndef BULWARK_ARMING_H
+#define BULWARK_ARMING_H
+
+#define ARMED_NS 30000000000ULL
+#define ARMED_STEP_NS 1000000000ULL /* armed_until_ns is written at most so often */
+#define SYNS_A_SECOND 1000
+#define SYN_COST_NS (1000000000ULL / SYNS_A_SECOND)
+#define SYN_TOLERANCE_NS 1000000000ULL /* a second's worth may come at once; half of it keeps armed */
+#define KNOWN_SECONDS 86400
+#define KNOWN_RENEW (KNOWN_SECONDS / 16)
+
+static __always_inline struct cookie_cell *cookie_cell_of(const struct service_entry *service)
+{
+	__u32 row = service->row;
+
+	return bpf_map_lookup_elem(&cookie_cells, &row);
+}
+
+static __always_inline int cell_armed(const struct cookie_cell *cell)
+{
+	return cell && cell->armed_until_ns > now_ns() && cell->armed_until_ns - now_ns() <= ARMED_NS;
+}
+
+/* Whether SYNs to this service are answered with cookies now. */
+static __always_inline int is_armed(const struct service_entry *service)
+{
+	if (!constants.cookies.format || !(service->flags & SERVICE_COOKIES))
+		return 0;
+	return service->flags & SERVICE_COOKIES_ALWAYS || cell_armed(cookie_cell_of(service));
+}
+
+static __always_inline void arm(struct cookie_cell *cell)
+{
+	__u64 now = now_ns();
+
+	if (!cell_armed(cell))
+		cell->armed_since_ns = now;
+	else if (cell->armed_until_ns >= now + ARMED_NS - ARMED_STEP_NS)
+		return;
+	cell->armed_until_ns = now + ARMED_NS;
+}
+
+/* Whether SYNs come too fast; counts this one. Over the rate nothing is written. */
+static __always_inline int too_many_syns(struct cookie_cell *cell)
+{
+	__u64 now = now_ns(), old = cell->syn_tat_ns, ahead = old > now ? old - now : 0;
+
+	if (ahead > SYN_TOLERANCE_NS + SYN_COST_NS)
+		ahead = 0; /* left behind by another clock */
+	if (ahead > SYN_TOLERANCE_NS)
+		return 1;
+	__sync_val_compare_and_swap(&cell->syn_tat_ns, old, now + ahead + SYN_COST_NS);
+	return ahead > SYN_TOLERANCE_NS / 2 && cell_armed(cell);
+}
+
+/* A limit of new connections was exceeded: one that everybody shares, or many, arms. */
+static __always_inline void arm_over(const struct service_entry *service, const struct limit_entry *limit)
+{
+	struct cookie_cell *cell;
+
+	if (!(service->flags & SERVICE_COOKIES) || (limit->per == LIMIT_PER_SOURCE && limit->v4_length == 32))
+		return;
+	cell = cookie_cell_of(service);
+	if (cell)
+		arm(cell);
+}
+
+/* ---- sources with a history ---- */
+
+static __always_inline __u64 hash_known(const struct flow *flow)
+{
+	struct sip s;
+
+	sip_begin(&s);
+	sip_word(&s, flow->source.half[0]);
+	sip_word(&s, flow->ipv6 ? 0 : flow->source.half[1]);
+	sip_word(&s, KEY_KNOWN);
+	return sip_end(&s, 24);
+}
+
+/* An IPv4 address or IPv6 /64 has completed a handshake. */
+__noinline int known_note(const struct packet *pkt)
+{
+	__u32 index, now = slot_time(now_ns()), expiry = now + slot_lifetime(KNOWN_SECONDS);
+	struct slot_line *line;
+	__u64 hash, *slot;
+
+	if (!pkt)
+		return 0;
+	hash = hash_known(&pkt->flow);
+	index = hash & (KNOWN_LINES - 1);
+	line = bpf_map_lookup_elem(&known, &index);
+	if (!line)
+		return 0;
+	slot = line_find(line, hash, now);
+	if (!slot)
+		line_put(line, hash, expiry, MARK_ASKED);
+	else if (SLOT_EXPIRY(*slot) + slot_lifetime(KNOWN_RENEW) < expiry)
+		slot_renew(slot, expiry, MARK_ASKED);
+	return 1;
+}
+
+/* A SYN over a limit that everybody shares: whether its source is known, and the known have not had their own share of
+ * the same rate yet. */
+__noinline int known_first(const struct packet *pkt, const struct service_entry *service, __u64 cost_ns,
+			   __u64 tolerance_ns)
+{
+	__u64 hash, now = now_ns(), old, ahead;
+	struct cookie_cell *cell;
+	struct slot_line *line;
+	__u32 index;
+
+	if (!pkt || !service)
+		return 0;
+	hash = hash_known(&pkt->flow);
+	index = hash & (KNOWN_LINES - 1);
+	line = bpf_map_lookup_elem(&known, &index);
+	cell = cookie_cell_of(service);
+	if (!line || !cell || !line_find(line, hash, slot_time(now)))
+		return 0;
+	old = cell->known_tat_ns;
+	ahead = old > now ? old - now : 0;
+	if (ahead > constants.limit_horizon_ns)
+		ahead = 0;
+	if (ahead > tolerance_ns)
+		return 0;
+	__sync_val_compare_and_swap(&cell->known_tat_ns, old, now + ahead + cost_ns);
+	return 1;
+}
+
+#endif

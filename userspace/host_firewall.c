@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "host_firewall.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host_parts.h"
+
+static bool has(const char *line, const char *word)
+{
+	return strstr(line, word) != NULL;
+}
+
+/* A word on its own: `new` is not in `renew`. */
+static bool has_word(const char *line, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = strstr(line, word); at; at = strstr(at + 1, word))
+		if ((at == line || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[length]))
+			return true;
+	return false;
+}
+
+static void keep(char rule[FIREWALL_RULE], const char *line)
+{
+	line += strspn(line, " \t");
+	snprintf(rule, FIREWALL_RULE, "%.*s", (int)strcspn(line, "\r\n"), line);
+}
+
+static bool refuses(const char *line)
+{
+	return has_word(line, "drop") || has_word(line, "reject") || has(line, "-j DROP") || has(line, "-j REJECT");
+}
+
+static bool of_state(const char *line, const char *nft, const char *iptables)
+{
+	return (has(line, "ct state") && has_word(line, nft)) ||
+	       ((has(line, "--ctstate") || has(line, "--state")) && has_word(line, iptables));
+}
+
+static bool is_no_syn(const char *line)
+{
+	return (has(line, "tcp flags") && has(line, "!=") && has_word(line, "syn")) || has(line, "! --syn") ||
+	       has(line, "! --tcp-flags");
+}
+
+static void translate(struct host_firewall *firewall, unsigned long first, unsigned long last)
+{
+	for (unsigned long port = first; port <= last && port < 65536; port++)
+		firewall->translated[port / 8] |= 1 << port % 8;
+}
+
+/* "dport 443", "--dport 8000:8010"; a set, a map or no port at all may be any. */
+static void translate_line(struct host_firewall *firewall, const char *line)
+{
+	const char *at = strstr(line, "dport ");
+	unsigned long first, last;
+	char *end;
+
+	keep(firewall->translated_rule, line);
+	first = last = at ? strtoul(at + 6, &end, 10) : 0;
+	if (first && (*end == '-' || *end == ':'))
+		last = strtoul(end + 1, NULL, 10);
+	translate(firewall, first, first ? last : 65535);
+}
+
+void host_firewall_line(struct host_firewall *firewall, const char *line)
+{
+	if (has(line, "type nat hook") || !strncmp(line, "*nat", 4))
+		firewall->nat = true;
+	if (refuses(line) && of_state(line, "new", "NEW") && is_no_syn(line))
+		keep(firewall->new_not_syn, line);
+	if (refuses(line) && of_state(line, "invalid", "INVALID"))
+		keep(firewall->invalid, line);
+	if (has_word(line, "udp") && !has_word(line, "tcp"))
+		return;
+	if (has(line, "dnat to") || has(line, "dnat ip") || has(line, "-j DNAT") || has(line, "-j REDIRECT") ||
+	    has_word(line, "redirect"))
+		translate_line(firewall, line);
+}
+
+static void read_listing(struct host_firewall *firewall, const char *command)
+{
+	FILE *listing = popen(command, "re");
+	char *line = NULL;
+	size_t size = 0;
+
+	while (listing && getline(&line, &size, listing) > 0)
+		host_firewall_line(firewall, line);
+	free(line);
+	if (listing)
+		pclose(listing);
+}
+
+void host_firewall_read(struct host_firewall *firewall)
+{
+	/* iptables over nftables too: not every nft can spell its matches */
+	static const char *const commands[] = {
+		"PATH=$PATH:/usr/sbin:/sbin nft list ruleset 2>/dev/null",
+		"PATH=$PATH:/usr/sbin:/sbin iptables-save 2>/dev/null",
+		"PATH=$PATH:/usr/sbin:/sbin ip6tables-save 2>/dev/null",
+		"PATH=$PATH:/usr/sbin:/sbin iptables-legacy-save 2>/dev/null",
+		"PATH=$PATH:/usr/sbin:/sbin ip6tables-legacy-save 2>/dev/null",
+	};
+	long long loose;
+
+	memset(firewall, 0, sizeof(*firewall));
+	firewall->loose = !sysctl_number("netfilter/nf_conntrack_tcp_loose", 1, &loose) && loose;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		read_listing(firewall, commands[i]);
+}
+
+const char *host_firewall_against(const struct host_firewall *firewall, __u16 first, __u16 last, char *words,
+				  unsigned size)
+{
+	for (unsigned port = first; port <= last; port++) {
+		if (!(firewall->translated[port / 8] >> port % 8 & 1))
+			continue;
+		snprintf(words, size, "port %u is sent elsewhere by '%s', where no listener of this host answers", port,
+			 firewall->translated_rule);
+		return words;
+	}
+	if (firewall->loose && *firewall->new_not_syn)
+		snprintf(words, size,
+			 "'%s' drops the ACK that completes them: sysctl net.netfilter.nf_conntrack_tcp_loose=0, or "
+			 "remove the rule",
+			 firewall->new_not_syn);
+	else if (!firewall->loose && *firewall->invalid)
+		snprintf(words, size,
+			 "'%s' drops the ACK that completes them while nf_conntrack_tcp_loose is 0: sysctl "
+			 "net.netfilter.nf_conntrack_tcp_loose=1, or remove the rule",
+			 firewall->invalid);
+	else if (firewall->loose && firewall->nat)
+		snprintf(words, size,
+			 "this host translates addresses, and loose connection tracking lets that reset them: sysctl "
+			 "net.netfilter.nf_conntrack_tcp_loose=0");
+	else
+		return NULL;
+	return words;
+}
