@@ -14,8 +14,8 @@ class Shield:
         self.environment = {**os.environ, "BULWARK_PIN_DIR": str(self.pin_dir), "BULWARK_STATE_DIR": str(self.state_dir)}
         self.on = False
 
-    def __call__(self, *arguments):
-        return self.lab.run("node", self.bulwark, *arguments, env=self.environment)
+    def __call__(self, *arguments, **options):
+        return self.lab.run("node", self.bulwark, *arguments, env=self.environment, **options)
 
     def apply(self, policy, interface):
         """--ephemeral: the pins are in the lab's own mounts, and end with them."""
@@ -26,11 +26,15 @@ class Shield:
         self.on = False
         self("down")
 
+    def status(self):
+        """Also when something is wrong: a lab adds interfaces and addresses under a live policy."""
+        return json.loads(self("status", "--json", check=False))
+
     def packets(self):
         """What was counted since the first apply: (verdict, reason) -> packets."""
         if not self.on:
             return {}
-        return {(row["verdict"], row["reason"]): row["packets"] for row in json.loads(self("status", "--json"))["packets"]}
+        return {(row["verdict"], row["reason"]): row["packets"] for row in self.status()["packets"]}
 
     def drops(self):
         return {reason: count for (verdict, reason), count in self.packets().items() if verdict == "drop"}
