@@ -43,6 +43,12 @@ static const struct option_line metrics_options[] = {
 	{},
 };
 
+static const struct option_line report_options[] = {
+	{"--since", "24h", "how far back (default 24h)", 's'},
+	{"--file", "FILE", "read this log instead of the daemon's", 'F'},
+	{},
+};
+
 static const struct option_line top_options[] = {
 	{"--batch", "N", "print N frames, one a second, instead of a screen (LINES, COLUMNS)", 'b'},
 	{},
@@ -115,6 +121,7 @@ const struct verb verbs[] = {
 	 NULL},
 	{"down", "", "detach everything, remove every pin, leave the host as found", verb_down, NULL},
 	{"log", "", "events, for people", verb_log, log_options},
+	{"report", "", "what the log says of the last hours, in Markdown", verb_report, report_options},
 	{"top", "", "live screen: rates, services, reasons, sources, bans", verb_top, top_options},
 	{"metrics", "", "the metrics, as the daemon serves them; also when it is down", verb_metrics, metrics_options},
 	{"help", "[VERB]", "how to use bulwark, or one verb", verb_help, NULL},

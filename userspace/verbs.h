@@ -66,6 +66,7 @@ int verb_pause(struct context *context, int argc, char **argv);
 int verb_resume(struct context *context, int argc, char **argv);
 int verb_lookup(struct context *context, int argc, char **argv);
 int verb_log(struct context *context, int argc, char **argv);
+int verb_report(struct context *context, int argc, char **argv);
 int verb_top(struct context *context, int argc, char **argv);
 int verb_metrics(struct context *context, int argc, char **argv);
 int verb_doctor(struct context *context, int argc, char **argv);

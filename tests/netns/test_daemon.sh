@@ -83,6 +83,17 @@ bulwark ban 203.0.113.9 --for 1m --reason "a test" >/dev/null
 it "a ban becomes an event" within 3 told "it['event']['action'] == 'ban' and it['source']['ip'] == '203.0.113.9'"
 it "log prints them for people" says "drop       unexposed      tcp 192.0.2.2" bulwark log
 it "log filters by source" not says "tcp 192.0.2.2" bulwark log --source 192.0.2.66
+it "report tells what was dropped and why" says "| unexposed |" bulwark report
+it "report tells who was banned" says "ban, 203.0.113.9, a test" bulwark report --since 1h
+it "report as JSON" eval 'bulwark --json report | python3 -c "
+import json, sys
+it = json.load(sys.stdin)
+assert {row[\"name\"] for row in it[\"reasons\"]} == {\"unexposed\", \"blocked\"}, it
+assert it[\"packets_refused\"] == sum(row[\"packets\"] for row in it[\"hours\"]) > 0, it
+assert it[\"changes\"][-1][\"action\"] == \"policy-applied\", it"'
+it "report of a time without events says so" says "does bulwarkd run" eval "touch $DIR/none; bulwark report --file $DIR/none"
+it "report of a log that is not there" ends_with 3 bulwark report --file "$DIR/nowhere"
+it "report since never" ends_with 2 bulwark report --since yesterday
 it "log filters by reason" says blocked bulwark log --reason blocked
 it "log knows which reasons there are" ends_with 2 bulwark log --reason nonsense
 

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * bulwark report: what the log says of the last hours: what was dropped and why, when, from where, who was banned, what
+ * happened to the policy, what the log does not hold, and what to do. Markdown, or the same as JSON.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon_state.h"
+#include "event_log.h"
+#include "output.h"
+#include "verb_common.h"
+
+#define KEEP_READ 1000	   /* rotated files */
+#define SOURCES_MOST 20000 /* told apart; further ones are counted together */
+#define ROWS_SHOWN 10
+#define LINES_SHOWN 50
+#define HOUR 3600
+#define OTHERS "others"
+
+struct review {
+	time_t from, to, first; /* first: of the events found */
+	json_int_t events, packets;
+	json_t *reasons, *services, *sources, *hours; /* name -> {"events", "packets"} */
+	json_t *bans, *changes, *troubles;	      /* events, the newest first */
+	json_t *actions;			      /* action -> how often */
+};
+
+/* ---- reading ---- */
+
+static const char *text_at(const json_t *document, const char *object, const char *member)
+{
+	return json_string_value(json_object_get(json_object_get(document, object), member));
+}
+
+static time_t time_of(const json_t *document)
+{
+	const char *text = json_string_value(json_object_get(document, "@timestamp"));
+	struct tm broken = {};
+
+	return text && strptime(text, "%Y-%m-%dT%H:%M:%S", &broken) ? timegm(&broken) : 0;
+}
+
+static void count(json_t *counts, const char *name, json_int_t packets)
+{
+	json_t *row = json_object_get(counts, name);
+
+	if (!row && json_object_size(counts) >= SOURCES_MOST)
+		row = json_object_get(counts, name = OTHERS);
+	if (!row) {
+		json_object_set_new(counts, name, json_pack("{s:i, s:i}", "events", 0, "packets", 0));
+		row = json_object_get(counts, name);
+	}
+	json_integer_set(json_object_get(row, "events"), json_integer_value(json_object_get(row, "events")) + 1);
+	json_integer_set(json_object_get(row, "packets"),
+			 json_integer_value(json_object_get(row, "packets")) + packets);
+}
+
+static void take_verdict(struct review *review, const json_t *document, time_t when)
+{
+	json_int_t packets = json_integer_value(json_object_get(json_object_get(document, "bulwark"), "packets"));
+	const char *reason = text_at(document, "event", "reason"), *service = text_at(document, "service", "name");
+	const char *source = text_at(document, "source", "address");
+	char hour[32];
+	struct tm broken;
+
+	review->packets += packets;
+	when -= when % HOUR;
+	gmtime_r(&when, &broken);
+	strftime(hour, sizeof(hour), "%Y-%m-%dT%H:00Z", &broken);
+	count(review->hours, hour, packets);
+	count(review->reasons, reason ?: "unknown", packets);
+	if (service)
+		count(review->services, service, packets);
+	if (source)
+		count(review->sources, source, packets);
+}
+
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+static json_t *short_line(const json_t *document, const char *action)
+{
+	const json_t *bulwark = json_object_get(document, "bulwark");
+
+	return json_pack("{s:O?, s:s, s:s?, s:s?, s:O?, s:O?, s:s?}", "time", json_object_get(document, "@timestamp"),
+			 "action", action, "address", text_at(document, "source", "address"), "reason",
+			 text_at(document, "event", "reason"), "changed", json_object_get(bulwark, "changed"),
+			 "message", json_object_get(document, "message"), "by", text_at(document, "user", "name"));
+}
+
+static bool take(void *arg, const json_t *document)
+{
+	const char *action = text_at(document, "event", "action");
+	time_t when = time_of(document);
+	struct review *review = arg;
+	json_t *list = NULL;
+
+	if (when > review->to || !action || !when)
+		return true;
+	if (when < review->from)
+		return when > review->from - HOUR; /* lines stand nearly in order of time */
+	review->events++;
+	if (!review->first || when < review->first)
+		review->first = when;
+	if (begins(action, "packet-")) {
+		take_verdict(review, document, when);
+		return true;
+	}
+	count(review->actions, action, 0);
+	if (!strcmp(action, "ban"))
+		list = review->bans;
+	else if (begins(action, "policy-") || begins(action, "shield-"))
+		list = review->changes;
+	else if (begins(action, "events-") || strstr(action, "refused") || strstr(action, "unprotected") ||
+		 strstr(action, "unavailable"))
+		list = review->troubles;
+	if (list && json_array_size(list) < LINES_SHOWN)
+		json_array_append_new(list, short_line(document, action));
+	return true;
+}
+
+/* ---- what follows from it ---- */
+
+static json_int_t times(const struct review *review, const char *action)
+{
+	return json_integer_value(json_object_get(json_object_get(review->actions, action), "events"));
+}
+
+static json_t *advice(const struct review *review)
+{
+	static const struct {
+		const char *action, *words;
+	} rows[] = {
+		{"interface-unprotected", "an interface came back without protection: bulwark status says why"},
+		{"policy-reverted", "a policy went back because nobody confirmed it: bulwark history"},
+		{"policy-renewal-refused", "the policy could not be applied anew: bulwark apply --renew says why"},
+		{"feed-refused", "a feed was refused and the older one is in force: look at what fetches it"},
+		{"events-left-out", "the log's budget was too small for what happened: bulwarkd --budget"},
+		{"events-unwritten", "the log could not be written for a time: look at the disk"},
+		{"events-lost", "the ring of events was full: bulwarkd was slow or not there"},
+		{"events-undelivered", "a receiver of events lost some: see which in the log"},
+		{"metrics-unavailable", "metrics could not be served: the address is taken or not there"},
+		{"shield-paused", "the shield was paused: everything passed in that time"},
+	};
+	json_t *words = json_array();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (times(review, rows[i].action))
+			json_array_append_new(words, json_string(rows[i].words));
+	if (!review->events)
+		json_array_append_new(words, json_string("the log holds nothing of this time: does bulwarkd run?"));
+	else if (review->first > review->from + HOUR)
+		json_array_append_new(words,
+				      json_string("the log does not reach back to the beginning of this time, or "
+						  "nothing happened then"));
+	return words;
+}
+
+/* ---- saying it ---- */
+
+struct row {
+	const char *name;
+	json_int_t events, packets;
+};
+
+static int by_packets(const void *a, const void *b)
+{
+	const struct row *one = a, *two = b;
+
+	if (one->packets != two->packets)
+		return one->packets < two->packets ? 1 : -1;
+	if (one->events != two->events)
+		return one->events < two->events ? 1 : -1;
+	return strcmp(one->name, two->name);
+}
+
+static int by_events(const void *a, const void *b)
+{
+	const struct row *one = a, *two = b;
+
+	return one->events != two->events ? (one->events < two->events ? 1 : -1) : by_packets(a, b);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
+/* The rows of a count, sorted, the first `most` of them. */
+static json_t *sorted(json_t *counts, int (*order)(const void *, const void *), size_t most)
+{
+	struct row *rows = calloc(json_object_size(counts) + 1, sizeof(*rows));
+	json_t *result = json_array(), *value;
+	const char *key;
+	size_t n = 0;
+
+	json_object_foreach(counts, key, value)
+	{
+		if (rows)
+			rows[n++] = (struct row){key, json_integer_value(json_object_get(value, "events")),
+						 json_integer_value(json_object_get(value, "packets"))};
+	}
+	if (n)
+		qsort(rows, n, sizeof(*rows), order);
+	for (size_t i = 0; i < n && i < most; i++)
+		json_array_append_new(result, json_pack("{s:s, s:I, s:I}", "name", rows[i].name, "events",
+							rows[i].events, "packets", rows[i].packets));
+	free(rows);
+	return result;
+}
+
+static const char *iso(time_t when, char text[32])
+{
+	struct tm broken;
+
+	gmtime_r(&when, &broken);
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &broken);
+	return text;
+}
+
+static json_t *document_of(struct review *review)
+{
+	char host[256] = "", from[32], to[32];
+
+	gethostname(host, sizeof(host) - 1);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:o}", "host", host, "from",
+			 iso(review->from, from), "to", iso(review->to, to), "events", review->events,
+			 "packets_refused", review->packets, "sources", (int)json_object_size(review->sources),
+			 "reasons", sorted(review->reasons, by_packets, 1000), "services",
+			 sorted(review->services, by_packets, 1000), "top_sources",
+			 sorted(review->sources, by_events, ROWS_SHOWN), "hours", sorted(review->hours, by_name, 10000),
+			 "bans", review->bans, "changes", review->changes, "troubles", review->troubles, "advice",
+			 advice(review));
+}
+
+static void print_counts(const json_t *rows, const char *title, const char *what, bool with_packets)
+{
+	const json_t *row;
+	size_t i;
+
+	if (!json_array_size(rows))
+		return;
+	printf("\n## %s\n\n| %s |%s events |\n|---|%s---:|\n", title, what, with_packets ? " packets |" : "",
+	       with_packets ? "---:|" : "");
+	json_array_foreach(rows, i, row)
+	{
+		printf("| %s |", json_string_value(json_object_get(row, "name")));
+		if (with_packets)
+			printf(" %lld |", (long long)json_integer_value(json_object_get(row, "packets")));
+		printf(" %lld |\n", (long long)json_integer_value(json_object_get(row, "events")));
+	}
+}
+
+static void print_lines(const json_t *lines, const char *title)
+{
+	static const char *const members[] = {"address", "reason", "changed", "message", "by"};
+	const json_t *line;
+	size_t i;
+
+	if (!json_array_size(lines))
+		return;
+	printf("\n## %s\n\n", title);
+	json_array_foreach(lines, i, line)
+	{
+		printf("- %s %s", json_string_value(json_object_get(line, "time")) ?: "-",
+		       json_string_value(json_object_get(line, "action")));
+		for (size_t j = 0; j < sizeof(members) / sizeof(*members); j++) {
+			const char *text = json_string_value(json_object_get(line, members[j]));
+
+			if (text)
+				printf(", %s%s", j == 4 ? "by " : "", text);
+		}
+		putchar('\n');
+	}
+	if (i == LINES_SHOWN)
+		printf("- and what came before: bulwark log\n");
+}
+
+static int print_markdown(json_t *document)
+{
+	const json_t *advices = json_object_get(document, "advice"), *one;
+	size_t i;
+
+	printf("# Bulwark on %s\n\n", json_string_value(json_object_get(document, "host")));
+	printf("From %s to %s: %lld packets refused (or would have been), from %lld sources that were told; %lld "
+	       "events.\n",
+	       json_string_value(json_object_get(document, "from")), json_string_value(json_object_get(document, "to")),
+	       (long long)json_integer_value(json_object_get(document, "packets_refused")),
+	       (long long)json_integer_value(json_object_get(document, "sources")),
+	       (long long)json_integer_value(json_object_get(document, "events")));
+	print_counts(json_object_get(document, "reasons"), "Why", "reason", true);
+	print_counts(json_object_get(document, "services"), "At which services", "service", true);
+	print_counts(json_object_get(document, "hours"), "When", "hour (UTC)", true);
+	print_counts(json_object_get(document, "top_sources"), "From where (sampled: ranks, not rates)", "source",
+		     false);
+	print_lines(json_object_get(document, "bans"), "Bans");
+	print_lines(json_object_get(document, "changes"), "What happened to the policy");
+	print_lines(json_object_get(document, "troubles"), "What went wrong");
+	if (json_array_size(advices))
+		printf("\n## What to do\n\n");
+	json_array_foreach(advices, i, one) printf("- %s\n", json_string_value(one));
+	json_decref(document);
+	return ferror(stdout) || fflush(stdout) ? EXIT_SYSTEM : EXIT_DONE;
+}
+
+int verb_report(struct context *context, int argc, char **argv)
+{
+	struct review review = {.to = time(NULL)};
+	const char *value, *file = NULL;
+	__u64 since_ns = 86400ULL * 1000000000;
+	int option, status = EXIT_DONE;
+	char path[SAVED_PATH_MAX];
+	json_t *document;
+
+	while (!status && (option = next_option(context, argc, argv, &value)) != OPTIONS_END) {
+		if (option == 's')
+			status = read_duration(context, "--since", value, &since_ns);
+		else if (option == 'F')
+			file = value;
+		else
+			return EXIT_USAGE;
+	}
+	status = status ?: no_operands(context, argc, argv);
+	if (status)
+		return status;
+	file = file ?: daemon_log_path(&context->places, path, sizeof(path));
+	if (access(file, R_OK))
+		return fail(EXIT_SYSTEM, "%s: %s: %m; bulwarkd writes it, --file names another", context->verb, file);
+	review.from = review.to - (time_t)(since_ns / 1000000000);
+	review.reasons = json_object(), review.services = json_object(), review.sources = json_object();
+	review.hours = json_object(), review.actions = json_object();
+	review.bans = json_array(), review.changes = json_array(), review.troubles = json_array();
+	event_log_walk_back(file, KEEP_READ, take, &review);
+	document = document_of(&review);
+	json_decref(review.reasons), json_decref(review.services), json_decref(review.sources);
+	json_decref(review.hours), json_decref(review.actions);
+	json_decref(review.bans), json_decref(review.changes), json_decref(review.troubles);
+	if (!document)
+		return fail(EXIT_SYSTEM, "%s: %m", context->verb);
+	return context->json ? print_json(document) : print_markdown(document);
+}
