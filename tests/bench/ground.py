@@ -117,6 +117,7 @@ class Flood:
             "sender", ground.build / "flood", "--on-demand", "--iface", place.name, "--dst-mac", place.mac, "--dst",
             f"{place.address4},{place.address6}", "--profile", profile, "--cpu", ",".join(map(str, cpus)), *options, nice=-20,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ground.floods.append(self)
 
     def ready(self):
         """Waits until its sources are read; more than once is as good."""
@@ -155,8 +156,15 @@ class Ground:
         self.rounds, self.seconds, self.repeat, self.largest = rounds, seconds, repeat, largest
         self.cpus = sorted(os.sched_getaffinity(0))[:2]
         self.place_count, self.spaces, self.made = 0, {"node"}, {}
+        self.floods = []
         lab.namespace("sender")
         lab.namespace("node")
+
+    def calm(self):
+        """No flood goes on, whatever became of the part that began it."""
+        for flood in self.floods:
+            flood.close()
+        self.floods.clear()
 
     # ---- what is measured
 
