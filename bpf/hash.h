@@ -13,19 +13,6 @@ static __always_inline void sip_begin(struct sip *s)
 	sip_key(s, constants.state_key[0], constants.state_key[1]);
 }
 
-/* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
-enum key_kind {
-	KEY_FLOW = 1,
-	KEY_HALF_OPEN = 2,
-	KEY_FRAGMENT = 3,
-	KEY_SAMPLE = 4,
-	KEY_SOURCE = 5,
-	KEY_OFFENCE = 6,
-	KEY_COOKIE = 7,
-	KEY_STREAM = 8,
-	KEY_KNOWN = 9,
-};
-
 static __always_inline void sip_address(struct sip *s, const union address *address)
 {
 	sip_word(s, address->half[0]);

@@ -53,4 +53,17 @@ SHARED_INLINE __u64 sip_end(struct sip *s, __u64 length)
 	return s->a ^ s->b ^ s->c ^ s->d;
 }
 
+/* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
+enum key_kind {
+	KEY_FLOW = 1,
+	KEY_HALF_OPEN = 2,
+	KEY_FRAGMENT = 3,
+	KEY_SAMPLE = 4,
+	KEY_SOURCE = 5,
+	KEY_OFFENCE = 6,
+	KEY_COOKIE = 7,
+	KEY_STREAM = 8,
+	KEY_KNOWN = 9,
+};
+
 #endif

@@ -252,6 +252,18 @@ int event_ring_fd(struct event_ring *ring);
 int event_ring_drain(struct event_ring *ring); /* number of events or -errno */
 void event_ring_close(struct event_ring *ring);
 
+/* What a source owes a limit per source or prefix of the live generation. */
+struct limit_state {
+	char service[64];
+	__u16 rule;
+	__u8 kind;    /* enum limit_kind */
+	bool proven;  /* the account of its open connections */
+	bool over;    /* its next packet is too much */
+	double spent; /* share of the burst */
+};
+/* Those that it owes anything. The caller's (free). */
+int live_limits(struct instance *instance, const struct prefix *address, struct limit_state **states, size_t *count);
+
 /* The class and the tables of the live generation, for lookup: what lists cover an address. */
 int live_class(struct instance *instance, const struct prefix *address, struct class_entry *class);
 

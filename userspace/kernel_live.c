@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
+
+#include "../include/sip.h"
 
 #define PROGRAM_MAPS_MAX 64
 
@@ -247,4 +250,134 @@ int live_class(struct instance *instance, const struct prefix *address, struct c
 	index = tables_class(&tables, address->address);
 	tables_free(&tables);
 	return bpf_map_lookup_elem(classes, &index, class) ? -errno : 0;
+}
+
+/* ---- what a source owes its limits ---- */
+
+struct debtor {
+	const struct instance *instance;
+	const struct prefix *address;
+	struct generation_config config;
+	__u64 now; /* as limiters have it */
+	struct limit_state *states;
+	size_t count;
+};
+
+static __u64 host_order(const __u8 *bytes)
+{
+	__u64 word = 0;
+
+	for (int i = 0; i < 8; i++)
+		word = word << 8 | bytes[i];
+	return word;
+}
+
+/* Of the part of the source that the limit counts as one; as hash_counted() in bpf/limits.h. */
+static __u64 hash_of_source(const struct debtor *debtor, const struct limit_entry *limit)
+{
+	__u32 length = prefix_is_v4(debtor->address) ? limit->v4_length + 96u : limit->v6_length;
+	__u64 high = host_order(debtor->address->address), low = host_order(debtor->address->address + 8);
+	struct sip s;
+
+	sip_key(&s, debtor->config.state_key[0], debtor->config.state_key[1]);
+	sip_word(&s, high & prefix_mask64(length));
+	sip_word(&s, length > 64 ? low & prefix_mask64(length - 64) : 0);
+	sip_word(&s, length << 8 | KEY_SOURCE);
+	return sip_end(&s, 24);
+}
+
+/* In units of 2^LIMITER_TIME_SHIFT ns; 0: nothing, or nobody knows it. */
+static __u64 owed(const struct debtor *debtor, const struct limit_entry *limit, bool proven)
+{
+	const __u64 times = (1ULL << LIMITER_TIME_BITS) - 1, prints = (1ULL << (64 - LIMITER_TIME_BITS)) - 1;
+	__u64 hash = hash_of_source(debtor, limit), print = ((hash >> 40) ^ (limit->id << 1 | proven)) & prints;
+	__u32 index = hash & (LIMITER_LINES - 1);
+	struct slot_line line;
+
+	if (bpf_map_lookup_elem(debtor->instance->maps[MAP_limiters], &index, &line))
+		return 0;
+	for (int i = 0; i < 8; i++) {
+		__u64 ahead = (line.slot[i] - debtor->now) & times;
+
+		if (line.slot[i] >> LIMITER_TIME_BITS == print &&
+		    ahead <= debtor->config.limit_horizon_ns >> LIMITER_TIME_SHIFT)
+			return ahead;
+	}
+	return 0;
+}
+
+static int note_owed(struct debtor *debtor, const struct service_entry *service, const struct limit_entry *limit,
+		     bool proven)
+{
+	__u64 debt_ns = owed(debtor, limit, proven) << LIMITER_TIME_SHIFT;
+	struct service_name name = {};
+	__u32 row = service->row;
+	struct limit_state *larger;
+
+	if (!debt_ns)
+		return 0;
+	larger = reallocarray(debtor->states, debtor->count + 1, sizeof(*larger));
+	if (!larger)
+		return -ENOMEM;
+	debtor->states = larger;
+	bpf_map_lookup_elem(debtor->instance->maps[MAP_service_names], &row, &name);
+	larger[debtor->count] = (struct limit_state){
+		.rule = limit->rule,
+		.kind = limit->kind,
+		.proven = proven,
+		.over = debt_ns > limit->tolerance_ns,
+		.spent = debt_ns / (limit->tolerance_ns + limit->cost / 1024.0),
+	};
+	if (larger[debtor->count].spent > 1)
+		larger[debtor->count].spent = 1;
+	snprintf(larger[debtor->count++].service, sizeof(larger->service), "%.63s", name.name);
+	return 0;
+}
+
+static int ask_service(struct debtor *debtor, int limits, const struct service_entry *service)
+{
+	struct limit_entry limit;
+	int error = 0;
+
+	for (__u32 i = 0; !error && i < service->limit_count; i++) {
+		__u32 index = service->limits + i;
+
+		if (bpf_map_lookup_elem(limits, &index, &limit) || limit.per != LIMIT_PER_SOURCE)
+			continue;
+		for (int proven = 0; !error && proven < 2; proven++)
+			error = note_owed(debtor, service, &limit, proven);
+	}
+	return error;
+}
+
+int live_limits(struct instance *instance, const struct prefix *address, struct limit_state **states, size_t *count)
+{
+	struct debtor debtor = {.instance = instance, .address = address};
+	struct bpf_map_info about = {}, unused;
+	struct service_entry service;
+	struct control_state state;
+	struct timespec now;
+	int error = control_read(instance, &state);
+	__u32 slot = error ? SLOT_NONE : slot_in_force(&state);
+	cleanup_fd int services = -1, limits = -1;
+
+	*states = NULL;
+	*count = 0;
+	if (error || slot >= GENERATION_SLOTS)
+		return error;
+	error = live_constants(instance, slot, &debtor.config);
+	services = error ? -1 : live_map(instance, slot, "services", &about);
+	limits = live_map(instance, slot, "limits", &unused);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	debtor.now = (now.tv_sec * 1000000000ULL + now.tv_nsec) >> LIMITER_TIME_SHIFT;
+	for (__u32 i = 1; !error && services >= 0 && limits >= 0 && i < about.max_entries; i++)
+		if (!bpf_map_lookup_elem(services, &i, &service))
+			error = ask_service(&debtor, limits, &service);
+	if (error) {
+		free(debtor.states);
+		return error;
+	}
+	*states = debtor.states;
+	*count = debtor.count;
+	return 0;
 }

@@ -100,6 +100,30 @@ static json_t *connections_of(const struct lookup *lookup)
 	return connections;
 }
 
+/* What it owes of a limit per source or prefix; nobody owes what he has not lately spent. */
+static int put_limits(struct lookup *lookup, json_t *answer)
+{
+	static const char *const kinds[] = {
+		[LIMIT_PACKETS] = "packets", [LIMIT_BYTES] = "bytes", [LIMIT_NEW_CONNECTIONS] = "new-connections"};
+	struct limit_state *states = NULL;
+	json_t *limits = json_array();
+	char rule[256];
+	size_t count;
+	int error = live_limits(lookup->live.instance, &lookup->address, &states, &count);
+
+	for (size_t i = 0; !error && i < count; i++)
+		json_array_append_new(
+			limits,
+			json_pack("{s:s, s:s?, s:s?, s:s, s:f, s:b}", "service", states[i].service, "counts",
+				  states[i].kind < sizeof(kinds) / sizeof(*kinds) ? kinds[states[i].kind] : NULL,
+				  "rule", live_rule(&lookup->live, states[i].rule, rule, sizeof(rule)), "of",
+				  states[i].proven ? "open connections" : "unproven packets", "spent", states[i].spent,
+				  "over", states[i].over));
+	json_object_set_new(answer, "limits", limits);
+	free(states);
+	return error;
+}
+
 /* ---- the next SYN ---- */
 
 static int judge_frame(struct lookup *lookup, const struct frame *frame, const struct image *image,
@@ -236,6 +260,12 @@ static void print_answer(const json_t *answer)
 	print_lists(json_object_get(answer, "lists"));
 	print_hold("ban:", json_object_get(answer, "ban"), "origin");
 	print_hold("exception:", json_object_get(answer, "allow"), "by");
+	json_array_foreach(json_object_get(answer, "limits"), i, entry) printf(
+		"%-13s %s, %s of its %s: %.0f %% of the burst spent%s\n", i ? "" : "limits:", word(entry, "service"),
+		word(entry, "counts") ?: "-", word(entry, "of"), 100 * json_real_value(json_object_get(entry, "spent")),
+		json_is_true(json_object_get(entry, "over")) ? ": the next one is too much" : "");
+	if (!json_array_size(json_object_get(answer, "limits")))
+		puts("limits:       owes nothing");
 	if (!json_array_size(connections))
 		puts("connections:  none");
 	json_array_foreach(connections, i, entry)
@@ -267,6 +297,8 @@ static int answer(struct lookup *lookup)
 	answer = json_pack("{s:s, s:o, s:o}", "address", prefix_text(&lookup->address, text), "lists",
 			   lists_of(lookup, &class), "connections", connections_of(lookup));
 	error = put_holds(lookup, answer);
+	if (!error)
+		error = put_limits(lookup, answer);
 	if (error)
 		status = fail_kernel(error, "lookup");
 	if (!status && lookup->destination)

@@ -22,6 +22,7 @@ services:
   watched:  {{ ports: udp/6004, limits: [ {{ packets: 100/s, per: source, monitor: true }} ] }}
   web:      {{ ports: tcp/443, limits: [ {{ new-connections: 20/s, per: source }} ] }}
   busy:     {{ ports: tcp/8000, limits: [ {{ packets: 500/s, per: service }} ] }}
+  owing:    {{ ports: udp/6005, limits: [ {{ packets: 20/m, burst: 20, per: source }} ] }}
   slow:     {{ ports: tcp/8001, limits: [ {{ bytes: 20kB/s, per: source }} ] }}
 {more}
 """
@@ -68,6 +69,12 @@ def try_counting(lab, mode, family):
     with it(f"{mode}, IPv{family}: per source: one is limited, the next one is not"):
         Sent(lab, many(HOT[family], me, 6001, 1000)).within(100)
         same(Sent(lab, many(NEIGHBOUR[family], me, 6001, 50)).passed, 50)
+    with it(f"{mode}, IPv{family}: lookup says what a source owes"):
+        Sent(lab, many(HOT[family], me, 6005, 100))
+        limit, = [one for one in lab.json("lookup", HOT[family])["limits"] if one["service"] == "owing"]
+        same((limit["counts"], limit["of"]), ("packets", "unproven packets"))
+        assert 0.3 < limit["spent"] <= 1 and "limit owing" in limit["rule"], limit
+        same([one for one in lab.json("lookup", ELSEWHERE[family])["limits"] if one["service"] == "owing"], [])
     with it(f"{mode}, IPv{family}: per prefix: neighbours share, others do not pay"):
         Sent(lab, many(HOT[family], me, 6002, 500) + many(NEIGHBOUR[family], me, 6002, 500)).within(100)
         same(Sent(lab, many(ELSEWHERE[family], me, 6002, 50)).passed, 50)
