@@ -9,7 +9,7 @@ bench-programs: lab-programs $(BUILD)/tests/run_accuracy $(addprefix $(BENCH_BUI
 # BENCH_ROUNDS=N: other than nine; BENCH='--quick', '--only limits': what tests/bench/bench --help says.
 bench: dependencies-bench
 	$(MAKE) all bench-programs
-	BPFTOOL=$(BPFTOOL) tests/bench/bench --build $(BUILD) $(BENCH)
+	tests/bench/bench --build $(BUILD) --bpftool $(BPFTOOL) $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(BENCH)
 
 # Also the curves: up to an hour.
 bench-full:
