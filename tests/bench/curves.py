@@ -128,7 +128,7 @@ def apply_again(ground, size):
     place = ground.made["load"]
     place.fresh()
     took = place.apply(policy(ground.list(size)))
-    place.shield.down()
+    place.down()
     return took
 
 

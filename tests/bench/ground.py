@@ -95,8 +95,15 @@ class Shielded(Place):
         self.shield.apply(self.file, self.name)
         return time.monotonic() - began
 
-    def close(self):
+    def down(self):
+        """Until the interface is free: the kernel lets go of a link in its own time."""
         self.shield.down()
+        end = time.monotonic() + 10
+        while "prog" in self.ground.lab.link(self.space, self.name).get("xdp", {}) and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def close(self):
+        self.down()
         super().close()
 
     def checked(self):

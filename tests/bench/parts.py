@@ -311,7 +311,7 @@ def apply_time(ground, results):
             first.append(place.apply(policy(feed)))
             if count == MILLION:
                 again.append(place.apply(policy(feed, service={"ports": ["tcp/443", "tcp/8443"]})))
-            place.shield.down()
+            place.down()
         results.measured(key, first)
         if again:
             results.measured(f"{key}-again", again)
@@ -344,7 +344,7 @@ def million_bans(ground, results):
         if time.time() - now > BANS_SECONDS:
             break
         for banned, taken in seconds.items():
-            place.shield.down()
+            place.down()
             shutil.rmtree(state, ignore_errors=True)
             shutil.copytree(kept, state)
             if banned:
