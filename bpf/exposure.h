@@ -143,7 +143,7 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 		return REASON_UNEXPOSED;
 	flow = &pkt->flow;
 	forwarded = is_forwarded(ctx, pkt);
-	pkt->forwarded = forwarded;
+	pkt->forwarded = !!forwarded;
 	if (forwarded) {
 		why = judge_forwarded(pkt);
 		if (why)

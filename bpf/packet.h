@@ -39,17 +39,17 @@ struct packet {
 	__u8 icmp_type, icmp_code;
 	__u8 ttl;
 	__u8 extensions; /* IPv6 extension headers were there */
-	/* what the questions found out */
+	/* what the questions found out; bits, where a byte more would be too much for the stack of 6.1 */
 	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;
-	__u8 forwarded; /* for somebody behind this host */
-	__u8 listens;	/* it met only a listener here */
-	__u8 completes; /* it met a half-open connection: its handshake may be complete now */
-	__u8 handshake; /* brings back a SYN cookie of ours: the source completed a handshake */
-	__u8 over;	/* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
-	__u8 offence;	/* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
-	__u8 would;	/* reason of the first monitored rule that would have dropped it */
-	__u8 list;	/* number of the list that blocks, 255: none */
+	__u8 forwarded : 1; /* for somebody behind this host */
+	__u8 listens : 1;   /* it met only a listener here */
+	__u8 completes : 1; /* it met a half-open connection: its handshake may be complete now */
+	__u8 handshake : 1; /* brings back a SYN cookie of ours: the source completed a handshake */
+	__u8 over : 1; /* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
+	__u8 offence;  /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 would;    /* reason of the first monitored rule that would have dropped it */
+	__u8 list;     /* number of the list that blocks, 255: none */
 	__u16 class;
 	__u16 rule, would_rule, over_rule;
 	__u16 service; /* index, 0: none */
