@@ -6,6 +6,7 @@
 #define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 
 static void *map_lookup(const void *map, const void *key);
 static long load_relative(const struct __sk_buff *skb, __u32 offset, void *to, __u32 size);
@@ -16,6 +17,14 @@ static long load_relative(const struct __sk_buff *skb, __u32 offset, void *to, _
 #define bpf_map_lookup_elem(map, key) map_lookup(map, key)
 #define bpf_xdp_get_buff_len(ctx) ((ctx)->data_end - (ctx)->data)
 #define bpf_skb_load_bytes_relative(skb, offset, to, size, start) load_relative(skb, offset, to, size)
+
+/* No kernel's types are asked about here. */
+#undef bpf_core_field_exists
+#define bpf_core_field_exists(...) 0
+#undef bpf_core_type_exists
+#define bpf_core_type_exists(...) 0
+#undef bpf_core_enum_value_exists
+#define bpf_core_enum_value_exists(...) 0
 
 /* Instructions of BPF are none of this machine: asm volatile("...") is left empty. What has any is never called here.
  */

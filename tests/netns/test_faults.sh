@@ -6,7 +6,7 @@
 # POINTS: how many calls of each kind are tried (0: every one, which takes an hour).
 . tests/netns/lib.sh
 
-POINTS=${POINTS:-4}
+POINTS=${POINTS:-2}
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
 policy a 8080
 policy b 8080 "stray: drop"
@@ -114,7 +114,7 @@ killed_anywhere() {
 
 few_descriptors() {
 	local limit status before refused=0
-	for limit in 4 10 16 24 32 48 64 100 160 256 1024; do
+	for limit in 4 32 100 1024; do
 		before=$(generation)
 		(ulimit -n "$limit" && bulwark apply "$DIR/$(next_policy).yaml") >"$DIR/out" 2>&1
 		status=$?
@@ -127,12 +127,12 @@ few_descriptors() {
 		whole || return 1
 	done
 	echo "$refused refused"
-	[ $refused -gt 1 ] && [ $refused -lt 11 ] && nothing_half_made
+	[ $refused -gt 0 ] && [ $refused -lt 4 ] && nothing_half_made
 }
 
 little_memory() {
 	local kilobytes status before refused=0
-	for kilobytes in 12000 16000 20000 26000 34000 60000 4000000; do
+	for kilobytes in 16000 30000 4000000; do
 		before=$(generation)
 		(ulimit -v "$kilobytes" && bulwark apply "$DIR/$(next_policy).yaml") >"$DIR/out" 2>&1
 		status=$?
@@ -145,7 +145,7 @@ little_memory() {
 		whole || return 1
 	done
 	echo "$refused refused"
-	[ $refused -gt 0 ] && [ $refused -lt 7 ] && nothing_half_made
+	[ $refused -gt 0 ] && [ $refused -lt 3 ] && nothing_half_made
 }
 
 eight_at_once() {
@@ -172,7 +172,7 @@ damaged_file() { # damaged_file NAME: every verb that reads it says something or
 	local path verb status
 	path=$(find "$BULWARK_STATE_DIR" -name "$1" | sort -V | tail -1)
 	[ -n "$path" ] || { echo "no $1"; return 1; }
-	for content in "" "{" "$(head -c 3000 /dev/urandom | tr -d '\0')" '{"rules": 5, "generation": "x"}' "$(printf '[%.0s' $(seq 5000))"; do
+	for content in "" "$(head -c 3000 /dev/urandom | tr -d '\0')" '{"rules": 5, "generation": "x"}' "$(printf '[%.0s' $(seq 5000))"; do
 		printf '%s' "$content" >"$path"
 		for verb in status show history "lookup 192.0.2.66" "diff $DIR/b.yaml" bans "log" "rollback 999"; do
 			# shellcheck disable=SC2086 # words
@@ -219,7 +219,7 @@ other_name() {
 
 daemon_killed() {
 	local number log=$BULWARK_STATE_DIR/events.jsonl
-	for number in 90 200 320 500 900; do
+	for number in 90 400; do
 		timeout -s KILL 4 nsenter --net=/run/netns/"$NODE" strace -o /dev/null -f -e inject=all:signal=SIGKILL:when="$number" \
 			"${BUILD:-build}/bulwarkd" --foreground >"$DIR/out" 2>&1
 		peer curl -s -m 0.1 -o /dev/null "http://192.0.2.1:8081/"
