@@ -100,14 +100,11 @@ def sockets_at_443(lab):
             if "127.0.0.1" not in line]
 
 
-def dropped(lab, reason):
-    return lab.counts().get(("drop", reason), 0)
-
-
 def refused(lab, reason, ask):
-    before = dropped(lab, reason)
     same(ask(), "reset")
-    assert dropped(lab, reason) > before, f"no drop for {reason}: {lab.counts()}"  # a packet merged of several counts so
+    counts = lab.counts()  # a packet merged of several counts so; the counts are those since the policy
+    assert counts.get(("drop", reason), 0) > lab.refusals.get(reason, 0), f"no drop for {reason}: {counts}"
+    lab.refusals = {why: count for (verdict, why), count in counts.items() if verdict == "drop"}
     wait(lambda: not sockets_at_443(lab), "the server's end to be gone")
 
 
@@ -116,7 +113,7 @@ def is_handshake(data):
 
 
 def refusals(lab, mode):
-    for family in (4, 6):
+    for family in (4, 6) if mode == "native" else (4,):
         address = lab.eth0[family]
         for name in ("api.example.com", "API.Example.COM", "x.eu.example.com"):
             with it(f"{mode}, IPv{family}: {name} is served"):
@@ -144,7 +141,7 @@ def refusals(lab, mode):
 
 def splits(lab, mode):
     good, bad = hello("api.example.com"), hello("www.example.com")
-    for at in (1, 5, 6, 9, 60, len(good) - 1):
+    for at in (1, 5, 6, 9, 60, len(good) - 1) if mode == "native" else (6,):
         with it(f"{mode}: a hello cut after {at} bytes is judged as a whole one"):
             assert is_handshake(answer_to(lab, [good[:at], good[at:]])), "no handshake"
             refused(lab, "tls-sni", lambda a=at: answer_to(lab, [bad[:a], bad[a:]]))
@@ -209,9 +206,11 @@ def tries(lab, mode):
         same(lab.fallthrough(), 0)
         assert "v1/links/sockops" not in pins_below(lab.pins), pins_below(lab.pins)
     lab.bulwark("down")
+    lab.refusals = {}
 
 
 def tests(lab):
+    lab.refusals = {}
     lab.https(lab.node, size=1 << 20)
     for mode in ("native", "generic"):
         tries(lab, mode)
