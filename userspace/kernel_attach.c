@@ -105,6 +105,17 @@ static int lost_link(const struct instance *instance, enum hook hook, unsigned i
 	return -ENOENT;
 }
 
+/* The kernel lets go of a link that only loses its pin some time later; one that is detached is off when this returns.
+ */
+int link_remove(const char *path)
+{
+	cleanup_fd int fd = bpf_obj_get(path);
+
+	if (fd >= 0)
+		bpf_link_detach(fd); /* of a device that has gone: nothing to detach */
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
 static int pin_link(const struct instance *instance, enum hook hook, const char *name, int fd)
 {
 	char path[PATH_MAX];
@@ -376,7 +387,7 @@ static void detach_xdp(const struct instance *instance, const char *name)
 	char path[PATH_MAX];
 
 	pin_path(instance, HOOK_XDP, name, path, sizeof(path));
-	unlink(path);
+	link_remove(path);
 }
 
 int interface_attach(struct instance *instance, const struct host_link *link, int mode, unsigned hooks,
@@ -419,7 +430,7 @@ void ingress_detach(struct instance *instance, const struct attachment *attachme
 	char path[PATH_MAX];
 
 	pin_path(instance, HOOK_INGRESS, attachment->name, path, sizeof(path));
-	unlink(path);
+	link_remove(path);
 	if (!kernel_has_tcx())
 		clsact_filter_remove(attachment->ifindex, HOOK_INGRESS, instance->root_ids[HOOK_INGRESS], false);
 }
@@ -427,12 +438,13 @@ void ingress_detach(struct instance *instance, const struct attachment *attachme
 int interface_detach(struct instance *instance, const char *name)
 {
 	char path[PATH_MAX];
-	int error = 0;
+	int error = 0, removed;
 
 	for (int hook = 0; hook < HOOK_COUNT; hook++) {
 		pin_path(instance, hook, name, path, sizeof(path));
-		if (unlink(path) && errno != ENOENT)
-			error = -errno;
+		removed = link_remove(path);
+		if (removed)
+			error = removed;
 	}
 	clsact_filters_forget(instance, if_nametoindex(name));
 	reason_save(instance, name, "");

@@ -134,6 +134,8 @@ int interface_enter(struct instance *instance, const struct host_link *link, __u
 /* Removes our clsact filters, and the qdisc that we made for them; of one interface, of all. */
 void clsact_filters_forget(struct instance *instance, unsigned ifindex);
 void clsact_filters_forget_all(struct instance *instance);
+/* Detaches a pinned link and removes its pin (kernel_attach.c). */
+int link_remove(const char *path);
 /* Takes the program off TC ingress of one interface (kernel_attach.c). */
 void ingress_detach(struct instance *instance, const struct attachment *attachment);
 /* The mount point of cgroup2, opened; -1 where there is none. */

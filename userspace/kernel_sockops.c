@@ -77,7 +77,7 @@ void hooks_leave(struct instance *instance)
 
 	if (!(needed & 1u << HOOK_SOCKOPS)) {
 		link_path(instance, path);
-		unlink(path);
+		link_remove(path);
 	}
 	if (needed & 1u << HOOK_INGRESS || interfaces_attached(instance, &attachments, &count))
 		return;

@@ -70,6 +70,14 @@ it "and names the line" json "it['sent'] and it['source'] == '192.0.2.1' and it[
 	bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.66:443 syn'
 it "what leaves is said to" says "sent by this host" bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.67:443 syn'
 
+down_has_let_go() {
+	local i
+	for ((i = 0; i < 10; i++)); do
+		bulwark apply "$DIR/a.yaml" >/dev/null && bulwark down >/dev/null || return 1
+		! node ip -d link show n0 | grep -q prog/xdp || return 1
+	done
+}
+it "when down returns the kernel has let go" down_has_let_go
 bulwark down >/dev/null
 cat >"$DIR/other.c" <<'EOC'
 __attribute__((section("xdp"), used)) int somebody(void *ctx) { return 2; }
