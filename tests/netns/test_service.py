@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """bulwarkd as a service: what it tells its manager, and a unit that gives it no more than it uses."""
 
+import contextlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -61,6 +63,11 @@ def expand(name):
     return found
 
 
+def end(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
 def try_unit(lab):
     with open(UNIT, encoding="utf-8") as file:
         unit = lab.file("bulwarkd.service", file.read().replace("@PREFIX@/sbin", os.path.dirname(BULWARKD)))
@@ -71,13 +78,17 @@ def try_unit(lab):
         lab.apply(FIRST)
         trace = lab.directory + "/trace"
         daemon = lab.start(lab.node, "strace", "-f", "-qq", "-o", trace, BULWARKD, "--foreground", env=lab.environment)
+        children = f"/proc/{daemon.pid}/task/{daemon.pid}/children"
+        traced = int(wait(lambda: open(children, encoding="ascii").read(), "bulwarkd below strace"))
+        lab.undo.callback(end, traced)  # strace lets go of it, it does not end it
         log = lab.state + "/events.jsonl"
         wait(lambda: os.path.exists(log) and "policy-applied" in open(log, encoding="utf-8").read(), "bulwarkd", 30)
         time.sleep(1.1)
         lab.file("feed.txt", "46.30.66.0/24\n46.30.67.0/24\n")
         wait(lambda: "feed-refreshed" in open(log, encoding="utf-8").read(), "a renewal", 90)
         lab.node.run("curl", "-s", "http://127.0.0.1:10473/metrics")
-        stop(daemon)
+        end(traced)
+        daemon.wait(10)
         with open(trace, encoding="utf-8", errors="replace") as file:
             made = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", file.read(), re.M))
         assert {"bpf", "epoll_wait", "fork", "clone", "clone3", "vfork"} & made, made
