@@ -120,7 +120,8 @@ static __always_inline int load_options(struct xdp_md *ctx, const struct packet 
 		return 0;
 	length = options_length(&options->tcp);
 	options->length = length;
-	if (length && bpf_xdp_load_bytes(ctx, pkt->l4 + sizeof(struct tcphdr), options->bytes, options_span(length)))
+	if (length &&
+	    bpf_xdp_load_bytes(ctx, pkt->l4 + sizeof(struct tcphdr), options->bytes, span(length, OPTIONS_ROOM)))
 		return 0;
 	read_options(options);
 	return 1;

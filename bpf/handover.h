@@ -34,7 +34,7 @@ static __always_inline int read_acknowledgement(struct __sk_buff *skb, struct pa
 	pkt->flow.destination_port = bpf_ntohs(options->tcp.dest);
 	length = options_length(&options->tcp);
 	options->length = length;
-	if (length && load(skb, pkt->l4 + sizeof(struct tcphdr), options->bytes, options_span(length)))
+	if (length && load(skb, pkt->l4 + sizeof(struct tcphdr), options->bytes, span(length, OPTIONS_ROOM)))
 		return 0;
 	read_options(options);
 	return 1;

@@ -14,10 +14,10 @@
 #define OPTION_AO 29  /* RFC 5925 */
 
 struct tcp_options {
-	struct tcphdr tcp; /* in */
-	__u8 bytes[64];	   /* in: as in the header, up to TCP_OPTIONS_MAX */
-	__u32 length;	   /* in */
-	volatile __u32 at; /* of the walk; volatile, so that it is not followed in a register */
+	struct tcphdr tcp;	  /* in */
+	__u8 bytes[OPTIONS_ROOM]; /* in: as in the header, up to TCP_OPTIONS_MAX */
+	__u32 length;		  /* in */
+	volatile __u32 at;	  /* of the walk; volatile, so that it is not followed in a register */
 	/* out */
 	__u32 tsval, tsecr; /* host order */
 	__u16 mss;	    /* 0: none */
@@ -108,15 +108,6 @@ static __always_inline __u32 options_length(const struct tcphdr *tcp)
 	__u32 length = tcp->doff * 4;
 
 	return length <= sizeof(*tcp) ? 0 : length - sizeof(*tcp);
-}
-
-/* The same length, not 0, as a helper wants it: the verifier of 6.1 follows a mask, but not comparisons of a copy. */
-static __always_inline __u32 options_span(__u32 length)
-{
-	__u32 last = length - 1;
-
-	asm volatile("" : "+r"(last));
-	return (last & 63) + 1;
 }
 
 #endif

@@ -68,6 +68,8 @@ struct packet {
 #define TCP_ECE 0x40
 #define TCP_CWR 0x80
 
+#define OPTIONS_ROOM 64 /* bytes: TCP options, and what a mask makes of their length */
+
 static __always_inline int same_address(const union address *a, const union address *b)
 {
 	return a->half[0] == b->half[0] && a->half[1] == b->half[1];
@@ -90,6 +92,18 @@ static __always_inline void address_from_v6(union address *address, const struct
 
 	address->half[0] = wire->half[0];
 	address->half[1] = wire->half[1];
+}
+
+/*
+ * A length of 1 to `most`, a power of two, as a helper wants it: the verifier of 6.1 follows a mask, but neither
+ * comparisons of a copy nor that a number is not 0.
+ */
+static __always_inline __u32 span(__u32 length, __u32 most)
+{
+	__u32 last = length - 1;
+
+	asm volatile("" : "+r"(last));
+	return (last & (most - 1)) + 1;
 }
 
 #endif

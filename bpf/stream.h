@@ -184,7 +184,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 /* ---- ending a connection ---- */
 
 /* The Internet checksum of a TCP header without payload, its own field taken as zero. */
-static __always_inline __u16 header_checksum(const struct packet *pkt, __be32 header[TCP_HEADER_MOST / 4], __u32 length)
+static __always_inline __u16 header_checksum(const struct packet *pkt, __be32 *header, __u32 length)
 {
 	__be32 pseudo[10];
 	__u64 sum;
@@ -222,7 +222,7 @@ static __always_inline int make_reset(struct __sk_buff *skb, const struct packet
 				      __u32 l3)
 {
 	__u32 length = segment->l4_header, options = length - TCP_HEADER, l4 = l3 + pkt->l4;
-	__be32 header[TCP_HEADER_MOST / 4] = {};
+	__be32 header[(TCP_HEADER + OPTIONS_ROOM) / 4] = {};
 	__be16 checksum = 0;
 	__u8 flags = RESET_FLAGS;
 
@@ -232,7 +232,7 @@ static __always_inline int make_reset(struct __sk_buff *skb, const struct packet
 	    load(skb, pkt->l4, header, TCP_HEADER))
 		return -1;
 	if (options && options <= TCP_HEADER_MOST - TCP_HEADER &&
-	    load(skb, pkt->l4 + TCP_HEADER, &header[TCP_HEADER / 4], options))
+	    load(skb, pkt->l4 + TCP_HEADER, &header[TCP_HEADER / 4], span(options, OPTIONS_ROOM)))
 		return -1;
 	checksum = header_checksum(pkt, header, length);
 	return bpf_skb_store_bytes(skb, l4 + 16, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM);

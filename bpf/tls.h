@@ -138,9 +138,7 @@ static __always_inline __u32 take_bytes(struct __sk_buff *skb, const struct segm
 		length = FIRST_BYTES;
 	if (!length)
 		return 0;
-	/* the verifier of 6.1 forgets what the compiler knows of length */
-	asm volatile("" : "+r"(length));
-	if (!length || length > FIRST_BYTES || bpf_skb_load_bytes(skb, segment->l3 + segment->at, at, length))
+	if (bpf_skb_load_bytes(skb, segment->l3 + segment->at, at, span(length, FIRST_BYTES)))
 		return 0;
 	return length;
 }
