@@ -132,6 +132,7 @@ static __always_inline enum reason judge_udp(struct packet *pkt, const struct se
 	return REASON_AMPLIFICATION;
 }
 
+/* REASON_NONE for ICMP, which judge_icmp() is asked about: from outside, so that its stack does not add to this one. */
 __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 lists)
 {
 	const struct flow *flow;
@@ -152,7 +153,7 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 	if (pkt->fragment == FRAGMENT_LATER)
 		return judge_fragment(pkt);
 	if (is_icmp(flow))
-		return judge_icmp(ctx, pkt);
+		return REASON_NONE;
 	service = service_of(flow->protocol, flow->destination_port, &flow->destination, flow->ipv6, &pkt->service);
 	if (service)
 		pkt->row = service->row;

@@ -154,6 +154,8 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	if (source && source != REASON_ALLOWED)
 		return source;
 	why = judge_exposure(ctx, pkt, lists);
+	if (why == REASON_NONE)
+		why = judge_icmp(ctx, pkt);
 	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
 	if (source == REASON_ALLOWED)
 		return why == REASON_SERVICE ? REASON_ALLOWED : why;

@@ -55,8 +55,10 @@ void kernel_features(struct kernel_features *features);
 
 /* ---- generations (kernel_load.c) ---- */
 
-/* A generation in memory of the kernel, not in any slot yet: two programs and the maps they hold. */
+/* A generation in memory of the kernel, not in any slot yet: a program for each hook and the maps they hold. */
 struct generation; /* opaque */
+/* Whether an error of generation_load() says that this process may not load programs, not that one was refused. */
+bool loading_denied(int error);
 /* number: 0 for offline. Offline ones have private state and take nothing from the instance (which may be NULL). tables
  * of `twin` are shared instead of filled again (the guard's offline twin of the candidate), or NULL. */
 int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline, struct generation *twin,

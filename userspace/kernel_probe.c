@@ -95,6 +95,13 @@ int capabilities_needed(unsigned how)
 	return -EPERM;
 }
 
+bool loading_denied(int error)
+{
+	/* the verifier says EACCES too: of a program, to those who may load */
+	return error == -EPERM || (error == -EACCES && !have_capability(CAP_SYS_ADMIN) &&
+				   !(have_capability(CAPABILITY_BPF) && have_capability(CAPABILITY_PERFMON)));
+}
+
 /* ---- features ---- */
 
 bool kernel_has_syncookie_helpers(void)

@@ -36,7 +36,7 @@ static void check_by_kernel(struct checked *checked)
 	int err = generation_load(NULL, &checked->image, 0, true, NULL, &offline);
 
 	if (err) {
-		bool denied = err == -EPERM || err == -EACCES;
+		bool denied = loading_denied(err);
 
 		snprintf(checked->not_loaded, sizeof(checked->not_loaded), "%s",
 			 denied ? "loading programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root; "

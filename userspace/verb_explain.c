@@ -217,7 +217,7 @@ static int load(struct explain *explain)
 	if (!explain->connections || !explain->summary)
 		return fail(EXIT_SYSTEM, "explain: out of memory");
 	err = generation_load(NULL, &explain->image, 0, true, NULL, &explain->offline);
-	if (err == -EPERM || err == -EACCES)
+	if (loading_denied(err))
 		return fail(EXIT_SYSTEM,
 			    "explain: packets go through the real programs, and loading them needs CAP_BPF, "
 			    "CAP_NET_ADMIN and CAP_PERFMON, or root");
