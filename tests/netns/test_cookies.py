@@ -181,6 +181,7 @@ def armed(lab):
 def try_auto(lab):
     with it("auto: nobody is challenged until SYNs flood in; then all are, and connections come about"):
         lab.apply(POLICY.format(mode="native", cookies="auto"))
+        wait(lambda: armed(lab) == [], "the end of what an earlier flood armed", 60)
         before = cookies(lab)
         connect(lab.client, lab.eth0.v4, 8001).close()
         same(cookies(lab), before)
