@@ -143,7 +143,6 @@ static attr_t attribute(enum style style)
 {
 	switch (style) {
 	case STYLE_TITLE:
-		return A_REVERSE;
 	case STYLE_SELECTED:
 		return A_REVERSE;
 	case STYLE_GOOD:
