@@ -135,6 +135,20 @@ static struct node *new_node(struct reader *reader, struct fy_event *event, enum
 	return node;
 }
 
+/*
+ * libfyaml 0.7 misreads quotes that are escaped next to each other inside single quotes: 'a''''b' becomes a''', short
+ * of its end, and memory is lost. Marks of quoted scalars stand inside the quotes and count bytes of the source.
+ */
+static bool is_misread(const struct reader *reader, struct fy_token *token)
+{
+	const struct policy_source *source = reader->policy->sources[reader->file];
+	const struct fy_mark *start = fy_token_start_mark(token), *end = fy_token_end_mark(token);
+
+	return fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED && start && end &&
+	       start->input_pos < end->input_pos && end->input_pos <= source->length &&
+	       memmem(source->text + start->input_pos, end->input_pos - start->input_pos, "''''", 4);
+}
+
 static struct node *new_scalar(struct reader *reader, struct fy_event *event)
 {
 	struct node *node = new_node(reader, event, NODE_SCALAR);
@@ -144,8 +158,13 @@ static struct node *new_scalar(struct reader *reader, struct fy_event *event)
 
 	if (!node)
 		return NULL;
-	if (event->scalar.value)
+	if (event->scalar.value && is_misread(reader, event->scalar.value)) {
+		refuse(reader, &node->at,
+		       "quotes doubled twice in a row (''''): write this text in \"double quotes\" instead");
+		node->broken = true;
+	} else if (event->scalar.value) {
 		text = fy_token_get_text(event->scalar.value, &length);
+	}
 	if (!text)
 		text = "", length = 0;
 	if (!length && node->plain && parent_place(reader)) /* a value left empty has no place of its own */
