@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <ctype.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ socklen_t endpoint_parse(const char *endpoint, struct sockaddr_storage *address)
 	struct prefix prefix;
 	unsigned long port;
 
-	if (!colon || colon - endpoint >= (long)sizeof(text))
+	if (!colon || colon - endpoint >= (long)sizeof(text) || !isdigit((unsigned char)colon[1]))
 		return 0;
 	port = strtoul(colon + 1, &end, 10);
 	memcpy(text, endpoint, colon - endpoint);

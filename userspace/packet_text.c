@@ -17,6 +17,7 @@
  *   lies           version N, ihl N, ip-length N, data-offset N, udp-length N, ethertype N
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -71,7 +72,7 @@ static int number_of(struct words *words, const char *what, const char *text, un
 		return wrong(words, "'%s' wants a number from %u to %u after it", what, first, last);
 	errno = 0;
 	number = strtoul(text, &end, strncmp(text, "0x", 2) ? 10 : 16);
-	if (errno || end == text || *end || *text == '-' || *text == '+' || number < first || number > last)
+	if (errno || *end || !isdigit((unsigned char)*text) || number < first || number > last)
 		return wrong(words, "'%s %s': not a number from %u to %u", what, text, first, last);
 	*value = number;
 	return 0;

@@ -197,6 +197,7 @@ static void test_errors(void **state)
 		{"tcp 10.0.0.256:1 > 10.0.0.2:2", "'10.0.0.256' is not an address"},
 		{"tcp 10.0.0.1:1 10.0.0.2:2", "'10.0.0.2:2' stands where '>' was expected: SOURCE > DESTINATION"},
 		{"tcp 10.0.0.1:65536 > 10.0.0.2:2", "'port 65536': not a number from 0 to 65535"},
+		{"tcp 10.0.0.1:\v0 > 10.0.0.2:2", "'port \v0': not a number from 0 to 65535"},
 		{"tcp 10.0.0.1:1 > [2001:db8::1]:2", "source and destination are of different families"},
 		{"tcp 10.0.0.1:1 > 10.0.0.2:2 sny", "'sny' is not a word of packet text; did you mean 'syn'?"},
 		{"udp 10.0.0.1:1 > 10.0.0.2:2 syn", "'syn' is a flag of TCP"},
