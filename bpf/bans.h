@@ -212,7 +212,7 @@ __noinline int judge_offence(struct xdp_md *ctx, const struct packet *pkt, int w
 	high = bpf_be64_to_cpu(pkt->flow.source.half[0]);
 	low = bpf_be64_to_cpu(pkt->flow.source.half[1]);
 	length = pkt->flow.ipv6 ? constants.ban_v6_length : 128;
-	hash = hash_source(KEY_OFFENCE, high & prefix_mask64(length), length > 64 ? low : 0, length);
+	hash = hash_source(KEY_OFFENCE, &pkt->flow, length);
 	if (!offence_take(hash, segments(interface_find(ctx->ingress_ifindex), pkt->length)))
 		return 0;
 	service = service_at(pkt->service);

@@ -58,16 +58,15 @@ static __always_inline __u64 hash_sample(const union address *source, __u32 reas
 	return sip_end(&s, 24);
 }
 
-/* A part of a source that is counted as one. */
-static __always_inline __u64 hash_source(enum key_kind kind, __u64 high, __u64 low, __u32 length)
+/* A part of a source that is counted as one. length: how much of the 128 bits; mapped IPv4 has its own in low. */
+static __always_inline __u64 hash_source(enum key_kind kind, const struct flow *flow, __u32 length)
 {
+	__u64 high = bpf_be64_to_cpu(flow->source.half[0]), low = bpf_be64_to_cpu(flow->source.half[1]);
 	struct sip s;
 
+	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
 	sip_begin(&s);
-	sip_word(&s, high);
-	sip_word(&s, low);
-	sip_word(&s, length << 8 | kind);
-	return sip_end(&s, 24);
+	return sip_source(&s, kind, high & prefix_mask64(length), low, length, !flow->ipv6);
 }
 
 #endif

@@ -26,17 +26,18 @@ static __always_inline __u64 debt_of(__u64 slot, __u64 now)
 	return ahead > limiter_units(constants.limit_horizon_ns) ? 0 : ahead;
 }
 
-/* The slot of this fingerprint, else the one with the smallest debt. */
+/* The slot of this fingerprint, else the one with the smallest debt: the first one that owes nothing, mostly. */
 static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 print, __u64 now)
 {
 	__u64 smallest = ~0ULL;
 	__u32 victim = 0;
 
-	for (__u32 i = 0; i < SLOTS_A_LINE; i++) {
-		__u64 slot = line->slot[i], debt = debt_of(slot, now);
-
-		if (slot >> LIMITER_TIME_BITS == print)
+	for (__u32 i = 0; i < SLOTS_A_LINE; i++)
+		if (line->slot[i] >> LIMITER_TIME_BITS == print)
 			return i;
+	for (__u32 i = 0; i < SLOTS_A_LINE && smallest; i++) {
+		__u64 debt = debt_of(line->slot[i], now);
+
 		if (debt < smallest) {
 			smallest = debt;
 			victim = i;
@@ -100,14 +101,10 @@ static __always_inline enum reason limit_reason(__u8 kind)
 					       : REASON_RATE_PACKETS;
 }
 
-/* What of the source the limit counts as one. Mapped IPv4 has its prefix in the low half. */
+/* What of the source the limit counts as one. */
 static __always_inline __u64 hash_counted(const struct flow *flow, const struct limit_entry *limit)
 {
-	__u32 length = flow->ipv6 ? limit->v6_length : limit->v4_length + 96;
-	__u64 high = bpf_be64_to_cpu(flow->source.half[0]), low = bpf_be64_to_cpu(flow->source.half[1]);
-
-	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
-	return hash_source(KEY_SOURCE, high & prefix_mask64(length), low, length);
+	return hash_source(KEY_SOURCE, flow, flow->ipv6 ? limit->v6_length : limit->v4_length + 96);
 }
 
 /* Of a packet, in ns. */

@@ -43,14 +43,20 @@ SHARED_INLINE void sip_key(struct sip *s, __u64 first, __u64 second)
 	s->d = second ^ 0x7465646279746573ULL;
 }
 
-SHARED_INLINE __u64 sip_end(struct sip *s, __u64 length)
+/* length: of the whole message in bytes; tail: up to seven of them that fill no word, in the low bits. */
+SHARED_INLINE __u64 sip_tail(struct sip *s, __u64 tail, __u64 length)
 {
-	sip_word(s, length << 56);
+	sip_word(s, length << 56 | tail);
 	s->c ^= 0xff;
 	sip_round(s);
 	sip_round(s);
 	sip_round(s);
 	return s->a ^ s->b ^ s->c ^ s->d;
+}
+
+SHARED_INLINE __u64 sip_end(struct sip *s, __u64 length)
+{
+	return sip_tail(s, 0, length);
 }
 
 /* What a key is for is part of it, so that tables and kinds never mistake each other's entries. */
@@ -65,5 +71,22 @@ enum key_kind {
 	KEY_STREAM = 8,
 	KEY_KNOWN = 9,
 };
+
+/*
+ * A part of a source that is counted as one, masked to length; halves in host order. Few words, since most packets of a
+ * service with a limit are hashed: of IPv4 what counts fits into the tail, of IPv6 it mostly is one word and the tail.
+ */
+SHARED_INLINE __u64 sip_source(struct sip *s, enum key_kind kind, __u64 high, __u64 low, __u32 length, int ipv4)
+{
+	__u64 tail = length << 8 | kind;
+
+	if (ipv4)
+		return sip_tail(s, (low & 0xffffffff) << 16 | tail, 6);
+	sip_word(s, high);
+	if (length <= 64)
+		return sip_tail(s, tail, 10);
+	sip_word(s, low);
+	return sip_tail(s, tail, 18);
+}
 
 #endif

@@ -280,10 +280,8 @@ static __u64 hash_of_source(const struct debtor *debtor, const struct limit_entr
 	struct sip s;
 
 	sip_key(&s, debtor->config.state_key[0], debtor->config.state_key[1]);
-	sip_word(&s, high & prefix_mask64(length));
-	sip_word(&s, length > 64 ? low & prefix_mask64(length - 64) : 0);
-	sip_word(&s, length << 8 | KEY_SOURCE);
-	return sip_end(&s, 24);
+	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
+	return sip_source(&s, KEY_SOURCE, high & prefix_mask64(length), low, length, prefix_is_v4(debtor->address));
 }
 
 /* In units of 2^LIMITER_TIME_SHIFT ns; 0: nothing, or nobody knows it. */
