@@ -219,6 +219,14 @@ int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_n
 /* All of them, or none. prefixes: sorted, no two alike. */
 int holds_ban(struct instance *instance, const struct prefix *prefixes, size_t count, __u64 for_ns, const char *origin,
 	      const char *reason);
+/* A ban with times of its own, CLOCK_BOOTTIME ns. */
+struct hold_wanted {
+	struct prefix prefix;
+	__u64 until_ns, since_ns;
+};
+/* Likewise: all of them, or none; sorted, no two alike. */
+int holds_restore(struct instance *instance, const struct hold_wanted *wanted, size_t count, const char *origin,
+		  const char *reason);
 int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by,
 	       const char *reason);
 int hold_unban(struct instance *instance, const struct prefix *prefix); /* -ENOENT */

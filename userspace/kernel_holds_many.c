@@ -11,12 +11,12 @@
 struct many {
 	struct instance *instance;
 	struct hold_lengths *lengths;
-	const struct prefix *prefixes; /* sorted, no two alike */
-	size_t count, listed, written; /* listed: of how many the lengths know */
-	struct hold_key *keys;	       /* of one round */
+	const struct hold_wanted *wanted; /* sorted, no two alike */
+	size_t count, listed, written;	  /* listed: of how many the lengths know */
+	struct hold_key *keys;		  /* of one round */
 	struct hold *holds;
 	bool *known; /* those that were held before */
-	struct hold hold;
+	__u16 batch;
 };
 
 static bool batch_equals(const struct hold_batch *one, const struct hold_batch *other)
@@ -50,7 +50,7 @@ static int list_lengths(struct many *many)
 	int error = 0;
 
 	for (; !error && many->listed < many->count; many->listed += !error) {
-		struct hold_key key = hold_key_of(&many->prefixes[many->listed]);
+		struct hold_key key = hold_key_of(&many->wanted[many->listed].prefix);
 		struct hold hold;
 
 		many->known[many->listed] = look && !bpf_map_lookup_elem(many->instance->maps[MAP_holds], &key, &hold);
@@ -58,6 +58,19 @@ static int list_lengths(struct many *many)
 			error = length_add(many->lengths, key.length);
 	}
 	return error;
+}
+
+/* An exception that is held beside it stays. */
+static struct hold hold_of(const struct many *many, size_t at, const struct hold_key *key)
+{
+	struct hold hold = {};
+
+	if (many->known[at])
+		bpf_map_lookup_elem(many->instance->maps[MAP_holds], key, &hold);
+	hold.ban_until_ns = many->wanted[at].until_ns;
+	hold.ban_since_s = (__u32)(many->wanted[at].since_ns / 1000000000);
+	hold.batch = many->batch;
+	return hold;
 }
 
 static int write_round(struct many *many)
@@ -69,13 +82,8 @@ static int write_round(struct many *many)
 	for (; count < BATCH && many->written + count < many->count; count++) {
 		size_t at = many->written + count;
 
-		many->keys[count] = hold_key_of(&many->prefixes[at]);
-		many->holds[count] = many->hold;
-		if (many->known[at] && !bpf_map_lookup_elem(map, &many->keys[count], &many->holds[count])) {
-			many->holds[count].ban_until_ns = many->hold.ban_until_ns;
-			many->holds[count].ban_since_s = many->hold.ban_since_s;
-			many->holds[count].batch = many->hold.batch;
-		}
+		many->keys[count] = hold_key_of(&many->wanted[at].prefix);
+		many->holds[count] = hold_of(many, at, &many->keys[count]);
 	}
 	if (bpf_map_update_batch(map, many->keys, many->holds, &count, &options)) {
 		many->written += count;
@@ -89,7 +97,7 @@ static int write_round(struct many *many)
 static void take_back(struct many *many)
 {
 	for (size_t i = 0; i < many->listed; i++) {
-		struct hold_key key = hold_key_of(&many->prefixes[i]);
+		struct hold_key key = hold_key_of(&many->wanted[i].prefix);
 
 		if (many->known[i])
 			continue;
@@ -120,25 +128,22 @@ static int write_all(struct many *many)
 	return error;
 }
 
-int holds_ban(struct instance *instance, const struct prefix *prefixes, size_t count, __u64 for_ns, const char *origin,
-	      const char *reason)
+int holds_restore(struct instance *instance, const struct hold_wanted *wanted, size_t count, const char *origin,
+		  const char *reason)
 {
-	__u64 now = boottime_ns();
 	struct many many = {
 		.instance = instance,
-		.prefixes = prefixes,
+		.wanted = wanted,
 		.count = count,
 		.keys = calloc(BATCH, sizeof(*many.keys)),
 		.holds = calloc(BATCH, sizeof(*many.holds)),
 		.known = calloc(count + 1, sizeof(*many.known)),
-		.hold.ban_until_ns = for_ns > UINT64_MAX - now ? UINT64_MAX : now + for_ns,
-		.hold.ban_since_s = (__u32)(now / 1000000000),
 		.lengths = lengths_map(instance),
 	};
 	int error = !many.lengths ? -EIO : many.keys && many.holds && many.known ? 0 : -ENOMEM;
 
 	if (!error)
-		error = batch_take(instance, origin, reason, &many.hold.batch);
+		error = batch_take(instance, origin, reason, &many.batch);
 	if (!error)
 		error = write_all(&many);
 	if (many.lengths)
@@ -146,5 +151,21 @@ int holds_ban(struct instance *instance, const struct prefix *prefixes, size_t c
 	free(many.keys);
 	free(many.holds);
 	free(many.known);
+	return error;
+}
+
+int holds_ban(struct instance *instance, const struct prefix *prefixes, size_t count, __u64 for_ns, const char *origin,
+	      const char *reason)
+{
+	struct hold_wanted *wanted = calloc(count + 1, sizeof(*wanted));
+	__u64 now = boottime_ns(), until = for_ns > UINT64_MAX - now ? UINT64_MAX : now + for_ns;
+	int error;
+
+	if (!wanted)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		wanted[i] = (struct hold_wanted){.prefix = prefixes[i], .until_ns = until, .since_ns = now};
+	error = holds_restore(instance, wanted, count, origin, reason);
+	free(wanted);
 	return error;
 }

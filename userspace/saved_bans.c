@@ -2,6 +2,7 @@
 /* STATE/bans.jsonl: what is held for a time, with times of day, since the kernel's clock begins anew with every boot.
  */
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,6 +10,8 @@
 
 #include "judge.h"
 #include "saved_bans.h"
+#include "saved_line.h"
+#include "spare.h"
 
 #define NAME "bans.jsonl"
 
@@ -122,77 +125,208 @@ void bans_forget(const struct places *places)
 
 /* ---- reading ---- */
 
-static __u64 boot_time(const json_t *line, const char *key, __s64 offset)
-{
-	double ns = json_number_value(json_object_get(line, key)) * 1e9 - (double)offset;
+#define TOGETHER_LEAST 64 /* fewer bans of one origin and reason are held one by one, each with a note of its own */
+#define GROUPS_MAX 64
 
+/* Bans that say the same, to be held in few system calls. */
+struct group {
+	char *origin, *reason;
+	struct hold_wanted *bans;
+	size_t count, room;
+};
+
+struct restoring {
+	struct instance *instance;
+	struct bans_restored *restored;
+	__s64 offset; /* of the time of day to CLOCK_BOOTTIME, ns */
+	__u64 now_ns;
+	struct group groups[GROUPS_MAX];
+	size_t group_count, last; /* last: the group of the line before, most likely this one's */
+};
+
+static __u64 boot_time(const struct restoring *restoring, double day_s)
+{
+	double ns = day_s * 1e9 - (double)restoring->offset;
+
+	if (ns >= 0x1p63)
+		return INT64_MAX;
 	return ns > 1 ? (__u64)ns : 1; /* begun before this boot */
 }
 
-static const char *text_of(const json_t *line, const char *key)
+static void count_line(struct bans_restored *restored, int error)
 {
-	return json_string_value(json_object_get(line, key)) ?: "";
+	restored->held += !error;
+	restored->over += error == -ETIME;
+	restored->lost += error && error != -ETIME;
 }
 
-static int restore_automatic(struct instance *instance, const json_t *line, const struct prefix *prefix, __s64 offset)
+static bool group_is(const struct group *group, const struct saved_line *line)
 {
-	int reason = reason_by_name(text_of(line, "reason"));
+	return !strcmp(group->reason, line->reason) && !strcmp(group->origin, line->origin);
+}
+
+/* The group of these words; NULL when there are too many kinds, or no memory. */
+static struct group *group_of(struct restoring *restoring, const struct saved_line *line)
+{
+	struct group *group = &restoring->groups[restoring->last];
+
+	if (restoring->group_count && group_is(group, line))
+		return group;
+	for (restoring->last = 0; restoring->last < restoring->group_count; restoring->last++)
+		if (group_is(&restoring->groups[restoring->last], line))
+			return &restoring->groups[restoring->last];
+	restoring->last = 0;
+	if (restoring->group_count == GROUPS_MAX)
+		return NULL;
+	group = &restoring->groups[restoring->group_count];
+	group->origin = strdup(line->origin);
+	group->reason = strdup(line->reason);
+	if (!group->origin || !group->reason) {
+		free(group->origin);
+		free(group->reason);
+		return NULL;
+	}
+	restoring->last = restoring->group_count++;
+	return group;
+}
+
+static int group_add(struct group *group, const struct hold_wanted *ban)
+{
+	if (group->count == group->room) {
+		size_t room = group->room ? group->room * 2 : TOGETHER_LEAST;
+		struct hold_wanted *larger = reallocarray(group->bans, room, sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		group->bans = larger;
+		group->room = room;
+	}
+	group->bans[group->count++] = *ban;
+	return 0;
+}
+
+/* As they were saved they are sorted. Of two for one prefix the longer one stays. */
+static void group_sort(struct group *group)
+{
+	size_t kept = 0, i = 1;
+
+	while (i < group->count && prefix_order(&group->bans[i - 1].prefix, &group->bans[i].prefix) < 0)
+		i++;
+	if (i >= group->count)
+		return;
+	qsort(group->bans, group->count, sizeof(*group->bans), prefix_order); /* the prefix stands first */
+	for (i = 0; i < group->count; i++)
+		if (!kept || prefix_order(&group->bans[kept - 1].prefix, &group->bans[i].prefix))
+			group->bans[kept++] = group->bans[i];
+		else if (group->bans[kept - 1].until_ns < group->bans[i].until_ns)
+			group->bans[kept - 1] = group->bans[i];
+	group->count = kept;
+}
+
+/* Together where that is worth it and there is room for all; else as many as there is room for. */
+static void group_hold(struct restoring *restoring, struct group *group)
+{
+	group_sort(group);
+	if (group->count >= TOGETHER_LEAST &&
+	    !holds_restore(restoring->instance, group->bans, group->count, group->origin, group->reason)) {
+		restoring->restored->held += group->count;
+		return;
+	}
+	for (size_t i = 0; i < group->count; i++) {
+		const struct hold_wanted *ban = &group->bans[i];
+
+		count_line(restoring->restored,
+			   hold_ban(restoring->instance, &ban->prefix, ban->until_ns - restoring->now_ns, group->origin,
+				    group->reason));
+	}
+}
+
+static int restore_automatic(const struct restoring *restoring, const struct saved_line *line,
+			     const struct prefix *prefix)
+{
+	int reason = reason_by_name(line->reason);
 	struct automatic_row row = {
 		.prefix = *prefix,
-		.ban.until_ns = boot_time(line, "until", offset),
-		.ban.since_ns = boot_time(line, "since", offset),
-		.ban.forget_ns = boot_time(line, "forget", offset),
-		.ban.times = (__u32)json_integer_value(json_object_get(line, "times")),
-		.ban.service = service_row(instance, text_of(line, "service")),
+		.ban.until_ns = boot_time(restoring, line->until_s),
+		.ban.since_ns = boot_time(restoring, line->since_s),
+		.ban.forget_ns = boot_time(restoring, line->forget_s),
+		.ban.times = line->times < UINT32_MAX ? (__u32)line->times : UINT32_MAX,
+		.ban.service = service_row(restoring->instance, line->service),
 		.ban.reason = reason > 0 ? (__u8)reason : 0,
 	};
 
-	if (row.ban.forget_ns <= boottime_ns())
+	if (row.ban.forget_ns <= restoring->now_ns)
 		return -ETIME;
-	return automatic_restore(instance, &row);
+	return automatic_restore(restoring->instance, &row);
 }
 
-/* 0: it is held again. -ETIME: its time is over. */
-static int restore(struct instance *instance, const json_t *line, __s64 offset)
+/* 0: it is held again, or will be with its group (*later). -ETIME: its time is over. */
+static int restore(struct restoring *restoring, const struct saved_line *line, bool *later)
 {
-	const char *kind = text_of(line, "kind");
-	__u64 until = boot_time(line, "until", offset), now = boottime_ns();
-	struct prefix prefix;
+	struct hold_wanted ban = {.until_ns = boot_time(restoring, line->until_s),
+				  .since_ns = boot_time(restoring, line->since_s)};
+	__u64 left = ban.until_ns - restoring->now_ns;
+	struct group *group;
 
-	if (prefix_parse(text_of(line, "address"), &prefix))
+	if (prefix_parse(line->address, &ban.prefix))
 		return -EINVAL;
-	if (!strcmp(kind, "automatic"))
-		return restore_automatic(instance, line, &prefix, offset);
-	if (until <= now)
+	if (!strcmp(line->kind, "automatic"))
+		return restore_automatic(restoring, line, &ban.prefix);
+	if (ban.until_ns <= restoring->now_ns)
 		return -ETIME;
-	if (!strcmp(kind, "ban"))
-		return hold_ban(instance, &prefix, until - now, text_of(line, "origin"), text_of(line, "reason"));
-	if (!strcmp(kind, "allow"))
-		return hold_allow(instance, &prefix, until - now, text_of(line, "by"), text_of(line, "reason"));
-	return -EINVAL;
+	if (!strcmp(line->kind, "allow"))
+		return hold_allow(restoring->instance, &ban.prefix, left, line->by, line->reason);
+	if (strcmp(line->kind, "ban") || !ban.prefix.length)
+		return -EINVAL;
+	group = group_of(restoring, line);
+	if (!group)
+		return hold_ban(restoring->instance, &ban.prefix, left, line->origin, line->reason);
+	*later = true;
+	return group_add(group, &ban);
+}
+
+static void restore_line(struct restoring *restoring, const char *text, size_t length)
+{
+	struct saved_line line;
+	int error = saved_line_read(text, length, &line);
+	bool later = false;
+
+	if (!error)
+		error = restore(restoring, &line, &later);
+	if (error || !later)
+		count_line(restoring->restored, error);
+	saved_line_free(&line);
+}
+
+static void groups_hold(struct restoring *restoring)
+{
+	for (size_t i = 0; i < restoring->group_count; i++) {
+		group_hold(restoring, &restoring->groups[i]);
+		free(restoring->groups[i].bans);
+		free(restoring->groups[i].origin);
+		free(restoring->groups[i].reason);
+	}
 }
 
 int bans_restore(const struct places *places, struct instance *instance, struct bans_restored *restored)
 {
-	char path[SAVED_PATH_MAX];
+	struct restoring restoring = {
+		.instance = instance,
+		.restored = restored,
+		.offset = day_minus_boot(),
+		.now_ns = boottime_ns(),
+	};
+	char path[SAVED_PATH_MAX], *text = NULL;
 	FILE *file = fopen(saved_path(places, 0, NAME, path), "re");
-	__s64 offset = day_minus_boot();
 	size_t size = 0;
-	char *text = NULL;
 	ssize_t length;
 
 	memset(restored, 0, sizeof(*restored));
 	if (!file)
 		return errno == ENOENT ? 0 : -errno;
-	while ((length = getline(&text, &size, file)) > 0) {
-		json_t *line = json_loadb(text, (size_t)length, 0, NULL);
-		int error = json_is_object(line) ? restore(instance, line, offset) : -EINVAL;
-
-		restored->held += !error;
-		restored->over += error == -ETIME;
-		restored->lost += error && error != -ETIME;
-		json_decref(line);
-	}
+	while ((length = getline(&text, &size, file)) > 0)
+		restore_line(&restoring, text, (size_t)length);
+	groups_hold(&restoring);
 	free(text);
 	fclose(file);
 	return 0;

@@ -194,6 +194,10 @@ def try_reboot(lab):
     with it("bans of both kinds and exceptions are back after a reboot, with the time they had left"):
         lab.bulwark("ban", "198.51.100.7", "--for", "1h", "--reason", 'says "no"', "--origin", "tests")
         lab.bulwark("ban", "198.51.100.8", "--for", "1s")
+        many = [f"198.18.0.{last}" for last in range(100)]
+        with open(lab.state + "/many", "w", encoding="utf-8") as file:
+            file.write("\n".join(many))
+        lab.bulwark("ban", "--file", lab.state + "/many", "--for", "2h", "--reason", "a hundred", "--origin", "feed")
         lab.bulwark("allow", "203.0.113.0/24", "--for", "1h", "--reason", "a test")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lab.state + "/bans.jsonl")  # of the one before
@@ -207,7 +211,7 @@ def try_reboot(lab):
         time.sleep(1)  # one of the bans ends meanwhile
         holds(lab.apply(POLICY.format(mode="auto", time="1h", more="")), "are held again")
         after = banned(lab)
-        same(sorted(after), sorted(["198.51.100.7", NETWORK[6]]))
+        same(sorted(after), sorted(["198.51.100.7", NETWORK[6]] + many))
         for name, row in after.items():
             same((row["origin"], row["reason"]), (before[name]["origin"], before[name]["reason"]))
             assert before[name]["left_s"] - 60 < row["left_s"] <= before[name]["left_s"], (before[name], row)
