@@ -33,7 +33,7 @@ USER_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -MMD -MP -I$(BUILD)
 # Newer bpftools declare every kfunc in vmlinux.h; ours are declared where they are used, weak.
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 $(WARNINGS) -fno-strict-aliasing -DBPF_NO_KFUNC_PROTOTYPES -I$(BUILD) -Iinclude -MMD -MP
 
-PROGRAMS := bulwark bulwarkd
+PROGRAMS := bulwark bulwarkd bulwark-fetch
 MAINS    := $(PROGRAMS:%=userspace/%.c)
 LIBRARY  := $(patsubst userspace/%.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(wildcard userspace/*.c)))
 SKELS    := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
@@ -101,6 +101,9 @@ $(BUILD)/libbulwark.a: $(LIBRARY)
 $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libbulwark.a
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
+# The only one that speaks to servers, and it needs little else.
+$(BUILD)/bulwark-fetch: PKG_LIBS = $(shell pkg-config --libs libcurl jansson libcap-ng)
+
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
@@ -126,8 +129,7 @@ UDEV_RULES ?= $(if $(filter /usr/local,$(PREFIX)),/etc/udev/rules.d,$(PREFIX)/li
 D = $(DESTDIR)$(PREFIX)
 
 install: all man
-	$(INSTALL) 755 $(BUILD)/bulwark $(D)/sbin/bulwark
-	$(INSTALL) 755 $(BUILD)/bulwarkd $(D)/sbin/bulwarkd
+	for program in $(PROGRAMS); do $(INSTALL) 755 $(BUILD)/$$program $(D)/sbin/$$program || exit 1; done
 	for page in $(MANUALS); do $(INSTALL) 644 $$page $(D)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
 	for policy in policies/*; do $(INSTALL) 644 $$policy $(D)/share/bulwark/$$policy || exit 1; done
 	for file in scripts/monitoring/*; do $(INSTALL) 644 $$file $(D)/share/bulwark/$${file#scripts/} || exit 1; done

@@ -388,8 +388,10 @@ static void clear_away(struct apply *apply)
 
 static int run(struct apply *apply)
 {
-	int status = compile(apply);
+	int status = apply_fetch(apply);
 
+	if (!status)
+		status = compile(apply);
 	if (!status)
 		status = open_instance(apply);
 	if (!status)

@@ -62,6 +62,8 @@ void apply_closed(struct context *context, const struct policy *policy, unsigned
 /* apply_attach.c: `apply --attach`. Returns enum exit_status. */
 int apply_attach(struct context *context);
 
+/* apply_fetch.c: feeds from the web that were never fetched. Exit status, words are out. */
+int apply_fetch(struct apply *apply);
 /* apply_checks.c: questions before anything is touched. Exit status; the words are out when it is not EXIT_DONE. */
 int apply_feeds(struct apply *apply);
 int apply_tests(struct apply *apply);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a candidate must pass before it may go live: whole feeds, its own tests, and the people connected now. */
 #include "apply.h"
+#include "remote.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static const struct list *policy_list(const struct policy *policy, const char *n
 /* By itself (at boot, renewed) an old list is better than none; a person is told and decides. */
 static int feed_age(struct apply *apply, const struct list *list, const struct image_list *compiled)
 {
-	__u64 now = time(NULL), age = now > compiled->feed_mtime ? now - compiled->feed_mtime : 0;
+	__u64 now = time(NULL), confirmed = remote_confirmed(compiled->feed, compiled->feed_mtime);
+	__u64 age = now > confirmed ? now - confirmed : 0;
 	const struct apply_request *request = apply->request;
 	char text[64], most[64];
 

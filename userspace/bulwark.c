@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "remote.h"
 #include "settings.h"
 #include "usage.h"
 
@@ -106,6 +107,7 @@ int main(int argc, char **argv)
 	status = places_from_environment(&context.places);
 	if (!status)
 		status = split(&context, argc, argv, &line);
+	remote_use(context.places.state_dir);
 	if (!status)
 		status = run(&context, &line);
 	free(line.words);

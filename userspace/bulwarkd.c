@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "remote.h"
 #include "settings.h"
 #include "verbs.h"
 
@@ -433,6 +434,7 @@ static void end(void)
 	save_state(daemon);
 	metrics_stop(daemon);
 	renew_close(daemon);
+	fetch_close(daemon);
 	watch_close(daemon);
 	event_log_close(&daemon->log);
 	names_free(daemon->names);
@@ -445,6 +447,9 @@ int main(int argc, char **argv)
 
 	if (!status)
 		status = renew_open(&loop.daemon);
+	if (!status)
+		status = fetch_open(&loop.daemon);
+	remote_use(loop.daemon.places.state_dir);
 	if (!status)
 		status = take_lock();
 	if (!status)

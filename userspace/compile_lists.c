@@ -10,6 +10,8 @@
 #include <xxhash.h>
 
 #include "compile.h"
+#include "remote.h"
+#include "url.h"
 
 struct holes {
 	struct protected_prefix *items;
@@ -144,17 +146,20 @@ static void hash_prefixes(struct compile *compile, size_t v4, size_t v6)
 
 static void feed_age(struct compile *compile, const struct list *list, struct image_list *image_list)
 {
+	char copy[REMOTE_PATH];
 	struct stat status;
+	time_t confirmed;
 	__u64 age;
 
-	if (stat(list->feed, &status))
+	if (stat(remote_file(list->feed, copy), &status))
 		return;
 	image_list->feed_mtime = status.st_mtime;
-	age = compile->now > status.st_mtime ? compile->now - status.st_mtime : 0;
+	confirmed = remote_confirmed(list->feed, status.st_mtime);
+	age = compile->now > confirmed ? compile->now - confirmed : 0;
 	if (list->max_age_s && age > list->max_age_s)
 		policy_say(compile->policy, compile->report, SEVERITY_WARNING, &list->feed_at,
-			   "feed '%s' was last written %llu hours ago, max-age is %llu hours", list->feed, age / 3600,
-			   list->max_age_s / 3600);
+			   "feed '%s' was last %s %llu hours ago, max-age is %llu hours", list->feed,
+			   is_url(list->feed) ? "fetched" : "written", age / 3600, list->max_age_s / 3600);
 }
 
 static int cut_feed(struct compile *compile, const struct list *list, const struct compiled_list *compiled,
@@ -186,7 +191,11 @@ static int read_list(struct compile *compile, size_t index, const struct holes *
 			   "list '%s' ended on %s and is taken as empty", list->name, list->until);
 		return 0;
 	}
-	if (list->feed) {
+	if (list->feed && !remote_is_here(list->feed)) { /* apply has refused by now */
+		policy_say(compile->policy, compile->report, SEVERITY_NOTE, &list->feed_at,
+			   "feed '%s' was never fetched here and is taken as empty: `bulwark apply` fetches it",
+			   list->feed);
+	} else if (list->feed) {
 		feed_age(compile, list, image_list);
 		err = feed_read(list, compiled->number, prefixes, compile->report);
 		if (err)

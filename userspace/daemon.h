@@ -11,6 +11,8 @@
 #include "event_log.h"
 #include "events.h"
 #include "exposition.h"
+#include "fetch.h"
+#include "helper.h"
 
 struct left_out { /* what the log does not hold, until an event says so */
 	__u64 events, packets;
@@ -37,9 +39,23 @@ struct feed_files {
 	size_t count;
 };
 
+struct remote_feed { /* of a list whose feed is fetched */
+	char *url, name[64];
+	__u64 refresh_ns, next_ns; /* CLOCK_MONOTONIC */
+	unsigned failures;	   /* since it was last fetched */
+	char why[256];		   /* of the last one, as it was told */
+};
+
+struct remote_feeds {
+	struct helper helper;
+	struct remote_feed *items;
+	size_t count;
+	char asked[64];			 /* the list that the helper fetches */
+	__u64 counts[FETCH_REFUSED + 1]; /* by enum fetch_outcome, since the daemon began */
+};
+
 struct renewal { /* of the policy in force */
-	int fd;	 /* of the helper, -1: none */
-	bool running;
+	struct helper helper;
 	unsigned generation; /* whose description this is; 0: to be read */
 	__s64 ends;
 	__u64 around, around_now; /* what feeds were cut around, and what they would be */
@@ -79,6 +95,7 @@ struct daemon {
 	pid_t bans_saver; /* a child that writes them; 0: none */
 
 	struct renewal renew;
+	struct remote_feeds fetching;
 
 	__u64 gap_told, gap_newest; /* lines of verdicts that a killed daemon wrote after it last saved its state */
 	__u64 written_ahead;	    /* number of an event that is in the log and still in the ring; 0: none */
@@ -120,6 +137,13 @@ void renew_close(struct daemon *daemon);
 void renew_when_due(struct daemon *daemon, const struct control_state *state);
 /* What feeds would be cut around now. */
 void renew_saw_host(struct daemon *daemon, const struct host *host);
+
+/* ---- daemon_fetch.c ---- */
+
+int fetch_open(struct daemon *daemon); /* as renew_open() */
+void fetch_close(struct daemon *daemon);
+void fetch_learn(struct remote_feeds *feeds, const json_t *description); /* of the generation in force */
+void fetch_when_due(struct daemon *daemon);				 /* every second */
 
 /* ---- daemon_feeds.c ---- */
 

@@ -10,16 +10,18 @@
 #include <sys/stat.h>
 
 #include "daemon.h"
+#include "remote.h"
 
 #define STILL_NS (2ULL * 1000000000) /* somebody may be writing it */
 
 /* What a change of the file changes; 0: it is not there. */
-static __u64 look_at(const char *path, __u64 *mtime)
+static __u64 look_at(const char *feed, __u64 *mtime)
 {
+	char copy[REMOTE_PATH];
 	struct stat found;
 
 	*mtime = 0;
-	if (stat(path, &found))
+	if (stat(remote_file(feed, copy), &found))
 		return 0;
 	*mtime = (__u64)found.st_mtime;
 	return (((__u64)found.st_mtim.tv_sec * 1000000000 + (__u64)found.st_mtim.tv_nsec) ^ (__u64)found.st_ino << 20 ^

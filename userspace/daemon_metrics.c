@@ -22,6 +22,7 @@ static char *text(void *arg, enum exposition_format format, size_t *length)
 
 	daemon->exposed.feeds_refreshed = daemon->renew.refreshed;
 	daemon->exposed.feeds_refused = daemon->renew.refused;
+	memcpy(daemon->exposed.fetches, daemon->fetching.counts, sizeof(daemon->exposed.fetches));
 	return exposition(&daemon->places, daemon->instance, &daemon->state, &daemon->exposed, format, length);
 }
 

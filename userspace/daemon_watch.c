@@ -82,6 +82,7 @@ void watch_instance(struct daemon *daemon)
 	if (daemon->instance && !control_read(daemon->instance, &state)) {
 		daemon->generation = live_number(&state);
 		renew_when_due(daemon, &state);
+		fetch_when_due(daemon);
 	}
 	if (daemon->generation)
 		names_in_force(daemon->names, daemon->generation);

@@ -2,10 +2,12 @@
 /* The metrics, family by family. Names are a promise (bulwark-metrics(7) lists them): they are added, never changed. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "exposition.h"
 #include "judge.h"
+#include "remote.h"
 
 #define CENSUS_ENTRIES 20000 /* of bans a text: a few milliseconds */
 #define NO_NAME "other"
@@ -314,11 +316,37 @@ static __u64 member(const json_t *object, const char *key)
 	return value > 0 ? (__u64)value : 0;
 }
 
+/* What a feed was, and what its file is now: bytes grow before a policy is applied with them. */
+static void write_feeds(struct exposition_text *text, const json_t *lists)
+{
+	double now = (double)time(NULL);
+	const json_t *list;
+	size_t i;
+
+	metric_family(text, METRIC_GAUGE, "bulwark_feed_age_seconds",
+		      "Since the feed that is in force was written, or its server confirmed it.");
+	json_array_foreach(lists, i, list) if (member(list, "feed_mtime"))
+		metric_number(text,
+			      now - (double)remote_confirmed(json_string_value(json_object_get(list, "feed")) ?: "",
+							     (time_t)member(list, "feed_mtime")),
+			      "list", json_string_value(json_object_get(list, "name")) ?: "", NULL);
+	metric_family(text, METRIC_GAUGE, "bulwark_feed_bytes", "Size of the text of a feed, as it is now.");
+	json_array_foreach(lists, i, list)
+	{
+		const char *feed = json_string_value(json_object_get(list, "feed"));
+		char copy[REMOTE_PATH];
+		struct stat file;
+
+		if (feed && !stat(remote_file(feed, copy), &file))
+			metric_count(text, (__u64)file.st_size, "list",
+				     json_string_value(json_object_get(list, "name")) ?: "", NULL);
+	}
+}
+
 static void write_lists(struct exposure *of)
 {
 	const json_t *lists = json_object_get(of->description, "lists"), *list;
 	struct exposition_text *text = &of->text;
-	double now = (double)time(NULL);
 	size_t i;
 
 	metric_family(text, METRIC_GAUGE, "bulwark_list_prefixes", "Prefixes of a list in force, by family.");
@@ -333,11 +361,7 @@ static void write_lists(struct exposure *of)
 		      "Prefixes of a feed that were cut around what must not be blocked.");
 	json_array_foreach(lists, i, list) if (json_is_string(json_object_get(list, "feed"))) metric_count(
 		text, member(list, "cut"), "list", json_string_value(json_object_get(list, "name")) ?: "", NULL);
-	metric_family(text, METRIC_GAUGE, "bulwark_feed_age_seconds",
-		      "Since the feed that is in force was last written.");
-	json_array_foreach(lists, i, list) if (member(list, "feed_mtime"))
-		metric_number(text, now - (double)member(list, "feed_mtime"), "list",
-			      json_string_value(json_object_get(list, "name")) ?: "", NULL);
+	write_feeds(text, lists);
 }
 
 static void write_refreshes(struct exposure *of)
@@ -346,6 +370,10 @@ static void write_refreshes(struct exposure *of)
 		      "Feeds that changed and were applied by the daemon, since it began, by outcome.");
 	metric_count(&of->text, of->memory->feeds_refreshed, "outcome", "applied", NULL);
 	metric_count(&of->text, of->memory->feeds_refused, "outcome", "refused", NULL);
+	metric_family(&of->text, METRIC_COUNTER, "bulwark_feed_fetches",
+		      "Feeds from the web that the daemon asked for, since it began: new, same as before, refused.");
+	for (int i = 0; fetch_outcomes[i]; i++)
+		metric_count(&of->text, of->memory->fetches[i], "outcome", fetch_outcomes[i], NULL);
 }
 
 /* ---- tables and bans ---- */

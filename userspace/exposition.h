@@ -9,6 +9,7 @@
 
 #include "daemon_state.h"
 #include "exposition_text.h"
+#include "fetch.h"
 #include "past.h"
 #include "sink.h"
 
@@ -23,6 +24,7 @@ struct exposition_memory {
 	struct exposed_sink sinks[SINKS_MAX]; /* of the daemon */
 	unsigned sink_count;
 	__u64 feeds_refreshed, feeds_refused; /* by the daemon, since it began */
+	__u64 fetches[FETCH_REFUSED + 1];     /* likewise, by enum fetch_outcome */
 	struct past_counts past;
 	struct holds_census census;
 };

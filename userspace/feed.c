@@ -12,6 +12,7 @@
 
 #include "feed_cache.h"
 #include "feed_parse.h"
+#include "remote.h"
 
 #define BAD_TOLD 10
 #define LINE_MAX_BYTES (64u << 10)
@@ -202,14 +203,16 @@ static int cannot(struct feed *feed, int error)
  * rewinds, a watchdog starts), and again afterwards, for the path may have changed in between. */
 static int open_feed(struct feed *feed, struct stat *status)
 {
+	char copy[REMOTE_PATH];
+	const char *path = remote_file(feed->list->feed, copy);
 	int fd, err;
 
-	if (stat(feed->list->feed, status))
+	if (stat(path, status))
 		return cannot(feed, errno);
 	err = check_file(feed, status);
 	if (err)
 		return err;
-	fd = open(feed->list->feed, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return cannot(feed, errno);
 	err = fstat(fd, status) ? cannot(feed, errno) : check_file(feed, status);

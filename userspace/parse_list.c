@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "parse.h"
+#include "url.h"
 #include "../include/generation.h"
 
-#define LISTS_READ 1024 /* beyond LISTS_MAX check.c refuses; beyond this nothing is read any more */
+#define REMOTE_REFRESH_S 86400 /* of a feed that is fetched, unless said */
+#define LISTS_READ 1024	       /* beyond LISTS_MAX check.c refuses; beyond this nothing is read any more */
 
 static void list_addresses(struct parser *parser, void *object, const struct node *value)
 {
@@ -27,20 +29,46 @@ static void list_addresses(struct parser *parser, void *object, const struct nod
 	}
 }
 
-static void list_feed(struct parser *parser, void *object, const struct node *value)
+/* A path of the policy, from the directory of the file that it stands in. */
+static char *resolved_path(struct parser *parser, const struct node *value, const char *path)
 {
-	const char *path = take_text(parser, value);
-	struct list *list = object;
+	char *resolved;
 
-	if (!path)
-		return;
-	list->feed_at = value->at;
 	while (!strncmp(path, "./", 2))
 		path += 2;
 	if (*path == '/')
-		list->feed = copy_text(parser, path);
-	else if (asprintf(&list->feed, "%s/%s", directory_of(parser, value), path) < 0)
-		list->feed = NULL, parser->no_memory = true;
+		return copy_text(parser, path);
+	if (asprintf(&resolved, "%s/%s", directory_of(parser, value), path) >= 0)
+		return resolved;
+	parser->no_memory = true;
+	return NULL;
+}
+
+static void list_feed(struct parser *parser, void *object, const struct node *value)
+{
+	const char *text = take_text(parser, value), *problem;
+	struct list *list = object;
+
+	if (!text)
+		return;
+	list->feed_at = value->at;
+	if (!is_url(text)) {
+		list->feed = resolved_path(parser, value, text);
+		return;
+	}
+	problem = url_problem(text);
+	if (problem)
+		wrong(parser, value, "'%.80s' %s", text, problem);
+	else
+		list->feed = copy_text(parser, text);
+}
+
+static void list_ca(struct parser *parser, void *object, const struct node *value)
+{
+	const char *text = take_text(parser, value);
+
+	if (text)
+		((struct list *)object)->ca = resolved_path(parser, value, text);
 }
 
 const char *const feed_formats[] = {"auto", "plain", "ndjson", "ipset", "nft-json", NULL}; /* enum feed_format */
@@ -104,7 +132,7 @@ static void list_why(struct parser *parser, void *object, const struct node *val
 static const struct key list_keys[] = {
 	{"addresses", list_addresses},	 {"feed", list_feed},	    {"format", list_format}, {"refresh", list_refresh},
 	{"max-shrink", list_max_shrink}, {"max-age", list_max_age}, {"bogons", list_bogons}, {"until", list_until},
-	{"owner", list_owner},		 {"why", list_why},	    {"zone", NULL},
+	{"owner", list_owner},		 {"why", list_why},	    {"ca", list_ca},	     {"zone", NULL},
 };
 const struct scope list_scope = SCOPE("list", "a list", list_keys);
 
@@ -118,8 +146,9 @@ static const struct node *child(const struct node *map, const char *name)
 
 static void check_list(struct parser *parser, const struct node *value)
 {
-	static const char *const of_feeds[] = {"format", "refresh", "max-shrink", "max-age", "bogons"};
+	static const char *const of_feeds[] = {"format", "refresh", "max-shrink", "max-age", "bogons", "ca"};
 	const struct node *feed = child(value, "feed"), *addresses = child(value, "addresses");
+	const struct node *ca = child(value, "ca");
 
 	if (value->kind != NODE_MAP)
 		return;
@@ -133,6 +162,8 @@ static void check_list(struct parser *parser, const struct node *value)
 		if (lonely)
 			wrong(parser, lonely->key, "'%s' is for a list with a 'feed'", of_feeds[i]);
 	}
+	if (ca && feed && feed->kind == NODE_SCALAR && !is_url(feed->text))
+		wrong(parser, ca->key, "'ca' is for a feed that is fetched from https://");
 }
 
 /* A list that has ended stays, empty: what uses it must not change its meaning (an `allow` must not open). */
@@ -177,6 +208,8 @@ void parse_lists(struct parser *parser, void *object, const struct node *map)
 		list->max_shrink = 50;
 		parse_map(parser, &list_scope, list, value);
 		check_list(parser, value);
+		if (list->feed && is_url(list->feed) && !list->refresh_s)
+			list->refresh_s = REMOTE_REFRESH_S;
 		end_list(parser, list);
 	}
 }

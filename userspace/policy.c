@@ -125,6 +125,7 @@ static void list_free(struct list *list)
 	free(list->name);
 	free(list->prefixes);
 	free(list->feed);
+	free(list->ca);
 	free(list->owner);
 	free(list->why);
 	free(list->until);

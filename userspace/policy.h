@@ -40,7 +40,8 @@ struct list {
 	struct place at;
 	struct prefix *prefixes; /* of `addresses` */
 	size_t prefix_count;
-	char *feed; /* path as resolved against the policy file's directory, or NULL */
+	char *feed; /* path as resolved against the policy file's directory, or an https:// address, or NULL */
+	char *ca;   /* path of the certificates that its server is checked with; NULL: those of this host */
 	struct place feed_at;
 	enum feed_format format;
 	__u64 refresh_s;     /* 0: not given */

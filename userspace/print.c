@@ -54,6 +54,10 @@ static void print_feed(FILE *out, const struct list *list)
 
 	fputs("    feed: ", out);
 	print_text(out, list->feed);
+	if (list->ca) {
+		fputs("\n    ca: ", out);
+		print_text(out, list->ca);
+	}
 	fprintf(out, "\n    format: %s\n", feed_formats[list->format]);
 	if (list->refresh_s)
 		fprintf(out, "    refresh: %s\n", period_text(list->refresh_s, buffer));

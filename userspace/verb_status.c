@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "judge.h"
+#include "remote.h"
 #include "verb_common.h"
 #include "wanted.h"
 
@@ -262,7 +263,9 @@ static const char *words_renew = "bulwark apply --renew (bulwarkd does it by its
 static void check_feed_age(struct status *status, const struct policy *policy, const json_t *compiled)
 {
 	const char *name = json_string_value(json_object_get(compiled, "name"));
-	json_int_t written = json_integer_value(json_object_get(compiled, "feed_mtime")), age = time(NULL) - written;
+	const char *feed = json_string_value(json_object_get(compiled, "feed"));
+	json_int_t written = json_integer_value(json_object_get(compiled, "feed_mtime"));
+	json_int_t age = time(NULL) - (feed ? remote_confirmed(feed, written) : written);
 	char text[64];
 
 	for (size_t i = 0; name && written && i < policy->list_count; i++) {

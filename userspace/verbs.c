@@ -82,6 +82,11 @@ static const struct option_line apply_options[] = {
 	{},
 };
 
+static const struct option_line fetch_options[] = {
+	{"--force", NULL, "take what came even if the feed shrank by more than its max-shrink", 'F'},
+	{},
+};
+
 static const struct option_line pause_options[] = {
 	{"--for", "10m", "how long; must be given", 'f'},
 	{},
@@ -103,6 +108,8 @@ const struct verb verbs[] = {
 	{"diff", "FILE", "what would change between the live policy and FILE; exit 1 when something would", verb_diff,
 	 NULL},
 	{"show", "", "the live policy, resolved: includes, feeds, sizes, interfaces", verb_show, NULL},
+	{"fetch", "[LIST...]", "bring feeds from the web up to date (bulwarkd does it by itself)", verb_fetch,
+	 fetch_options},
 	{"status", "", "whether this host is protected, and what is wrong", verb_status, NULL},
 	{"history", "", "what was live when, by whom", verb_history, NULL},
 	{"ban", "ADDR[/LEN] | --file FILE [--for 10m] [--reason TEXT]", "refuse an address for a time", verb_ban,

@@ -70,6 +70,7 @@ int verb_report(struct context *context, int argc, char **argv);
 int verb_top(struct context *context, int argc, char **argv);
 int verb_metrics(struct context *context, int argc, char **argv);
 int verb_doctor(struct context *context, int argc, char **argv);
+int verb_fetch(struct context *context, int argc, char **argv);
 int verb_down(struct context *context, int argc, char **argv);
 int verb_help(struct context *context, int argc, char **argv);
 int verb_completion(struct context *context, int argc, char **argv);
