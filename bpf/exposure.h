@@ -104,8 +104,10 @@ static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *
 	open = packet_open(ctx, pkt);
 	if (open) {
 		pkt->open_before = open == OPEN_BEFORE;
-		if (service)
+		if (service) {
 			pkt->rule = service->rule;
+			pkt->proven = 1;
+		}
 		return service ? REASON_ESTABLISHED : REASON_ANSWER;
 	}
 	pkt->rule = RULE_STRAY;

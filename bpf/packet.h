@@ -46,10 +46,11 @@ struct packet {
 	__u8 listens : 1;   /* it met only a listener here */
 	__u8 completes : 1; /* it met a half-open connection: its handshake may be complete now */
 	__u8 handshake : 1; /* brings back a SYN cookie of ours: the source completed a handshake */
-	__u8 over : 1; /* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
-	__u8 offence;  /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
-	__u8 would;    /* reason of the first monitored rule that would have dropped it */
-	__u8 list;     /* number of the list that blocks, 255: none */
+	__u8 over : 1;	 /* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
+	__u8 proven : 1; /* inside an open connection to a service */
+	__u8 offence;	 /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 would;	 /* reason of the first monitored rule that would have dropped it */
+	__u8 list;	 /* number of the list that blocks, 255: none */
 	__u16 class;
 	__u16 rule, would_rule, over_rule;
 	__u16 service; /* index, 0: none */

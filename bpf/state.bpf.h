@@ -22,10 +22,18 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SERVICE_ROWS *VERDICT_COUNT);
+	__uint(max_entries, SERVICE_COUNTERS);
 	__type(key, __u32);
 	__type(value, struct counter);
 } service_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SERVICE_ROWS);
+	__type(key, __u32);
+	__type(value, struct stance);
+} stances SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -35,6 +35,14 @@ static __always_inline void add(struct counter *counter, __u32 packets, __u32 by
 	counter->bytes += bytes;
 }
 
+static __always_inline enum proof proof_of(const struct packet *pkt)
+{
+	if (pkt->proven)
+		return PROOF_OPEN;
+	return pkt->flow.protocol == IPPROTO_TCP && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? PROOF_SYN
+												      : PROOF_NONE;
+}
+
 static __always_inline void count(const struct outcome *outcome, const struct packet *pkt)
 {
 	__u32 index = COUNTER_INDEX(outcome->row, outcome->verdict, outcome->reason);
@@ -42,7 +50,7 @@ static __always_inline void count(const struct outcome *outcome, const struct pa
 	add(bpf_map_lookup_elem(&counters, &index), outcome->packets, pkt->length);
 	if (!pkt->row)
 		return;
-	index = pkt->row * VERDICT_COUNT + outcome->verdict;
+	index = SERVICE_COUNTER(pkt->row, outcome->verdict, proof_of(pkt));
 	add(bpf_map_lookup_elem(&service_counters, &index), outcome->packets, pkt->length);
 }
 

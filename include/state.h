@@ -7,8 +7,9 @@
  * control       array (data)   1              the steer program           root programs     -
  * slots         array          SLOT_COUNT     controller                  everybody         -
  * counters      percpu array   COUNTERS       programs                    metrics, status   -
- * service_counters percpu arr. SERVICE_ROWS*4 programs                    metrics, status   -
+ * service_counters percpu arr. SERVICE_COUNTERS programs                  metrics, status, daemon -
  * service_names array          SERVICE_ROWS   controller                  everybody         apply refuses
+ * stances       array (data)   SERVICE_ROWS   daemon, controller          programs, status, metrics -
  * fallthrough   percpu array   HOOK_COUNT     root programs               status            -
  * origin        array          1              controller, once            controller        -
  * interfaces    array          INTERFACES     controller, daemon          programs          row 0 serves the rest
@@ -51,15 +52,53 @@ struct counter {
 #define COUNTERS (INTERFACE_ROWS * VERDICT_COUNT * REASON_SLOTS)
 #define COUNTER_INDEX(row, verdict, reason) (((row)*VERDICT_COUNT + (verdict)) * REASON_SLOTS + (reason))
 
-/* service_counters[row * VERDICT_COUNT + verdict]; service_names[row]. Row 0: packets of no service. A row keeps
+/* service_counters[SERVICE_COUNTER(row, verdict, proof)]; service_names[row]. Row 0: packets of no service. A row keeps
  * its name as long as a live or pending generation uses it, so counters never mix. */
 #define SERVICE_ROWS 2048
+enum proof {		     /* what a packet to a service says of its sender */
+	     PROOF_NONE = 0, /* nothing, and it is no SYN: a datagram, a stray segment */
+	     PROOF_SYN = 1,  /* nothing yet: it asks for a connection */
+	     PROOF_OPEN = 2, /* it is inside an open connection, so its source cannot be forged */
+	     PROOF_COUNT = 3,
+};
+#define SERVICE_COUNTERS (SERVICE_ROWS * VERDICT_COUNT * PROOF_COUNT)
+#define SERVICE_COUNTER(row, verdict, proof) (((row)*VERDICT_COUNT + (verdict)) * PROOF_COUNT + (proof))
 struct service_name {
 	char name[64];	  /* NUL-terminated; empty: free */
 	__u32 generation; /* the last generation that used the row */
 	__u32 unused;
 };
 _Static_assert(sizeof(struct service_name) == 72, "service_name is pinned");
+
+/*
+ * stances[row]: how things stand with a service; [0]: with what belongs to none. The daemon writes it every second
+ * while it is not at peace, so that who comes after a restart goes on where it was, and status and metrics need no
+ * daemon to ask. Times are CLOCK_MONOTONIC ns, 0: never.
+ */
+enum attack_state { STANCE_NORMAL = 0, STANCE_SURGE = 1, STANCE_ATTACK = 2 };
+enum attack_cause {
+	CAUSE_NONE = 0,
+	CAUSE_SYN_FLOOD = 1,   /* SYNs that no handshakes follow */
+	CAUSE_CONNECTIONS = 2, /* handshakes follow, and too many of them */
+	CAUSE_PACKETS = 3,     /* inside open connections, or to a service without any */
+	CAUSE_REASON = 64,     /* plus an enum reason: what most of it was refused for */
+};
+struct stance {
+	__u64 attack_since_ns; /* of the attack, or of the last one */
+	__u64 attack_seen_ns;  /* the last second that it went on */
+	__u64 told_ns;	       /* when this was written: a daemon that lives does so every second, but in peace */
+	__u32 rate, peak;      /* packets a second that came, in the last second and in the worst of this attack */
+	__u32 attacks;	       /* that began so far */
+	__u32 detected_ms;     /* of the last attack: from its first second until it was said */
+	__u32 mitigated_ms;    /* until no more was let in than is usual; MITIGATED_NOT: not yet */
+	__u16 proven;	       /* thousandths of what came in this attack, inside open connections */
+	__u16 fresh;	       /* thousandths of it that asked for a connection */
+	__u8 state;	       /* enum attack_state */
+	__u8 cause;	       /* enum attack_cause */
+	__u8 unused[10];
+};
+#define MITIGATED_NOT (~0u)
+_Static_assert(sizeof(struct stance) == 64, "stance is pinned");
 
 /* interfaces[ifindex % INTERFACES] */
 #define INTERFACES 4096

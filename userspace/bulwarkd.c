@@ -358,6 +358,7 @@ static void on_tick(struct daemon *daemon)
 	metrics_follow(daemon);
 	tell_histories(daemon);
 	watch_bans(daemon, false);
+	attacks_look(daemon);
 	tell_losses(daemon, false);
 	ledger_look(daemon);
 	if (daemon->limits.sync == SYNC_SECOND)
@@ -413,6 +414,7 @@ static int begin(void)
 	if (error)
 		return fail(EXIT_SYSTEM, "%s: %s", loop.log_path, strerror(-error));
 	daemon->names = names_open(&daemon->places);
+	attacks_begin(daemon);
 	daemon->unprotected = json_object();
 	daemon->minute_told_ns = monotonic_ns();
 	if (!daemon->names || !daemon->unprotected)
@@ -428,6 +430,7 @@ static void end(void)
 		event_ring_drain(daemon->ring);
 	tell_histories(daemon);
 	watch_bans(daemon, true);
+	attacks_close(daemon);
 	tell_losses(daemon, true);
 	ledger_look(daemon);
 	event_log_sync(&daemon->log);

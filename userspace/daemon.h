@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The parts of bulwarkd. One thread, one epoll loop (bulwarkd.c); what it tells (daemon_tell.c) goes into the log, what
- * it looks after (daemon_watch.c) are the pins, the interfaces and the history; daemon_metrics.c serves metrics.
+ * it looks after (daemon_watch.c) are the pins, the interfaces and the history; daemon_metrics.c serves metrics,
+ * daemon_attacks.c watches for attacks.
  * Nothing of the shield waits for it.
  */
 #ifndef BULWARK_DAEMON_H
@@ -13,6 +14,8 @@
 #include "exposition.h"
 #include "fetch.h"
 #include "helper.h"
+
+struct attack_watch; /* opaque: daemon_attacks.c */
 
 struct left_out { /* what the log does not hold, until an event says so */
 	__u64 events, packets;
@@ -96,6 +99,7 @@ struct daemon {
 
 	struct renewal renew;
 	struct remote_feeds fetching;
+	struct attack_watch *attacks;
 
 	__u64 gap_told, gap_newest; /* lines of verdicts that a killed daemon wrote after it last saved its state */
 	__u64 written_ahead;	    /* number of an event that is in the log and still in the ring; 0: none */
@@ -127,6 +131,8 @@ void tell_losses(struct daemon *daemon, bool flush);
 
 /* One document of the form of actions.jsonl, within the budget of the log. The reference is taken. */
 void tell_line(struct daemon *daemon, json_t *line);
+/* Likewise, whatever the log has left of its budget: what a person must hear of, and no sender can make many of. */
+void tell_alert(struct daemon *daemon, json_t *line);
 
 /* ---- daemon_renew.c ---- */
 
@@ -164,6 +170,13 @@ bool links_heard(int fd);
 
 /* Tells automatic bans; saves all bans once a minute, or when flush is set. */
 void watch_bans(struct daemon *daemon, bool flush);
+
+/* ---- daemon_attacks.c ---- */
+
+/* Every second: what came to each service since the last look; tells attacks that began and ended. */
+void attacks_look(struct daemon *daemon);
+void attacks_begin(struct daemon *daemon); /* after the state directory is known: what is usual, as it was saved */
+void attacks_close(struct daemon *daemon); /* saves that, and frees */
 
 /* ---- daemon_ledger.c ---- */
 

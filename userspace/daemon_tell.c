@@ -132,6 +132,15 @@ void tell_line(struct daemon *daemon, json_t *line)
 	json_decref(line);
 }
 
+void tell_alert(struct daemon *daemon, json_t *line)
+{
+	if (write_own(daemon, event_action(daemon->names, line, next_number(daemon)))) {
+		daemon->state.ledger.own++;
+		daemon->state.ledger.unwritten++;
+	}
+	json_decref(line);
+}
+
 /* ---- losses ---- */
 
 static json_t *reasons_of(const struct left_out *left_out)

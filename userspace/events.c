@@ -385,12 +385,15 @@ static json_t *action_of(const char *action)
 		{"unban", "unban", "network", "allowed"},
 		{"allow", "allow", "network", "allowed"},
 		{"disallow", "disallow", "network", "denied"},
+		{"attack-started", "attack-started", "network", "start"},
+		{"attack-ended", "attack-ended", "network", "end"},
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (!strcmp(words[i].action, action))
-			return json_pack("{s:s, s:[s], s:[s], s:s}", "kind", "event", "category", words[i].category,
-					 "type", words[i].type, "action", words[i].name);
+			return json_pack("{s:s, s:[s], s:[s], s:s}", "kind",
+					 strcmp(words[i].type, "start") ? "event" : "alert", "category",
+					 words[i].category, "type", words[i].type, "action", words[i].name);
 	return json_pack("{s:s, s:[s], s:[s], s:s}", "kind", "event", "category", "configuration", "type", "info",
 			 "action", action);
 }
@@ -401,6 +404,31 @@ static json_t *told_address(struct names *names, const json_t *line)
 	const char *address = json_string_value(json_object_get(line, "address"));
 
 	return address ? anonymous_text(address, description_of(names, names->in_force)) : NULL;
+}
+
+/* Of what takes time: when it began, and when it ended. */
+static void put_times(json_t *event, const json_t *line)
+{
+	const json_t *start = json_object_get(line, "start"), *end = json_object_get(line, "end");
+	char text[40];
+
+	if (json_is_number(start))
+		put(event, "start", json_string(timestamp(json_number_value(start), text, sizeof(text))));
+	if (!json_is_number(end))
+		return;
+	put(event, "end", json_string(timestamp(json_number_value(end), text, sizeof(text))));
+	put(event, "duration", json_integer((json_int_t)((json_number_value(end) - json_number_value(start)) * 1e9)));
+}
+
+/* Members of a line that have a place of their own in the schema. */
+static bool has_field(const char *member)
+{
+	static const char *const members[] = {"time", "action", "user", "address", "start", "end", "message"};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
+		if (!strcmp(member, members[i]))
+			return true;
+	return false;
 }
 
 json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
@@ -415,7 +443,7 @@ json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
 
 	json_object_foreach((json_t *)line, key, value)
 	{
-		if (strcmp(key, "time") && strcmp(key, "action") && strcmp(key, "user") && strcmp(key, "address"))
+		if (!has_field(key))
 			json_object_set(bulwark, key, value);
 	}
 	document = document_at(names, json_number_value(json_object_get(line, "time")),
@@ -437,6 +465,10 @@ json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
 					 : json_pack("{s:s, s:s}", "address", address, "ip", address));
 	json_decref(told);
 	put_member(json_object_get(document, "event"), "reason", line, "reason");
+	put_times(json_object_get(document, "event"), line);
+	put_member(document, "message", line, "message");
+	if (json_is_string(json_object_get(line, "service")))
+		put(document, "service", json_pack("{s:O}", "name", json_object_get(line, "service")));
 	return document;
 }
 

@@ -185,6 +185,68 @@ static int write_armed(struct exposure *of)
 	return error;
 }
 
+/* A family with a series for every service; row 0 is what belongs to none. */
+static void write_stances(struct exposure *of, const struct stance_row *rows, size_t count, enum metric_type type,
+			  const char *name, const char *help, double (*value)(const struct stance *stance))
+{
+	metric_family(&of->text, type, name, help);
+	for (size_t i = 0; i < count; i++)
+		metric_number(&of->text, value(&rows[i].stance), "service", rows[i].row ? rows[i].name : NO_NAME, NULL);
+}
+
+static double attack_active(const struct stance *stance)
+{
+	return stance->state == STANCE_ATTACK;
+}
+
+static double attack_count(const struct stance *stance)
+{
+	return stance->attacks;
+}
+
+static double attack_rate(const struct stance *stance)
+{
+	return stance->state == STANCE_ATTACK ? stance->rate : 0;
+}
+
+static double attack_detected(const struct stance *stance)
+{
+	return stance->detected_ms / 1000.0;
+}
+
+/* Grows as long as it is not: that is what an alert wants to see. */
+static double attack_mitigated(const struct stance *stance)
+{
+	__u64 end = stance->state == STANCE_ATTACK ? stance_now_ns() : stance->attack_seen_ns;
+
+	if (stance->mitigated_ms != MITIGATED_NOT)
+		return stance->mitigated_ms / 1000.0;
+	return end > stance->attack_since_ns ? (double)(end - stance->attack_since_ns) / 1e9 : 0;
+}
+
+static int write_attacks(struct exposure *of)
+{
+	struct stance_row *rows = NULL;
+	size_t count = 0;
+	int error = of->instance ? stances_read(of->instance, &rows, &count) : 0;
+
+	write_stances(of, rows, count, METRIC_GAUGE, "bulwark_attack_active",
+		      "1 while a service is under attack; service other: what belongs to none.", attack_active);
+	write_stances(of, rows, count, METRIC_COUNTER, "bulwark_attacks", "Attacks on a service that began.",
+		      attack_count);
+	write_stances(of, rows, count, METRIC_GAUGE, "bulwark_attack_packets_per_second",
+		      "Packets a second that come to a service under attack; 0 in peace.", attack_rate);
+	write_stances(of, rows, count, METRIC_GAUGE, "bulwark_attack_time_to_detect_seconds",
+		      "From the first second of the last attack on a service until it was said; 0 before the first.",
+		      attack_detected);
+	write_stances(of, rows, count, METRIC_GAUGE, "bulwark_attack_time_to_mitigate_seconds",
+		      "From the first second of the last attack on a service until no more was let in than is usual; 0 "
+		      "before the first.",
+		      attack_mitigated);
+	free(rows);
+	return error;
+}
+
 static int write_services(struct exposure *of)
 {
 	struct service_row *rows = NULL;
@@ -201,7 +263,7 @@ static int write_services(struct exposure *of)
 	write_sums(&of->text, sums, count, true);
 	free(sums);
 	free(rows);
-	return error ?: write_armed(of);
+	return error ?: write_armed(of) ?: write_attacks(of);
 }
 
 /* ---- what is in force ---- */

@@ -172,6 +172,25 @@ struct service_row {
 	struct counter counter;
 };
 int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count);
+struct service_load { /* what came to a service so far, by what it proved */
+	__u16 row;
+	char name[64];
+	struct counter counters[VERDICT_COUNT][PROOF_COUNT];
+};
+/* Of every service that has a row, packets or not. The caller's (free). */
+int service_loads_read(struct instance *instance, struct service_load **loads, size_t *count);
+struct stance_row {
+	__u16 row;
+	char name[64]; /* "" in row 0: what belongs to no service */
+	struct stance stance;
+};
+/* How things stand: row 0, and every service that has a row. The caller's (free). */
+int stances_read(struct instance *instance, struct stance_row **rows, size_t *count);
+int stance_read(struct instance *instance, __u16 row, struct stance *stance);
+int stance_write(struct instance *instance, __u16 row, const struct stance *stance);
+__u64 stance_now_ns(void); /* CLOCK_MONOTONIC, as stances have it */
+/* "syn-flood", or the name of a reason */
+const char *cause_name(unsigned cause);
 struct armed_row { /* a service that answers with SYN cookies now */
 	char name[64];
 	__u64 for_ns; /* since when */

@@ -54,12 +54,11 @@ static int row_give(struct instance *instance, __u32 row, const char *name, __u3
 	int cpus = libbpf_num_possible_cpus();
 	struct counter *none = clear && cpus > 0 ? calloc(cpus, sizeof(*none)) : NULL;
 
-	for (__u32 verdict = 0; none && verdict < VERDICT_COUNT; verdict++) {
-		__u32 index = row * VERDICT_COUNT + verdict;
-
+	for (__u32 index = SERVICE_COUNTER(row, 0, 0); none && index < SERVICE_COUNTER(row + 1, 0, 0); index++)
 		bpf_map_update_elem(instance->maps[MAP_service_counters], &index, none, BPF_ANY);
-	}
 	free(none);
+	if (clear)
+		stance_clear(instance, row);
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
 	return bpf_map_update_elem(instance->maps[MAP_service_names], &row, &entry, BPF_ANY) ? -errno : 0;
 }

@@ -21,6 +21,7 @@
 	MAP(counters)                                                                                                  \
 	MAP(service_counters)                                                                                          \
 	MAP(service_names)                                                                                             \
+	MAP(stances)                                                                                                   \
 	MAP(fallthrough)                                                                                               \
 	MAP(interfaces)                                                                                                \
 	MAP(host_facts)                                                                                                \
@@ -118,6 +119,7 @@ extern const char constants_map[];
 extern const size_t constants_offset;
 /* Gives every service its row in the counters (kernel_live.c). */
 int service_rows_take(struct instance *instance, struct image *image, __u32 number);
+void stance_clear(struct instance *instance, __u32 row); /* kernel_stances.c */
 /* What tells the programs which holds and automatic bans there are; NULL with words. */
 struct hold_lengths *lengths_map(const struct instance *instance);
 void lengths_unmap(struct hold_lengths *lengths);

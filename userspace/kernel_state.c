@@ -103,33 +103,69 @@ int counters_read(struct instance *instance, struct counter_row **rows, size_t *
 	return 0;
 }
 
-int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count)
+static struct service_load *loads_of(const struct counter *all, const struct service_name *names, __u32 rows, int cpus,
+				     size_t *count)
 {
-	const __u32 entries = SERVICE_ROWS * VERDICT_COUNT;
-	int cpus;
-	struct counter *all = percpu_read(instance->maps[MAP_service_counters], entries, sizeof(*all), &cpus);
+	struct service_load *loads = calloc(rows, sizeof(*loads));
 
-	*rows = all ? calloc(entries, sizeof(**rows)) : NULL;
 	*count = 0;
-	if (!*rows) {
-		free(all);
-		return -ENOMEM;
-	}
-	for (__u32 i = 0; i < entries; i++) {
-		struct counter counter = sum(all + (size_t)i * cpus, cpus);
-		struct service_row *row = &(*rows)[*count];
-		__u32 name_row = i / VERDICT_COUNT;
-		struct service_name name = {};
+	for (__u32 row = 1; loads && row < rows; row++) {
+		struct service_load *load = &loads[*count];
 
-		if (!counter.packets || bpf_map_lookup_elem(instance->maps[MAP_service_names], &name_row, &name))
+		if (!*names[row].name)
 			continue;
-		snprintf(row->name, sizeof(row->name), "%s", name.name);
-		row->verdict = i % VERDICT_COUNT;
-		row->counter = counter;
+		load->row = (__u16)row;
+		snprintf(load->name, sizeof(load->name), "%s", names[row].name);
+		for (unsigned verdict = 0; verdict < VERDICT_COUNT; verdict++)
+			for (unsigned proof = 0; proof < PROOF_COUNT; proof++)
+				load->counters[verdict][proof] =
+					sum(all + (size_t)SERVICE_COUNTER(row, verdict, proof) * cpus, cpus);
 		++*count;
 	}
+	return loads;
+}
+
+/* Rows are given from the first on: what lies behind the last name is not read. */
+int service_loads_read(struct instance *instance, struct service_load **loads, size_t *count)
+{
+	struct service_name *names = array_read(instance->maps[MAP_service_names], SERVICE_ROWS, sizeof(*names));
+	struct counter *all = NULL;
+	__u32 rows = SERVICE_ROWS;
+	int cpus;
+
+	while (names && rows > 1 && !*names[rows - 1].name)
+		rows--;
+	if (names)
+		all = percpu_read(instance->maps[MAP_service_counters], SERVICE_COUNTER(rows, 0, 0), sizeof(*all),
+				  &cpus);
+	*loads = all ? loads_of(all, names, rows, cpus, count) : NULL;
+	free(names);
 	free(all);
-	return 0;
+	return *loads ? 0 : -ENOMEM;
+}
+
+int service_counters_read(struct instance *instance, struct service_row **rows, size_t *count)
+{
+	struct service_load *loads = NULL;
+	size_t services = 0;
+	int error = service_loads_read(instance, &loads, &services);
+
+	*rows = error ? NULL : calloc(services * VERDICT_COUNT + 1, sizeof(**rows));
+	*count = 0;
+	for (size_t i = 0; *rows && i < services * VERDICT_COUNT; i++) {
+		const struct service_load *load = &loads[i / VERDICT_COUNT];
+		unsigned verdict = i % VERDICT_COUNT;
+		struct service_row *row = &(*rows)[*count];
+
+		row->counter = sum(load->counters[verdict], PROOF_COUNT);
+		if (!row->counter.packets)
+			continue;
+		row->verdict = verdict;
+		memcpy(row->name, load->name, sizeof(row->name));
+		++*count;
+	}
+	free(loads);
+	return *rows ? 0 : error ?: -ENOMEM;
 }
 
 int armed_read(struct instance *instance, struct armed_row **rows, size_t *count)

@@ -16,6 +16,7 @@
 
 #define SAMPLE_US 200000
 #define REASONS_SHOWN 12
+#define STALE_NS 5000000000ULL /* bulwarkd says every second how things stand */
 
 struct sample { /* packets so far */
 	__u64 verdicts[VERDICT_COUNT];
@@ -431,6 +432,42 @@ static json_t *armed_json(const struct status *status)
 	return all;
 }
 
+/* Services that are not at peace, as bulwarkd last said. */
+static json_t *attacks_json(const struct status *status)
+{
+	static const char *const states[] = {
+		[STANCE_NORMAL] = "normal", [STANCE_SURGE] = "surge", [STANCE_ATTACK] = "attack"};
+	struct stance_row *rows = NULL;
+	__u64 now = stance_now_ns();
+	json_t *all = json_array();
+	size_t count = 0;
+
+	if (stances_read(status->instance, &rows, &count))
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct stance *stance = &rows[i].stance;
+		json_t *one;
+
+		if (stance->state == STANCE_NORMAL || stance->state > STANCE_ATTACK)
+			continue;
+		one = json_pack("{s:s?, s:s, s:I, s:b}", "service", rows[i].row ? rows[i].name : NULL, "state",
+				states[stance->state], "rate", (json_int_t)stance->rate, "stale",
+				now - stance->told_ns > STALE_NS);
+		if (stance->state == STANCE_ATTACK)
+			json_object_update_new(
+				one, json_pack("{s:s, s:f, s:I, s:f, s:f, s:f}", "cause", cause_name(stance->cause),
+					       "for_s", (double)(now - stance->attack_since_ns) / 1e9, "peak",
+					       (json_int_t)stance->peak, "proven_share", stance->proven / 1000.0,
+					       "new_share", stance->fresh / 1000.0, "detected_s",
+					       stance->detected_ms / 1000.0));
+		if (stance->state == STANCE_ATTACK && stance->mitigated_ms != MITIGATED_NOT)
+			json_object_set_new(one, "mitigated_s", json_real(stance->mitigated_ms / 1000.0));
+		json_array_append_new(all, one);
+	}
+	free(rows);
+	return all;
+}
+
 static json_t *document(const struct status *status)
 {
 	char head[640];
@@ -448,7 +485,8 @@ static json_t *document(const struct status *status)
 		json_object_set_new(all, "proven_clients_dropped_5m", json_integer(status->proven_drops));
 	}
 	if (all && !*instance_broken(status->instance))
-		json_object_set_new(all, "syn_cookies_armed", armed_json(status));
+		json_object_update_new(all, json_pack("{s:o, s:o}", "syn_cookies_armed", armed_json(status), "attacks",
+						      attacks_json(status)));
 	if (all && status->control.reverted)
 		json_object_set_new(all, "reverted", json_true());
 	return all;
@@ -513,6 +551,38 @@ static void say_armed(const struct status *status)
 	json_array_foreach(rows, i, row) printf("  SYN cookies: service %s answers with them, for %.0f s now\n",
 						json_string_value(json_object_get(row, "service")),
 						json_real_value(json_object_get(row, "for_s")));
+	json_decref(rows);
+}
+
+static void say_attack(const json_t *row)
+{
+	const json_t *mitigated = json_object_get(row, "mitigated_s");
+	const char *service = json_string_value(json_object_get(row, "service"));
+	char since[64], after[64];
+
+	duration_text((__u64)json_real_value(json_object_get(row, "for_s")) * 1000000000ULL, since, sizeof(since));
+	snprintf(after, sizeof(after), "mitigated after %.1f s", json_real_value(mitigated));
+	printf("  UNDER ATTACK: %s, %s for %s: %lld/s now, %lld/s at worst, %.1f %% inside open connections, %s%s\n",
+	       service ?: "what belongs to no service", json_string_value(json_object_get(row, "cause")), since,
+	       json_integer_value(json_object_get(row, "rate")), json_integer_value(json_object_get(row, "peak")),
+	       100 * json_real_value(json_object_get(row, "proven_share")), mitigated ? after : "not mitigated yet",
+	       json_is_true(json_object_get(row, "stale")) ? "; bulwarkd does not run, so that this may be over" : "");
+}
+
+static void say_attacks(const struct status *status)
+{
+	json_t *rows = *instance_broken(status->instance) ? json_array() : attacks_json(status), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (!strcmp(json_string_value(json_object_get(row, "state")), "attack"))
+			say_attack(row);
+		else if (!json_is_true(json_object_get(row, "stale")))
+			printf("  surge: %s, %lld/s, more than usual, and it looks lawful\n",
+			       json_string_value(json_object_get(row, "service")),
+			       json_integer_value(json_object_get(row, "rate")));
+	}
 	json_decref(rows);
 }
 
@@ -586,6 +656,7 @@ static int say(const struct status *status)
 	say_generation(status);
 	say_interfaces(status);
 	if (status->live) {
+		say_attacks(status);
 		say_armed(status);
 		say_rates(status);
 		if (status->live)

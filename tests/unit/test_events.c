@@ -324,6 +324,42 @@ static void test_actions(void **state)
 	json_decref(line);
 }
 
+static void test_attack(void **state)
+{
+	json_t *line = json_pack("{s:f, s:s, s:s, s:s, s:f, s:f, s:I, s:n, s:s}", "time", 1700000002.0, "action",
+				 "attack-started", "reason", "syn-flood", "service", "web", "start", 1700000000.5,
+				 "proven_share", 0.25, "peak", (json_int_t)120000, "mitigated_s", "message",
+				 "web is under attack");
+	json_t *document = event_action(names, line, 9);
+
+	(void)state;
+	assert_text(document, "@timestamp", "2023-11-14T22:13:22.000Z");
+	assert_text(document, "event.kind", "alert");
+	assert_text(document, "event.category.0", "network");
+	assert_text(document, "event.type.0", "start");
+	assert_text(document, "event.action", "attack-started");
+	assert_text(document, "event.reason", "syn-flood");
+	assert_text(document, "event.start", "2023-11-14T22:13:20.500Z");
+	assert_null(at(document, "event.end"));
+	assert_text(document, "service.name", "web");
+	assert_text(document, "message", "web is under attack");
+	assert_number(document, "bulwark.peak", 120000);
+	assert_true(json_is_null(at(document, "bulwark.mitigated_s")));
+	assert_null(at(document, "bulwark.start"));
+	assert_null(at(document, "user"));
+	json_decref(document);
+
+	json_object_set_new(line, "action", json_string("attack-ended"));
+	json_object_set_new(line, "end", json_real(1700000010.5));
+	document = event_action(names, line, 10);
+	assert_text(document, "event.kind", "event");
+	assert_text(document, "event.type.0", "end");
+	assert_text(document, "event.end", "2023-11-14T22:13:30.500Z");
+	assert_true(json_integer_value(at(document, "event.duration")) == 10000000000);
+	json_decref(document);
+	json_decref(line);
+}
+
 static void test_action_at_no_time(void **state)
 {
 	static const double times[] = {1e300, -1e300, -0.5, 253402300800.0};
@@ -420,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_no_addresses),
 		cmocka_unit_test(test_unknown_generation),
 		cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_attack),
 		cmocka_unit_test(test_action_at_no_time),
 		cmocka_unit_test(test_notice),
 		cmocka_unit_test(test_anonymous),
