@@ -83,12 +83,15 @@ static __always_inline void told_ingress(struct __sk_buff *skb, struct packet *p
 	tell(&outcome, pkt);
 }
 
-/* Whom no rule for first bytes concerns: load balancers that only look whether the port is open. */
+/* Whom no rule for first bytes concerns: load balancers that only look whether the port is open, up to their cap. */
 static __always_inline int is_health_check(const struct packet *pkt)
 {
-	const struct class_entry *class = class_at(class_of(&pkt->flow.source, pkt->flow.ipv6));
+	const struct class_entry *class;
 
-	return class && class->flags & CLASS_HEALTH_CHECK;
+	if (!constants.have_health_checks)
+		return 0;
+	class = class_at(class_of(&pkt->flow.source, pkt->flow.ipv6));
+	return class && class->flags & CLASS_HEALTH_CHECK && within_budget(BUDGET_HEALTH_CHECK);
 }
 
 static __always_inline int ingress_tls(struct __sk_buff *skb, struct packet *pkt, const struct service_entry *service)

@@ -107,6 +107,14 @@ static __always_inline __u64 hash_counted(const struct flow *flow, const struct 
 	return hash_source(KEY_SOURCE, flow, flow->ipv6 ? limit->v6_length : limit->v4_length + 96);
 }
 
+/* Whether a limit is for sources in these lists. */
+static __always_inline int counts_source(const struct limit_entry *limit, __u64 lists)
+{
+	if (!constants.have_limit_lists)
+		return 1;
+	return !(limit->except & lists) && (!limit->only || limit->only & lists);
+}
+
 /* Of a packet, in ns. */
 static __always_inline __u64 limit_cost(const struct limit_entry *limit, const struct packet *pkt, __u32 packets)
 {
@@ -162,8 +170,9 @@ static __always_inline int proves_first(struct packet *pkt, const struct service
 	return 1;
 }
 
-/* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED. */
-__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
+/* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:
+ * those that the source is in. */
+__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u64 lists)
 {
 	const struct interface_entry *interface = interface_find(ctx->ingress_ifindex);
 	const struct service_entry *service;
@@ -186,7 +195,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why)
 		if (limit->kind == LIMIT_NEW_CONNECTIONS &&
 		    ((proven && !pkt->handshake) || pkt->flow.protocol != IPPROTO_TCP))
 			continue;
-		if (within_limit(pkt, service, limit, packets, proven))
+		if (!counts_source(limit, lists) || within_limit(pkt, service, limit, packets, proven))
 			continue;
 		if (limit->monitor) {
 			would_drop(pkt, limit_reason(limit->kind), limit->rule);

@@ -43,6 +43,7 @@ struct packet {
 	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;
 	__u8 forwarded : 1; /* for somebody behind this host */
+	__u8 checks : 1;    /* its source is in a list of health checks */
 	__u8 listens : 1;   /* it met only a listener here */
 	__u8 completes : 1; /* it met a half-open connection: its handshake may be complete now */
 	__u8 handshake : 1; /* brings back a SYN cookie of ours: the source completed a handshake */

@@ -133,6 +133,20 @@ __noinline int note_handshake(struct xdp_md *ctx, const struct packet *pkt)
 	return pkt && is_proof(ctx, pkt) ? known_note(pkt) : 0;
 }
 
+/* What a service bears: limits, and whom they ban; SYN cookies. lists: those that the source is in. */
+static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet *pkt, enum reason why, __u64 lists)
+{
+	if (constants.cookies.format && why == REASON_ESTABLISHED && pkt->completes)
+		note_handshake(ctx, pkt);
+	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
+		why = judge_limits(ctx, pkt, why, lists);
+	if (constants.have_bans && pkt->offence)
+		judge_offence(ctx, pkt, why);
+	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)
+		why = judge_challenge(ctx, pkt);
+	return why;
+}
+
 /* The order of judgement, a question after the other. */
 static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 {
@@ -151,7 +165,7 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	if (why)
 		return why;
 	source = judge_source(ctx, pkt, &lists);
-	if (source && source != REASON_ALLOWED)
+	if (source_decides(pkt, source))
 		return source;
 	why = judge_exposure(ctx, pkt, lists);
 	if (why == REASON_NONE)
@@ -159,15 +173,12 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
 	if (source == REASON_ALLOWED)
 		return why == REASON_SERVICE ? REASON_ALLOWED : why;
-	if (constants.cookies.format && why == REASON_ESTABLISHED && pkt->completes)
-		note_handshake(ctx, pkt);
-	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
-		why = judge_limits(ctx, pkt, why);
-	if (constants.have_bans && pkt->offence)
-		judge_offence(ctx, pkt, why);
-	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)
-		why = judge_challenge(ctx, pkt);
-	return why;
+	if (constants.have_health_checks && pkt->checks) {
+		source = judge_health_check(pkt, source, why);
+		if (source)
+			return source;
+	}
+	return judge_load(ctx, pkt, why, lists);
 }
 
 SEC("xdp.frags")

@@ -65,6 +65,7 @@ static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packe
 		class = bpf_map_lookup_elem(&classes, &number);
 	if (class) {
 		*lists = class->lists;
+		pkt->checks = constants.have_health_checks && class->flags & CLASS_HEALTH_CHECK;
 		why = judge_trusted(ctx, pkt, class);
 		if (why)
 			return why;
@@ -74,8 +75,27 @@ static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packe
 		return REASON_ALLOWED;
 	/* a list may spare it since: then what the shield did by itself no longer holds */
 	if (hold == HELD_BANNED || (hold == HELD_AUTOMATIC && !(class && class->flags & CLASS_SPARED)))
-		return REASON_BANNED;
+		return class && pkt->checks && judge_blocked(pkt, class) ? REASON_BLOCKED : REASON_BANNED;
 	return class ? judge_blocked(pkt, class) : REASON_NONE;
+}
+
+/* Whether judgement ends with what is known of the source: an exception goes on to exposure, and so does a health
+ * check that is banned, for a ban does not close declared ports to it. */
+static __always_inline int source_decides(const struct packet *pkt, enum reason source)
+{
+	return source && source != REASON_ALLOWED && !(source == REASON_BANNED && pkt->checks);
+}
+
+/* Health checks of declared ports are not refused by bans, limits, SYN cookies and what is asked of first bytes; beyond
+ * the cap that all of them share, they are judged like anybody. */
+static __always_inline enum reason judge_health_check(struct packet *pkt, enum reason source, enum reason why)
+{
+	if ((why == REASON_SERVICE || why == REASON_ESTABLISHED) && within_budget(BUDGET_HEALTH_CHECK))
+		return REASON_HEALTH_CHECK;
+	if (source != REASON_BANNED)
+		return REASON_NONE;
+	pkt->service = pkt->row = pkt->rule = pkt->pass_anyway = 0;
+	return REASON_BANNED;
 }
 
 #endif

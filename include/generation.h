@@ -104,8 +104,10 @@ struct limit_entry {
 	__u8 position;		   /* in its service; LIMIT_PER_SERVICE: with the service's row the index of its cell */
 	__u8 bans;		   /* its drops inside an open connection are offences (struct ban_rule) */
 	__u8 unused[3];
+	__u64 except; /* sources in any of these lists are not counted */
+	__u64 only;   /* 0: everybody else; else only sources in any of these lists */
 };
-_Static_assert(sizeof(struct limit_entry) == 32, "struct limit_entry is shared with the kernel side");
+_Static_assert(sizeof(struct limit_entry) == 48, "struct limit_entry is shared with the kernel side");
 
 /* tls_rules[]: what a service asks of a ClientHello. [0] is unused. */
 struct tls_entry {
@@ -155,12 +157,13 @@ struct ban_rule {
 
 /* Budgets: one cell each in the pinned map `budgets`, shared by everybody who falls under it. */
 enum budget {
-	BUDGET_TRUSTED = 0,    /* unproven packets in trusted names; default 10k/s */
-	BUDGET_STRAY = 1,      /* stray: { reset: 1k/s } */
-	BUDGET_ECHO = 2,       /* icmp: { echo: 100/s } */
-	BUDGET_FRAGMENT = 3,   /* later fragments whose first one is unknown; 1k/s */
-	BUDGET_ICMP_ERROR = 4, /* errors that quote a declared port without a flow; 100/s */
-	BUDGET_COUNT = 8,      /* room in the pinned map */
+	BUDGET_TRUSTED = 0,	 /* unproven packets in trusted names; default 10k/s */
+	BUDGET_STRAY = 1,	 /* stray: { reset: 1k/s } */
+	BUDGET_ECHO = 2,	 /* icmp: { echo: 100/s } */
+	BUDGET_FRAGMENT = 3,	 /* later fragments whose first one is unknown; 1k/s */
+	BUDGET_ICMP_ERROR = 4,	 /* errors that quote a declared port without a flow; 100/s */
+	BUDGET_HEALTH_CHECK = 5, /* packets of health checks to declared ports; 1k/s */
+	BUDGET_COUNT = 8,	 /* room in the pinned map */
 };
 
 enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
@@ -254,9 +257,11 @@ struct generation_config {
 	__u8 needs_sockops; /* likewise sockops */
 	__u8 unused[2];
 	struct cookie_offer cookies;
-	__u64 name_seed;  /* of the hashes in `names` */
-	__u32 name_lines; /* a power of two */
-	__u32 unused3;
+	__u64 name_seed;	 /* of the hashes in `names` */
+	__u32 name_lines;	 /* a power of two */
+	__u8 have_limit_lists;	 /* some limit has `except` or `only` */
+	__u8 have_health_checks; /* some list is of health checks */
+	__u8 unused3[2];
 };
 
 #endif

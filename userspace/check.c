@@ -38,6 +38,14 @@ static const struct list_use *find_use(const struct list_uses *uses, unsigned li
 
 /* ---- lists ---- */
 
+static bool is_limited(const struct service *service, unsigned list)
+{
+	for (size_t i = 0; i < service->limit_count; i++)
+		if (find_use(&service->limits[i].except, list) || find_use(&service->limits[i].only, list))
+			return true;
+	return false;
+}
+
 static bool is_used(const struct policy *policy, unsigned list)
 {
 	const struct list_uses *const places[] = {&policy->trusted, &policy->block, &policy->never_ban,
@@ -47,7 +55,8 @@ static bool is_used(const struct policy *policy, unsigned list)
 		if (find_use(places[i], list))
 			return true;
 	for (size_t i = 0; i < policy->service_count; i++)
-		if (find_use(&policy->services[i].allow, list) || find_use(&policy->services[i].to, list))
+		if (find_use(&policy->services[i].allow, list) || find_use(&policy->services[i].to, list) ||
+		    is_limited(&policy->services[i], list))
 			return true;
 	return false;
 }
@@ -218,6 +227,29 @@ static void check_block(struct checker *checker)
 				list_of(checker, use)->name, prefix_text(wide, buffer));
 	}
 	free(trusted.items);
+}
+
+/* What is blocked here is many others' way to this host. */
+static void check_blocked_fronts(struct checker *checker, const struct list_uses *fronts, const char *name,
+				 const char *what_follows)
+{
+	const struct policy *policy = checker->policy;
+	struct spans blocked = {};
+
+	for (size_t i = 0; i < policy->block.count; i++)
+		if (drops_inbound(&policy->block.items[i]))
+			add_spans(checker, &blocked, policy->block.items[i].list);
+	sort_spans(&blocked);
+	for (size_t i = 0; i < fronts->count; i++) {
+		const struct list_use *use = &fronts->items[i], *also = find_use(&policy->block, use->list);
+
+		if (also && drops_inbound(also))
+			error_at(checker, &also->at, "'%s' is in '%s' on line %u: blocking it too means that %s",
+				 list_of(checker, use)->name, name, use->at.line, what_follows);
+		else
+			tell_covered(checker, &blocked, use->list, &use->at, what_follows);
+	}
+	free(blocked.items);
 }
 
 /* Blocked comes before exposure: an allow for a blocked source lets nobody in. Each list is told once. */
@@ -419,6 +451,50 @@ static void check_tls(struct checker *checker, const struct service *service)
 			 service->name);
 }
 
+/* Proxies stand for many clients: limits per source and prefix do not count them, so one that is only for them says
+ * what it cannot do. */
+static void check_limit_of_proxies(struct checker *checker, const struct service *service,
+				   const struct policy_limit *limit)
+{
+	const struct list_uses *proxies = &checker->policy->proxies;
+	const struct list_use *proxy = NULL;
+	size_t clients = 0;
+
+	if (limit->per == LIMITED_SERVICE)
+		return;
+	for (size_t i = 0; i < limit->only.count; i++)
+		if (find_use(proxies, limit->only.items[i].list)) {
+			proxy = &limit->only.items[i];
+			error_at(checker, &proxy->at,
+				 "'%s' is a proxy (line %u), which stands for many clients: a limit per source would "
+				 "take them for one; make it 'per: service'",
+				 list_of(checker, proxy)->name, find_use(proxies, proxy->list)->at.line);
+		}
+	for (size_t i = 0; i < service->allow.count; i++)
+		clients += !find_use(proxies, service->allow.items[i].list);
+	if (service->allow.count && !clients && !proxy)
+		error_at(checker, &limit->at,
+			 "all whom service '%s' allows are proxies, each of which stands for many clients: a limit per "
+			 "source would take them for one; make it 'per: service'",
+			 service->name);
+}
+
+static void check_limits(struct checker *checker, const struct service *service)
+{
+	for (size_t i = 0; i < service->limit_count; i++) {
+		const struct policy_limit *limit = &service->limits[i];
+
+		if (limit->has_only && !limit->only.count)
+			warn_at(checker, &limit->at, "this limit counts nobody: its 'for' is empty");
+		for (size_t j = 0; j < limit->only.count; j++)
+			if (find_use(&limit->except, limit->only.items[j].list))
+				error_at(checker, &limit->only.items[j].at,
+					 "'%s' is in 'except' of this limit, too: it would never be counted",
+					 list_of(checker, &limit->only.items[j])->name);
+		check_limit_of_proxies(checker, service, limit);
+	}
+}
+
 static void check_services(struct checker *checker)
 {
 	const struct policy *policy = checker->policy;
@@ -440,6 +516,7 @@ static void check_services(struct checker *checker)
 		check_tag(checker, service);
 		check_syn_cookies(checker, service);
 		check_tls(checker, service);
+		check_limits(checker, service);
 	}
 	if (policy->service_count < SERVICES_MAX)
 		check_ports(checker);
@@ -562,6 +639,8 @@ void policy_check(const struct policy *policy, struct report *report)
 	check_trusted(&checker);
 	check_block(&checker);
 	check_allowed_but_blocked(&checker);
+	check_blocked_fronts(&checker, &policy->proxies, "proxies", "every client behind it is dropped");
+	check_blocked_fronts(&checker, &policy->health_checks, "health-checks", "its checks are dropped");
 	check_services(&checker);
 	check_ban(&checker);
 	check_whole(&checker);

@@ -46,6 +46,15 @@ static void note_uses(struct compile *compile, const struct list_uses *uses)
 		note_end(compile, uses->items[i].until);
 }
 
+static void note_limits(struct compile *compile, const struct service *service)
+{
+	for (size_t i = 0; i < service->limit_count; i++) {
+		note_end(compile, service->limits[i].until);
+		note_uses(compile, &service->limits[i].except);
+		note_uses(compile, &service->limits[i].only);
+	}
+}
+
 /* What has ended is in the text like what has not: the next end tells them apart, in the hash too. */
 static void note_ends(struct compile *compile)
 {
@@ -61,6 +70,7 @@ static void note_ends(struct compile *compile)
 		note_end(compile, policy->services[i].until);
 		note_uses(compile, &policy->services[i].allow);
 		note_uses(compile, &policy->services[i].to);
+		note_limits(compile, &policy->services[i]);
 	}
 	for (unsigned i = 0; i < 2; i++)
 		XXH3_128bits_update(compile->hash[i], &compile->image->ends, sizeof(compile->image->ends));
@@ -96,6 +106,7 @@ static void configure_budgets(const struct policy *policy, struct generation_con
 	config->budgets[BUDGET_ECHO] = rate_or(&policy->icmp_echo, 100);
 	config->budgets[BUDGET_FRAGMENT] = rate_of(1000, SECOND_NS);
 	config->budgets[BUDGET_ICMP_ERROR] = rate_of(100, SECOND_NS);
+	config->budgets[BUDGET_HEALTH_CHECK] = rate_of(1000, SECOND_NS);
 	if (policy->stray == STRAY_RESET)
 		config->budgets[BUDGET_STRAY] = rate_or(&policy->stray_rate, 1000);
 }
@@ -151,6 +162,7 @@ static void configure_policy(const struct compile *compile)
 	configure_budgets(policy, config);
 	configure_tags(compile);
 	configure_bans(policy, config);
+	config->have_health_checks = lists_as_set(compile, &policy->health_checks) != 0;
 	config->event_interval_ns = SECOND_NS;
 	if (sample->given && sample->period_ns)
 		config->event_interval_ns = sample->count ? sample->period_ns / sample->count : ~0ULL >> 1;

@@ -40,6 +40,11 @@ void configure_cookies(struct compile *compile); /* compile_cookies.c: what a SY
 /* Whether an entry's `until: 2027-01-31` has passed: it ends with that day, UTC. */
 bool entry_over(const char *until, time_t now);
 
+/* Lists as a set, of uses that still count; an `allow` of which nothing is left lets nobody in, rather than everybody
+ * (compile_rules.c). */
+__u64 lists_as_set(const struct compile *compile, const struct list_uses *uses);
+__u64 lists_or_nobody(const struct compile *compile, const struct list_uses *uses);
+
 int compile_rules(struct compile *compile);   /* compile_rules.c: image->rules and the *_rules arrays */
 int compile_lists(struct compile *compile);   /* compile_lists.c: prefixes of all lists, feeds cut */
 int compile_classes(struct compile *compile); /* compile_rules.c: image->classes from the tables */

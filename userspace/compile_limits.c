@@ -114,7 +114,11 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 		/* what many share is nobody's offence */
 		.bans = compile->policy->ban.given && limit->per == LIMITED_SOURCE,
 		.position = (__u8)position,
+		.except = lists_as_set(compile, &limit->except),
+		.only = limit->has_only ? lists_or_nobody(compile, &limit->only) : 0,
 	};
+	if (limit->per != LIMITED_SERVICE) /* a proxy stands for many clients */
+		entry->except |= lists_as_set(compile, &compile->policy->proxies);
 	return 0;
 }
 
@@ -162,6 +166,7 @@ int compile_limits(struct compile *compile)
 				continue;
 			}
 			entry->rule = compile->limit_rules[at];
+			config->have_limit_lists |= entry->except || entry->only;
 			horizon = entry->tolerance_ns + entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
 			if (config->limit_horizon_ns < horizon)
 				config->limit_horizon_ns = horizon;

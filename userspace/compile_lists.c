@@ -114,6 +114,10 @@ static int number_lists(struct compile *compile)
 			continue;
 		mark_uses(compile, &policy->services[i].allow, "allowed by a service");
 		mark_uses(compile, &policy->services[i].to, NULL);
+		for (size_t j = 0; j < policy->services[i].limit_count; j++) {
+			mark_uses(compile, &policy->services[i].limits[j].except, NULL);
+			mark_uses(compile, &policy->services[i].limits[j].only, NULL);
+		}
 	}
 	mark_blocked(compile);
 	for (size_t i = 0; i < policy->list_count; i++) {

@@ -11,20 +11,6 @@
 
 #include "compile.h"
 
-static __u64 lists_of(const struct compile *compile, const struct list_uses *uses)
-{
-	__u64 lists = 0;
-
-	for (size_t i = 0; i < uses->count; i++) {
-		int number = compile->lists[uses->items[i].list].number;
-
-		if (number >= 0 && !entry_over(uses->items[i].until, compile->now))
-			lists |= 1ULL << number;
-	}
-	/* an `allow` of which nothing is left lets nobody in, rather than everybody */
-	return lists ? lists : 1ULL << LIST_NOBODY;
-}
-
 static struct service_entry entry_of(const struct compile *compile, size_t index)
 {
 	const struct service *service = &compile->policy->services[index];
@@ -34,8 +20,8 @@ static struct service_entry entry_of(const struct compile *compile, size_t index
 								    : SERVICE_COOKIES;
 
 	return (struct service_entry){
-		.allow = service->has_allow || service->allow.count ? lists_of(compile, &service->allow) : 0,
-		.to = service->has_to || service->to.count ? lists_of(compile, &service->to) : 0,
+		.allow = service->has_allow || service->allow.count ? lists_or_nobody(compile, &service->allow) : 0,
+		.to = service->has_to || service->to.count ? lists_or_nobody(compile, &service->to) : 0,
 		.tag = service->tag,
 		.rule = compile->service_rules[index],
 		.flags = (monitor ? SERVICE_MONITOR : 0) | cookies,

@@ -199,8 +199,7 @@ int compile_rules(struct compile *compile)
 	return err;
 }
 
-/* Lists as a set, of uses that still count. */
-static __u64 lists_of(const struct compile *compile, const struct list_uses *uses)
+__u64 lists_as_set(const struct compile *compile, const struct list_uses *uses)
 {
 	__u64 lists = 0;
 
@@ -211,6 +210,13 @@ static __u64 lists_of(const struct compile *compile, const struct list_uses *use
 			lists |= 1ULL << number;
 	}
 	return lists;
+}
+
+__u64 lists_or_nobody(const struct compile *compile, const struct list_uses *uses)
+{
+	__u64 lists = lists_as_set(compile, uses);
+
+	return lists ? lists : 1ULL << LIST_NOBODY;
 }
 
 static void first_rule(__u16 *rule, __u16 candidate)
@@ -263,9 +269,9 @@ int compile_classes(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
 	const struct tables *tables = &compile->image->tables;
-	__u64 never_ban = lists_of(compile, &policy->never_ban) | 1ULL << LIST_HOST;
-	__u64 health_checks = lists_of(compile, &policy->health_checks);
-	__u64 proxies = lists_of(compile, &policy->proxies);
+	__u64 never_ban = lists_as_set(compile, &policy->never_ban) | 1ULL << LIST_HOST;
+	__u64 health_checks = lists_as_set(compile, &policy->health_checks);
+	__u64 proxies = lists_as_set(compile, &policy->proxies);
 	size_t count = tables->class_count ? tables->class_count : 1;
 
 	compile->image->classes = calloc(count, sizeof(struct class_entry));

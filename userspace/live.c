@@ -92,6 +92,14 @@ json_t *live_roles(const struct policy *policy, const char *list)
 		add_role(policy, &policy->services[i].allow, list, role, roles);
 		snprintf(role, sizeof(role), "to of %s", policy->services[i].name);
 		add_role(policy, &policy->services[i].to, list, role, roles);
+		for (size_t j = 0; j < policy->services[i].limit_count; j++) {
+			const struct policy_limit *limit = &policy->services[i].limits[j];
+
+			snprintf(role, sizeof(role), "except of a limit of %s", policy->services[i].name);
+			add_role(policy, &limit->except, list, role, roles);
+			snprintf(role, sizeof(role), "for of a limit of %s", policy->services[i].name);
+			add_role(policy, &limit->only, list, role, roles);
+		}
 	}
 	return roles;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* limits of a service: { new-connections: 50/s, burst: 100, per: source }. */
+/* limits of a service: { new-connections: 50/s, burst: 100, per: source, except: [cgnat] }. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,21 +130,42 @@ static void limit_monitor(struct parser *parser, void *object, const struct node
 	take_bool(parser, value, &((struct policy_limit *)object)->monitor);
 }
 
+static void limit_except(struct parser *parser, void *object, const struct node *value)
+{
+	parse_uses(parser, &((struct policy_limit *)object)->except, &use_scope, value);
+}
+
+static void limit_for(struct parser *parser, void *object, const struct node *value)
+{
+	struct policy_limit *limit = object;
+
+	limit->has_only = true;
+	parse_uses(parser, &limit->only, &use_scope, value);
+}
+
+static void limit_until(struct parser *parser, void *object, const struct node *value)
+{
+	take_until(parser, value, &((struct policy_limit *)object)->until);
+}
+
+static void limit_owner(struct parser *parser, void *object, const struct node *value)
+{
+	take_copy(parser, value, &((struct policy_limit *)object)->owner);
+}
+
+static void limit_why(struct parser *parser, void *object, const struct node *value)
+{
+	take_copy(parser, value, &((struct policy_limit *)object)->why);
+}
+
 static const struct key limit_keys[] = {
-	{"packets", limit_packets},
-	{"bytes", limit_bytes},
-	{"bits", limit_bits},
-	{"new-connections", limit_new_connections},
-	{"burst", limit_burst},
-	{"per", limit_per},
-	{"monitor", limit_monitor},
-	{"connections", NULL},
-	{"requests", NULL},
-	{"except", NULL},
-	{"for", NULL},
-	{"until", NULL},
-	{"owner", NULL},
-	{"why", NULL},
+	{"packets", limit_packets}, {"bytes", limit_bytes},
+	{"bits", limit_bits},	    {"new-connections", limit_new_connections},
+	{"burst", limit_burst},	    {"per", limit_per},
+	{"monitor", limit_monitor}, {"except", limit_except},
+	{"for", limit_for},	    {"until", limit_until},
+	{"owner", limit_owner},	    {"why", limit_why},
+	{"connections", NULL},	    {"requests", NULL},
 };
 const struct scope limit_scope = SCOPE("limit", "a limit", limit_keys);
 
@@ -178,6 +199,14 @@ static void parse_limit(struct parser *parser, struct policy_limit *limit, const
 		wrong(parser, item, "a limit needs 'per': source, service, or a prefix as in \"/24,/48\"");
 }
 
+static void forget_limit(struct parser *parser, struct service *service, struct policy_limit *limit)
+{
+	policy_say(parser->policy, parser->report, SEVERITY_WARNING, &limit->at,
+		   "this limit of service '%s' ended on %s: it is left out", service->name, limit->until);
+	limit_free(limit);
+	service->limit_count--;
+}
+
 void parse_limits(struct parser *parser, void *object, const struct node *sequence)
 {
 	struct service *service = object;
@@ -195,5 +224,7 @@ void parse_limits(struct parser *parser, void *object, const struct node *sequen
 		if (!limit)
 			return;
 		parse_limit(parser, limit, item);
+		if (has_ended(parser, limit->until))
+			forget_limit(parser, service, limit);
 	}
 }

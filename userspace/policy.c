@@ -138,8 +138,19 @@ static void texts_free(struct texts *texts)
 	free(texts->items);
 }
 
+void limit_free(struct policy_limit *limit)
+{
+	uses_free(&limit->except);
+	uses_free(&limit->only);
+	free(limit->until);
+	free(limit->owner);
+	free(limit->why);
+}
+
 void service_free(struct service *service)
 {
+	for (size_t i = 0; i < service->limit_count; i++)
+		limit_free(&service->limits[i]);
 	texts_free(&service->tls.sni);
 	texts_free(&service->tls.alpn);
 	free(service->name);

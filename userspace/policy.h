@@ -92,6 +92,10 @@ struct policy_limit {
 	enum limited per;
 	__u8 v4_length, v6_length; /* LIMITED_PREFIX: so much of the address */
 	bool has_per, monitor;
+	struct list_uses except; /* sources that it does not count */
+	struct list_uses only;	 /* `for`: has_only: sources that it counts, else everybody else */
+	bool has_only;
+	char *until, *owner, *why;
 };
 
 enum syn_cookies { SYN_COOKIES_OFF, SYN_COOKIES_AUTO, SYN_COOKIES_ALWAYS };
@@ -208,7 +212,8 @@ void policy_check(const struct policy *policy, struct report *report);
  * memory. */
 char *policy_print(const struct policy *policy);
 void policy_free(struct policy *policy);
-void service_free(struct service *service); /* what it owns, not itself */
+void service_free(struct service *service);  /* what it owns, not itself */
+void limit_free(struct policy_limit *limit); /* likewise */
 /* A finding at a place of this policy, with the source line it stands in; at may be NULL. (policy.c) */
 void policy_say(const struct policy *policy, struct report *report, enum severity severity, const struct place *at,
 		const char *format, ...) __attribute__((format(printf, 5, 6)));

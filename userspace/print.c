@@ -104,7 +104,7 @@ static void print_use(FILE *out, const struct policy *policy, const struct list_
 	const struct list *list = &policy->lists[use->list];
 
 	if (use->direction == DIRECTION_IN && !use->monitor && !use->until && !use->owner && !use->why) {
-		fprintf(out, "%s\n", list->name);
+		fputs(list->name, out);
 		return;
 	}
 	fprintf(out, "{ list: %s", list->name);
@@ -113,7 +113,7 @@ static void print_use(FILE *out, const struct policy *policy, const struct list_
 	if (use->monitor)
 		fputs(", monitor: true", out);
 	print_notes(out, ", ", use->until, use->owner, use->why, "");
-	fputs(" }\n", out);
+	fputs(" }", out);
 }
 
 static void print_uses(FILE *out, const struct policy *policy, const char *name, const struct list_uses *uses,
@@ -126,6 +126,7 @@ static void print_uses(FILE *out, const struct policy *policy, const char *name,
 		if (!is_anonymous(list)) {
 			fprintf(out, "%s  - ", indent);
 			print_use(out, policy, &uses->items[i]);
+			fputc('\n', out);
 			continue;
 		}
 		for (size_t j = 0; j < list->prefix_count; j++) {
@@ -136,7 +137,18 @@ static void print_uses(FILE *out, const struct policy *policy, const char *name,
 	}
 }
 
-static void print_limit(FILE *out, const struct policy_limit *limit)
+/* Within a map in one line. */
+static void print_uses_inline(FILE *out, const struct policy *policy, const char *name, const struct list_uses *uses)
+{
+	fprintf(out, ", %s: [", name);
+	for (size_t i = 0; i < uses->count; i++) {
+		fputs(i ? ", " : "", out);
+		print_use(out, policy, &uses->items[i]);
+	}
+	fputc(']', out);
+}
+
+static void print_limit(FILE *out, const struct policy *policy, const struct policy_limit *limit)
 {
 	enum unit unit = measure_unit(limit->measure);
 	char buffer[VALUE_TEXT];
@@ -148,7 +160,14 @@ static void print_limit(FILE *out, const struct policy_limit *limit)
 		fprintf(out, ", per: \"/%u,/%u\"", limit->v4_length, limit->v6_length);
 	else
 		fprintf(out, ", per: %s", limit->per == LIMITED_SERVICE ? "service" : "source");
-	fputs(limit->monitor ? ", monitor: true }\n" : " }\n", out);
+	if (limit->except.count)
+		print_uses_inline(out, policy, "except", &limit->except);
+	if (limit->has_only)
+		print_uses_inline(out, policy, "for", &limit->only);
+	if (limit->monitor)
+		fputs(", monitor: true", out);
+	print_notes(out, ", ", limit->until, limit->owner, limit->why, "");
+	fputs(" }\n", out);
 }
 
 static void print_texts(FILE *out, const char *name, const struct texts *texts)
@@ -191,7 +210,7 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 	if (service->limit_count)
 		fputs("    limits:\n", out);
 	for (size_t i = 0; i < service->limit_count; i++)
-		print_limit(out, &service->limits[i]);
+		print_limit(out, policy, &service->limits[i]);
 	if (service->tls.given)
 		print_tls(out, &service->tls);
 	if (service->ttl)

@@ -144,3 +144,41 @@ bool ban_hits(const struct host *host, const struct policy *policy, const struct
 	       hits_lists(&question, policy, &policy->health_checks, "the health-check list") ||
 	       hits_lists(&question, policy, &policy->proxies, "the proxy list");
 }
+
+static bool is_proxy(const struct policy *policy, unsigned list)
+{
+	for (size_t i = 0; i < policy->proxies.count; i++)
+		if (policy->proxies.items[i].list == list)
+			return true;
+	return false;
+}
+
+/* Whether a service is for addresses of the question without a proxy before them. */
+static bool admits_directly(const struct question *question, const struct policy *policy, const struct service *service)
+{
+	struct list_uses direct = {};
+
+	if (!service->has_allow)
+		return true;
+	for (size_t i = 0; i < service->allow.count; i++) {
+		direct = (struct list_uses){&service->allow.items[i], 1};
+		if (!is_proxy(policy, direct.items->list) && hits_lists(question, policy, &direct, "allowed"))
+			return true;
+	}
+	return false;
+}
+
+enum ban_reach ban_reach(const struct policy *policy, const struct prefix *bans, size_t count)
+{
+	char why[256];
+	const struct question question = {.bans = bans, .count = count, .why = why, .size = sizeof(why)};
+
+	if (!policy || !policy->proxies.count)
+		return BAN_REACHES;
+	if (policy->default_pass || hits_lists(&question, policy, &policy->proxies, "the proxy list"))
+		return BAN_REACHES_DIRECT;
+	for (size_t i = 0; i < policy->service_count; i++)
+		if (admits_directly(&question, policy, &policy->services[i]))
+			return BAN_REACHES_DIRECT;
+	return BAN_REACHES_NOBODY;
+}

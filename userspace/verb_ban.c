@@ -18,6 +18,7 @@ struct ban {
 	__u64 for_ns;
 	const char *reason, *origin;
 	bool force;
+	enum ban_reach reach;
 };
 
 /* ---- a file of many ---- */
@@ -131,35 +132,74 @@ static int read_options(const struct context *context, int argc, char **argv, st
 	return error ? error : read_hold(context, value, &ban->prefix);
 }
 
-/* The lists of the live policy come from its saved text: the kernel's tables know classes, not whole prefixes. */
-static int refuse_harm(const struct context *context, struct instance *instance, const struct ban *ban)
+/* The lists of the live policy come from its saved text: the kernel's tables know classes, not whole prefixes. NULL
+ * where there is none, or none that can be read. */
+static struct policy *live_policy(const struct context *context, struct instance *instance)
 {
-	char why[256], text[PREFIX_TEXT];
 	struct policy *policy = NULL;
 	struct report report = {};
-	struct host host;
 	unsigned generation = 0;
-	bool usable, hit;
 
 	if (!live_generation(instance, &generation) && generation)
 		policy = saved_policy(&context->places, generation, &report);
-	usable = policy && !report.errors;
-	if (generation && !usable)
+	if (report.errors) {
+		policy_free(policy);
+		policy = NULL;
+	}
+	report_free(&report);
+	if (generation && !policy)
 		fprintf(stderr,
 			"%s: warning: ban: the saved policy of generation %u cannot be read from %s: whether its "
 			"trusted "
 			"and never-ban lists forbid this is not known\n",
 			program_invocation_short_name, generation, context->places.state_dir);
+	return policy;
+}
+
+static int refuse_harm(const struct policy *policy, const struct ban *ban, const struct prefix *prefixes, size_t count)
+{
+	char why[256], text[PREFIX_TEXT];
+	struct report report = {};
+	struct host host;
+	bool hit;
+
 	host_read(&host, &report);
-	hit = ban_hits(&host, usable ? policy : NULL, ban->file ? ban->prefixes : &ban->prefix,
-		       ban->file ? ban->count : 1, why, sizeof(why));
+	hit = ban_hits(&host, policy, prefixes, count, why, sizeof(why));
 	host_free(&host);
-	policy_free(policy);
 	report_free(&report);
 	if (!hit)
 		return EXIT_DONE;
 	return fail(EXIT_USAGE, "ban: %s would hit %s; refused. To do it all the same, give --force",
 		    ban->file ? ban->file : prefix_text(&ban->prefix, text), why);
+}
+
+/* Whether the ban may be, and whom it can meet. */
+static int look_before(const struct context *context, struct instance *instance, struct ban *ban)
+{
+	const struct prefix *prefixes = ban->file ? ban->prefixes : &ban->prefix;
+	struct policy *policy = live_policy(context, instance);
+	size_t count = ban->file ? ban->count : 1;
+	int status = ban->force ? EXIT_DONE : refuse_harm(policy, ban, prefixes, count);
+
+	ban->reach = ban_reach(policy, prefixes, count);
+	policy_free(policy);
+	return status;
+}
+
+/* Clients of a proxy come with its address: whom a ban of theirs does not meet must not be taken for banned. */
+static void say_reach(const struct ban *ban)
+{
+	if (ban->reach == BAN_REACHES_NOBODY)
+		fprintf(stderr,
+			"%s: warning: ban: every service is for others, and clients behind the policy's proxies come "
+			"with the proxy's address: this matches nothing at this layer; refuse them at the proxy or in "
+			"the application\n",
+			program_invocation_short_name);
+	else if (ban->reach == BAN_REACHES_DIRECT)
+		fprintf(stderr,
+			"%s: note: ban: clients behind the policy's proxies come with the proxy's address: only what "
+			"comes here directly is refused\n",
+			program_invocation_short_name);
 }
 
 static int print_ban(const struct context *context, const struct ban *ban)
@@ -174,9 +214,9 @@ static int print_ban(const struct context *context, const struct ban *ban)
 	return EXIT_DONE;
 }
 
-static int do_ban(const struct context *context, struct instance *instance, const struct ban *ban)
+static int do_ban(const struct context *context, struct instance *instance, struct ban *ban)
 {
-	int status = ban->force ? EXIT_DONE : refuse_harm(context, instance, ban);
+	int status = look_before(context, instance, ban);
 	char text[PREFIX_TEXT];
 	int error;
 
@@ -185,15 +225,16 @@ static int do_ban(const struct context *context, struct instance *instance, cons
 	error = hold_ban(instance, &ban->prefix, ban->for_ns, ban->origin, ban->reason);
 	if (error)
 		return fail_kernel(error, "ban");
+	say_reach(ban);
 	action_note(&context->places, "ban",
 		    json_pack("{s:s, s:f, s:s, s:s}", "address", prefix_text(&ban->prefix, text), "for_s",
 			      ban->for_ns / 1e9, "origin", ban->origin, "reason", ban->reason));
 	return print_ban(context, ban);
 }
 
-static int do_bans(const struct context *context, struct instance *instance, const struct ban *ban)
+static int do_bans(const struct context *context, struct instance *instance, struct ban *ban)
 {
-	int status = ban->force ? EXIT_DONE : refuse_harm(context, instance, ban);
+	int status = look_before(context, instance, ban);
 	char time[32];
 	int error;
 
@@ -202,6 +243,7 @@ static int do_bans(const struct context *context, struct instance *instance, con
 	error = holds_ban(instance, ban->prefixes, ban->count, ban->for_ns, ban->origin, ban->reason);
 	if (error)
 		return fail_kernel(error, "ban");
+	say_reach(ban);
 	action_note(&context->places, "ban",
 		    json_pack("{s:I, s:f, s:s, s:s}", "count", (json_int_t)ban->count, "for_s", ban->for_ns / 1e9,
 			      "origin", ban->origin, "reason", ban->reason));

@@ -381,8 +381,14 @@ class Evaluator:
         reason = self.judge_source(packet, outcome)
         if not reason:
             reason = self.judge_exposure(packet, outcome)
+            if self.health_check(packet, reason):
+                return "health-check"
             self.judge_limits(packet, outcome, reason)
         return reason
+
+    def health_check(self, packet, reason):
+        return (reason in ("service", "established") and self.policy.in_any(packet.source, self.policy.health_checks)
+                and self.within("health-check"))
 
     def judge_limits(self, packet, outcome, reason):
         if reason not in ("service", "established"):
@@ -392,7 +398,7 @@ class Evaluator:
         for limit in service.limits:
             if limit.kind == "new-connections" and (proven or packet.protocol != packets.TCP):
                 continue
-            if limit.within(packet.source, proven, len(packet.frame), self.now):
+            if not self.policy.counts(limit, packet.source) or limit.within(packet.source, proven, len(packet.frame), self.now):
                 continue
             if not limit.monitor and not self.policy.monitor:
                 raise Refused(limit.reason)

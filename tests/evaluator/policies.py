@@ -110,6 +110,8 @@ class Limit:
         self.reason = self.REASONS[self.kind]
         self.per = words["per"]
         self.monitor = words.get("monitor", False)
+        self.excepted = [use["list"] for use in uses(words.get("except"))]
+        self.only = [use["list"] for use in uses(words["for"])] if "for" in words else None
         number, unit = words[self.kind].split("/")
         period = {"s": 10**9, "m": 60 * 10**9}[unit]
         rate, burst = amount(number), amount(words["burst"]) if "burst" in words else None
@@ -177,6 +179,8 @@ class Policy:
         self.services = [Service(name, entry) for name, entry in words.get("services", {}).items()]
         self.trusted = [use["list"] for use in uses(words.get("trusted"))]
         self.block = [use for use in uses(words.get("block")) if use.get("direction", "in") != "out"]
+        self.health_checks = [use["list"] for use in uses(words.get("health-checks"))]
+        self.proxies = [use["list"] for use in uses(words.get("proxies"))]
         self.monitor = words.get("monitor", False)
         self.default_pass = words.get("default", "drop") == "pass"
         self.forward = words.get("forward", "pass")
@@ -189,6 +193,7 @@ class Policy:
             "echo": rate(words.get("icmp", {}).get("echo", "100/s")),
             "fragment": rate("1k/s"),
             "icmp-error": rate("100/s"),
+            "health-check": rate("1k/s"),
         }
         self.cut_feeds(words, own)
 
@@ -214,6 +219,11 @@ class Policy:
 
     def in_any(self, address, names):
         return any(address in self.lists[name] for name in names)
+
+    def counts(self, limit, address):
+        if self.in_any(address, limit.excepted) or (limit.per != "service" and self.in_any(address, self.proxies)):
+            return False
+        return limit.only is None or self.in_any(address, limit.only)
 
     def service(self, protocol, port, local):
         """The first in file order that has the port and serves the local address."""

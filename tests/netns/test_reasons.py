@@ -23,7 +23,9 @@ lists:
   bad:      {{ addresses: [46.30.66.0/24, "2a01:66::/48"] }}
   wanted:   {{ addresses: [46.30.99.0/24, "2a01:99::/48"] }}
   partners: {{ addresses: [45.10.20.0/24, "2a01:20::/48"] }}
+  probes:   {{ addresses: [45.10.30.0/24, "2a01:30::/48"] }}
 trusted: [office]
+health-checks: [probes]
 block: [bad, {{ list: wanted, direction: out }}]
 services:
   web:      {{ ports: [tcp/443, udp/443] }}
@@ -42,6 +44,7 @@ EXCUSED = {4: "46.30.66.5", 6: "2a01:66::5"}
 BANNED = {4: "46.30.50.1", 6: "2a01:50::1"}
 WANTED = {4: "46.30.99.9", 6: "2a01:99::9"}
 PARTNER = {4: "45.10.20.5", 6: "2a01:20::5"}
+PROBE = {4: "45.10.30.5", 6: "2a01:30::5"}
 BEHIND = {4: "45.90.1.5", 6: "2a01:90::5"}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 GROUP = {4: "224.0.0.5", 6: "ff02::5"}
@@ -115,6 +118,11 @@ def _(at):
 @row("trusted", "a trusted source reaches an undeclared port")
 def _(at):
     return tcp(OFFICE[at.family], at.me, 4000, 9200, SYN, at.token)
+
+
+@row("health-check", "a health check passes a limit of new connections")
+def _(at):
+    return [tcp(PROBE[at.family], at.me, 4000 + n, 6003, SYN, at.token) for n in range(40)]
 
 
 @row("allowed", "a blocked source with an exception reaches a service")
