@@ -28,6 +28,7 @@
 #include "tell.h"
 #include "arming.h"
 #include "limits.h"
+#include "floor_meter.h"
 #include "challenge.h"
 #include "skb.h"
 #include "bans.h"
@@ -147,18 +148,25 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 	return why;
 }
 
+/* What lies, and what the host cannot live without, as much of it as one neighbour needs to send. */
+static __always_inline enum reason judge_headers(struct xdp_md *ctx, struct packet *pkt)
+{
+	enum reason why = parse_packet(ctx, pkt);
+
+	if (why)
+		unparsed(pkt, why);
+	else
+		why = judge_floor(pkt);
+	return why == REASON_FLOOR && !floor_takes(ctx, pkt) ? REASON_FLOOR_RATE : why;
+}
+
 /* The order of judgement, a question after the other. */
 static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 {
 	enum reason why, source;
 	__u64 lists = 0;
 
-	why = parse_packet(ctx, pkt);
-	if (why) {
-		unparsed(pkt, why);
-		return why;
-	}
-	why = judge_floor(pkt);
+	why = judge_headers(ctx, pkt);
 	if (why)
 		return why;
 	why = judge_addresses(&pkt->flow);

@@ -166,6 +166,12 @@ enum budget {
 	BUDGET_COUNT = 8,	 /* room in the pinned map */
 };
 
+/* What one MAC address may send to the floor in a second, all of it at once if it likes: packets that the kernel works
+ * on one by one, and other frames that are not of IP. */
+#define FLOOR_PACKETS 1000
+#define FLOOR_FRAMES 100000
+#define FLOOR_BURST_NS 1000000000ULL
+
 enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
 
 /* SYN cookies: what a SYN-ACK of ours offers, as this host's stack would. */

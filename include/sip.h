@@ -70,6 +70,7 @@ enum key_kind {
 	KEY_COOKIE = 7,
 	KEY_STREAM = 8,
 	KEY_KNOWN = 9,
+	KEY_FLOOR = 10,
 };
 
 /*

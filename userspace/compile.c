@@ -163,6 +163,8 @@ static void configure_policy(const struct compile *compile)
 	configure_tags(compile);
 	configure_bans(policy, config);
 	config->have_health_checks = lists_as_set(compile, &policy->health_checks) != 0;
+	if (config->limit_horizon_ns < FLOOR_BURST_NS) /* its accounts stand among those of the limits */
+		config->limit_horizon_ns = FLOOR_BURST_NS;
 	config->event_interval_ns = SECOND_NS;
 	if (sample->given && sample->period_ns)
 		config->event_interval_ns = sample->count ? sample->period_ns / sample->count : ~0ULL >> 1;

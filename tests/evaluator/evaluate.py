@@ -127,6 +127,7 @@ class Evaluator:
         self.flows, self.fragments = Timed(), Timed()
         self.spoken = set()
         self.arrivals = {}  # theoretical arrival times of the budgets
+        self.neighbours = {}  # of MAC addresses at the floor
         self.now = 0
 
     # ---- what is remembered
@@ -197,6 +198,16 @@ class Evaluator:
                 raise Refused("icmp-type")
         ports = (packet.source_port, packet.destination_port)
         return packet.protocol == packets.UDP and ports == (547, 546) and link_local(packet.source)
+
+    def floor_takes(self, packet):
+        """What one MAC address may send there in a second, all at once: what the kernel works on, and other frames."""
+        frame = not packet.version and packets.link(packet.frame)[0] != packets.ARP
+        key, cost = (packet.frame[6:12], frame), 10**4 if frame else 10**6
+        debt = max(self.neighbours.get(key, 0) - self.now, 0)
+        if debt > 10**9 - cost:
+            return False
+        self.neighbours[key] = self.now + debt + cost
+        return True
 
     def addresses(self, packet):
         version, source = packet.source
@@ -376,6 +387,8 @@ class Evaluator:
 
     def steps(self, packet, outcome):
         if not packets.parse(packet) or self.floor(packet):
+            if not self.floor_takes(packet):
+                raise Refused("floor-rate")
             return "floor"
         self.addresses(packet)
         reason = self.judge_source(packet, outcome)

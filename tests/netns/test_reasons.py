@@ -48,7 +48,7 @@ PROBE = {4: "45.10.30.5", 6: "2a01:30::5"}
 BEHIND = {4: "45.90.1.5", 6: "2a01:90::5"}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 GROUP = {4: "224.0.0.5", 6: "ff02::5"}
-DROPS = ("amplification", "banned", "blocked", "unexposed", "not-allowed", "stray", "icmp-type", "icmp-rate", "icmp-unrelated",
+DROPS = ("amplification", "banned", "floor-rate", "blocked", "unexposed", "not-allowed", "stray", "icmp-type", "icmp-rate", "icmp-unrelated",
          "forward-refused", "rate-", "malformed", "fragment-bogus", "fragment-tiny", "fragment-early", "unparsed", "blocked-out")
 NOISY = ("floor", "established")  # the hosts themselves send such packets meanwhile
 ROWS = []
@@ -122,7 +122,7 @@ def _(at):
 
 @row("health-check", "a health check passes a limit of new connections")
 def _(at):
-    return [tcp(PROBE[at.family], at.me, 4000 + n, 6003, SYN, at.token) for n in range(40)]
+    return [tcp(PROBE[at.family], at.me, 4000 + n, 6003, SYN, at.token) for n in range(25)]
 
 
 @row("allowed", "a blocked source with an exception reaches a service")
@@ -611,6 +611,8 @@ def try_mode(lab, mode):
                     udp(stranger, me, 4000, 6002, bytes(500)), 200)
         trial.burst("rate-connections", family, "SYNs over the limit of a service are dropped",
                     tcp(stranger, me, 4000, 6003, SYN), 200)
+        groups = ip(stranger, "224.0.0.5", 2, bytes(8), ttl=1) if family == 4 else icmp("fe80::7", "ff02::16", 143, ttl=1)
+        trial.burst("floor-rate", family, "one neighbour cannot flood with what every policy lets in", groups, 3000)
         try_egress(trial, family)
     try_policies(trial)
     trial.close()
