@@ -35,9 +35,12 @@ static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 pr
 	for (__u32 i = 0; i < SLOTS_A_LINE; i++)
 		if (line->slot[i] >> LIMITER_TIME_BITS == print)
 			return i;
-	for (__u32 i = 0; i < SLOTS_A_LINE && smallest; i++) {
+#pragma unroll /* the verifier of 6.1 refuses the loop that clang would make of it */
+	for (__u32 i = 0; i < SLOTS_A_LINE; i++) {
 		__u64 debt = debt_of(line->slot[i], now);
 
+		if (!debt)
+			return i;
 		if (debt < smallest) {
 			smallest = debt;
 			victim = i;
