@@ -413,11 +413,12 @@ static int run(struct apply *apply)
 }
 
 /* A renewal is tried again and again by bulwarkd, which tells of it itself. */
-void apply_refused(const struct context *context, const struct apply_request *request)
+void apply_refused(const struct context *context, const struct apply_request *request, size_t tests_failed)
 {
 	if (!request->dry_run && !request->renew)
 		history_note(&context->places, "refused",
-			     json_pack("{s:s?, s:s}", "policy_path", request->source, "why", fail_words()));
+			     json_pack("{s:s?, s:s, s:I}", "policy_path", request->source, "why", fail_words(),
+				       "tests_failed", (json_int_t)tests_failed));
 }
 
 int apply_policy(struct context *context, const struct apply_request *request)
@@ -426,7 +427,7 @@ int apply_policy(struct context *context, const struct apply_request *request)
 	int status = apply.notes ? run(&apply) : fail(EXIT_SYSTEM, "%s", strerror(ENOMEM));
 
 	if (status)
-		apply_refused(context, request);
+		apply_refused(context, request, apply.tests_failed);
 	feed_cache_settle(!status && !request->dry_run);
 	generation_free(apply.candidate);
 	generation_free(apply.offline);

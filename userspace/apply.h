@@ -39,7 +39,7 @@ struct apply {
 	json_t *live_description;
 	struct generation *offline, *candidate;
 	unsigned number;
-	size_t tests;
+	size_t tests, tests_failed;
 	__u64 began_ns; /* CLOCK_BOOTTIME */
 	struct guard_finding *findings;
 	size_t finding_count;
@@ -54,7 +54,7 @@ struct apply {
 int apply_policy(struct context *context, const struct apply_request *request);
 
 /* For the history: the policy was refused, in the words that were said last. */
-void apply_refused(const struct context *context, const struct apply_request *request);
+void apply_refused(const struct context *context, const struct apply_request *request, size_t tests_failed);
 
 /* closed.c: what `on-failure: closed` of a saved policy (NULL: unreadable) means, after it could not be loaded. */
 void apply_closed(struct context *context, const struct policy *policy, unsigned generation);

@@ -98,6 +98,7 @@ int apply_tests(struct apply *apply)
 	report_free(&failures);
 	if (error)
 		return fail_kernel(error, apply->context->verb);
+	apply->tests_failed = errors;
 	if (!errors)
 		return EXIT_DONE;
 	return fail(EXIT_ANSWER_NO, "%s: %zu of the policy's own tests failed; the live policy is untouched",

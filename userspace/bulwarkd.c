@@ -77,7 +77,8 @@ static const char usage[] =
 	"  --pin-dir DIR        where the kernel's side is pinned (BULWARK_PIN_DIR, /sys/fs/bpf/bulwark)\n"
 	"  --state-dir DIR      saved policies and history (BULWARK_STATE_DIR, /var/lib/bulwark)\n"
 	"\n"
-	"SIGHUP opens the log anew, SIGTERM ends. Exit status: 0 done; 2 usage; 3 the kernel or the system refused.\n";
+	"SIGHUP opens the log anew and reads the certificate and the token of metrics, SIGTERM ends. Exit status: 0 "
+	"done; 2 usage; 3 the kernel or the system refused.\n";
 
 static int number_option(const char *option, const char *text, __u64 *value)
 {
@@ -294,10 +295,14 @@ static void on_signal(struct daemon *daemon)
 	struct signalfd_siginfo signal;
 
 	while (read(loop.signals.fd, &signal, sizeof(signal)) == sizeof(signal)) {
-		if (signal.ssi_signo != SIGHUP)
+		if (signal.ssi_signo != SIGHUP) {
 			loop.stop = true;
-		else if (event_log_reopen(&daemon->log))
+			continue;
+		}
+		if (event_log_reopen(&daemon->log))
 			fail(EXIT_SYSTEM, "%s: %s", daemon->log.path, strerror(errno));
+		metrics_stop(daemon); /* begins anew at once, with the certificate and the token as they are now */
+		metrics_follow(daemon);
 	}
 }
 

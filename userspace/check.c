@@ -631,6 +631,22 @@ static void check_tests(struct checker *checker)
 	free(names);
 }
 
+/* Said once, and still worth a word: numbers tell an attacker what works, and a token in clear is soon known. */
+static void check_metrics(struct checker *checker)
+{
+	const struct policy_metrics *metrics = &checker->policy->metrics;
+
+	if (!metrics->listen || !metrics->remote)
+		return;
+	if (!metrics->token_file)
+		warn_at(checker, &metrics->listen_at,
+			"whoever reaches %s reads the metrics: a 'token-file' keeps them to those who know it",
+			metrics->listen);
+	else if (!metrics->cert)
+		warn_at(checker, &metrics->listen_at,
+			"the token goes over the network in clear: 'tls' keeps it from those on the way");
+}
+
 void policy_check(const struct policy *policy, struct report *report)
 {
 	struct checker checker = {.policy = policy, .report = report, .torn = report->errors};
@@ -644,5 +660,6 @@ void policy_check(const struct policy *policy, struct report *report)
 	check_services(&checker);
 	check_ban(&checker);
 	check_whole(&checker);
+	check_metrics(&checker);
 	check_tests(&checker);
 }

@@ -36,13 +36,13 @@ void metrics_stop(struct daemon *daemon)
 /* What cannot be served is told once for each place, and tried again. */
 static void start(struct daemon *daemon)
 {
-	const char *endpoint = daemon->state.metrics;
-	char why[128];
+	const struct serving *serving = &daemon->state.metrics;
+	char why[SERVING_PATH + 128];
 	int error;
 
 	if (monotonic_ns() < daemon->serve_again_ns)
 		return;
-	error = server_open(endpoint, text, daemon, &daemon->server, why, sizeof(why));
+	error = server_open(serving, text, daemon, &daemon->server, why, sizeof(why));
 	if (!error) {
 		requests.fd = server_fd(daemon->server);
 		error = source_add(daemon, &requests);
@@ -54,10 +54,20 @@ static void start(struct daemon *daemon)
 	}
 	metrics_stop(daemon);
 	if (!daemon->serve_again_ns)
-		tell_notice(daemon, "metrics-unavailable", json_pack("{s:s}", "endpoint", endpoint),
-			    "metrics cannot be served at %s: %s; tried again every %llu s", endpoint, why,
+		tell_notice(daemon, "metrics-unavailable",
+			    json_pack("{s:s, s:s}", "endpoint", serving->endpoint, "why", why),
+			    "metrics cannot be served at %s: %s; tried again every %llu s", serving->endpoint, why,
 			    RETRY_NS / 1000000000);
 	daemon->serve_again_ns = monotonic_ns() + RETRY_NS;
+}
+
+static void take_over(struct serving *serving, const struct policy_metrics *metrics)
+{
+	memset(serving, 0, sizeof(*serving));
+	snprintf(serving->endpoint, sizeof(serving->endpoint), "%s", metrics->listen ?: "");
+	snprintf(serving->cert, sizeof(serving->cert), "%s", metrics->cert ?: "");
+	snprintf(serving->key, sizeof(serving->key), "%s", metrics->key ?: "");
+	snprintf(serving->token_file, sizeof(serving->token_file), "%s", metrics->token_file ?: "");
 }
 
 /* Takes over what the policy of the generation in force says. One that cannot be read changes nothing. */
@@ -67,7 +77,7 @@ static void ask_policy(struct daemon *daemon)
 	struct policy *policy = saved_policy(&daemon->places, daemon->generation, &report);
 
 	if (policy && !report.errors) {
-		snprintf(daemon->state.metrics, sizeof(daemon->state.metrics), "%s", policy->metrics_listen ?: "");
+		take_over(&daemon->state.metrics, &policy->metrics);
 		daemon->metrics_generation = daemon->generation;
 		daemon->serve_again_ns = 0;
 	}
@@ -79,9 +89,9 @@ void metrics_follow(struct daemon *daemon)
 {
 	if (daemon->generation && daemon->generation != daemon->metrics_generation)
 		ask_policy(daemon);
-	if (daemon->server && strcmp(server_endpoint(daemon->server), daemon->state.metrics))
+	if (daemon->server && memcmp(server_serving(daemon->server), &daemon->state.metrics, sizeof(struct serving)))
 		metrics_stop(daemon);
-	if (!daemon->server && *daemon->state.metrics)
+	if (!daemon->server && *daemon->state.metrics.endpoint)
 		start(daemon);
 	if (daemon->server)
 		server_run(daemon->server);

@@ -48,12 +48,36 @@ static void ledger_each(struct ledger *ledger, void (*each)(__u64 *value, const 
 		each(rows[i].value, rows[i].key, arg);
 }
 
+/* ---- where metrics are served ---- */
+
+static void read_text(const json_t *object, const char *key, char *text, size_t size)
+{
+	const char *there = json_string_value(json_object_get(object, key));
+
+	snprintf(text, size, "%s", there ?: "");
+}
+
+static void read_serving(const json_t *object, struct serving *serving)
+{
+	read_text(object, "endpoint", serving->endpoint, sizeof(serving->endpoint));
+	read_text(object, "cert", serving->cert, sizeof(serving->cert));
+	read_text(object, "key", serving->key, sizeof(serving->key));
+	read_text(object, "token_file", serving->token_file, sizeof(serving->token_file));
+}
+
+static json_t *serving_json(const struct serving *serving)
+{
+	return json_pack("{s:s, s:s, s:s, s:s}", "endpoint", serving->endpoint, "cert", serving->cert, "key",
+			 serving->key, "token_file", serving->token_file);
+}
+
+/* ---- all of it ---- */
+
 void daemon_state_read(const struct places *places, struct daemon_state *state)
 {
 	char path[SAVED_PATH_MAX];
 	json_t *object = json_load_file(saved_path(places, 0, "bulwarkd.json", path), 0, NULL);
 	const char *log = json_string_value(json_object_get(object, "log"));
-	const char *metrics = json_string_value(json_object_get(object, "metrics"));
 
 	memset(state, 0, sizeof(*state));
 	snprintf(state->log, sizeof(state->log), "%s", log ? log : "");
@@ -63,7 +87,7 @@ void daemon_state_read(const struct places *places, struct daemon_state *state)
 	state->actions_inode = number(object, "actions_inode");
 	state->lost = number(object, "lost");
 	ledger_each(&state->ledger, read_number, (void *)json_object_get(object, "ledger"));
-	snprintf(state->metrics, sizeof(state->metrics), "%s", metrics ? metrics : "");
+	read_serving(json_object_get(object, "metrics"), &state->metrics);
 	json_decref(object);
 }
 
@@ -78,11 +102,12 @@ static json_t *ledger_json(struct ledger ledger)
 int daemon_state_write(const struct places *places, const struct daemon_state *state)
 {
 	char path[SAVED_PATH_MAX], temporary[SAVED_PATH_MAX];
-	json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:o}", "log", state->log, "sequence",
-				   (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
-				   "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
-				   (json_int_t)state->actions_inode, "lost", (json_int_t)state->lost, "pid",
-				   (int)getpid(), "metrics", state->metrics, "ledger", ledger_json(state->ledger));
+	json_t *object =
+		json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:o, s:o}", "log", state->log, "sequence",
+			  (json_int_t)state->sequence, "history_offset", (json_int_t)state->history_offset,
+			  "actions_offset", (json_int_t)state->actions_offset, "actions_inode",
+			  (json_int_t)state->actions_inode, "lost", (json_int_t)state->lost, "pid", (int)getpid(),
+			  "metrics", serving_json(&state->metrics), "ledger", ledger_json(state->ledger));
 	int error = 0;
 
 	saved_path(places, 0, "bulwarkd.json", path);

@@ -3,6 +3,7 @@
 #ifndef BULWARK_DAEMON_STATE_H
 #define BULWARK_DAEMON_STATE_H
 
+#include "endpoint.h"
 #include "saved.h"
 
 /* What became of events, since the state directory began. written is the number of the last one in the log. */
@@ -28,7 +29,7 @@ struct daemon_state {
 	__u64 actions_offset, actions_inode;
 	__u64 lost; /* events that found the ring full, as last told */
 	struct ledger ledger;
-	char metrics[64]; /* where metrics are served: over a `down`, too */
+	struct serving metrics; /* over a `down`, too */
 };
 
 /* What is not there is left zero and empty. */

@@ -38,3 +38,13 @@ socklen_t endpoint_parse(const char *endpoint, struct sockaddr_storage *address)
 	memcpy(&six->sin6_addr, prefix.address, 16);
 	return sizeof(*six);
 }
+
+bool endpoint_is_loopback(const char *text)
+{
+	struct sockaddr_storage address;
+	socklen_t length = endpoint_parse(text, &address);
+
+	if (length == sizeof(struct sockaddr_in))
+		return ntohl(((struct sockaddr_in *)&address)->sin_addr.s_addr) >> 24 == 127;
+	return length && IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&address)->sin6_addr);
+}

@@ -348,6 +348,9 @@ static void write_changes(struct exposure *of)
 		      "What happened to policies, by outcome, since the history began.");
 	for (enum past_action action = 0; action < PAST_ACTION_COUNT; action++)
 		metric_count(&of->text, past->counts[action], "action", past_action_name(action), NULL);
+	metric_family(&of->text, METRIC_GAUGE, "bulwark_policy_tests_failed",
+		      "The policy's own tests that failed when one was last applied; more than 0: it was refused.");
+	metric_count(&of->text, past->tests_failed, NULL);
 	metric_family(&of->text, METRIC_GAUGE, "bulwark_policy_apply_duration_seconds",
 		      "How long the last apply took, from reading to the switch.");
 	if (past->took_s > 0)
@@ -448,9 +451,10 @@ static int write_tables(struct exposure *of)
 
 	if (shown)
 		error = tables_look(of->instance, rows, (unsigned)time(NULL))
-				?: holds_count(of->instance, &of->memory->census, CENSUS_ENTRIES);
+				?: holds_count(of->instance, &of->memory->census, CENSUS_ENTRIES)
+				?: automatic_count(of->instance, &of->memory->automatic, CENSUS_ENTRIES);
 	else
-		of->memory->census = (struct holds_census){};
+		of->memory->census = of->memory->automatic = (struct holds_census){};
 	metric_family(text, METRIC_GAUGE, "bulwark_table_entries",
 		      "Live entries of the tables in the kernel; all but holds estimated from a part.");
 	for (int i = 0; i < shown; i++)
@@ -458,8 +462,10 @@ static int write_tables(struct exposure *of)
 	metric_family(text, METRIC_GAUGE, "bulwark_table_capacity", "Entries that the tables have room for.");
 	for (int i = 0; i < shown; i++)
 		metric_count(text, rows[i].capacity, "table", rows[i].name, NULL);
-	metric_family(text, METRIC_GAUGE, "bulwark_bans", "Bans in force.");
-	metric_count(text, of->memory->census.bans, NULL);
+	metric_family(text, METRIC_GAUGE, "bulwark_bans", "Bans in force, those of the shield itself included.");
+	metric_count(text, of->memory->census.bans + of->memory->automatic.bans, NULL);
+	metric_family(text, METRIC_GAUGE, "bulwark_automatic_bans", "Bans in force that the shield made by itself.");
+	metric_count(text, of->memory->automatic.bans, NULL);
 	metric_family(text, METRIC_GAUGE, "bulwark_allows", "Timed exceptions in force.");
 	metric_count(text, of->memory->census.allows, NULL);
 	return error;

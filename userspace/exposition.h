@@ -26,7 +26,7 @@ struct exposition_memory {
 	__u64 feeds_refreshed, feeds_refused; /* by the daemon, since it began */
 	__u64 fetches[FETCH_REFUSED + 1];     /* likewise, by enum fetch_outcome */
 	struct past_counts past;
-	struct holds_census census;
+	struct holds_census census, automatic;
 };
 
 /* The whole text, the caller's; NULL without memory or when the counters cannot be read. instance: NULL when nothing is

@@ -225,6 +225,8 @@ struct holds_census {
 	bool under_way;
 };
 int holds_count(struct instance *instance, struct holds_census *census, __u32 most);
+/* The same for bans that the shield made by itself; census->allows stays 0. */
+int automatic_count(struct instance *instance, struct holds_census *census, __u32 most);
 
 struct hold_row {
 	struct prefix prefix;

@@ -130,6 +130,29 @@ static void end_round(struct holds_census *census)
 	census->under_way = false;
 }
 
+/* The next part of a round over map, which has values of size bytes: how many of them there are, and 0, or -ENOENT when
+ * the round ends with them, or -errno. */
+static int next_part(int map, struct holds_census *census, struct hold_key *keys, void *values, __u32 *count)
+{
+	if (!keys || !values)
+		return -ENOMEM;
+	if (!bpf_map_lookup_batch(map, census->under_way ? &census->place : NULL, &census->place, keys, values, count,
+				  NULL))
+		return 0;
+	if (errno != ENOENT)
+		*count = 0;
+	return -errno;
+}
+
+/* What part of the round was counted, and whether it was the last. */
+static int end_part(struct holds_census *census, int error)
+{
+	census->under_way = !error;
+	if (error == -ENOENT) /* that was the rest */
+		end_round(census);
+	return error == -ENOENT ? 0 : error;
+}
+
 int holds_count(struct instance *instance, struct holds_census *census, __u32 most)
 {
 	struct hold_key *keys;
@@ -144,19 +167,37 @@ int holds_count(struct instance *instance, struct holds_census *census, __u32 mo
 	}
 	keys = calloc(most, sizeof(*keys));
 	holds = calloc(most, sizeof(*holds));
-	if (!keys || !holds)
-		error = -ENOMEM;
-	else if (bpf_map_lookup_batch(instance->maps[MAP_holds], census->under_way ? &census->place : NULL,
-				      &census->place, keys, holds, &count, NULL))
-		error = -errno;
+	error = next_part(instance->maps[MAP_holds], census, keys, holds, &count);
 	for (__u32 i = 0; (!error || error == -ENOENT) && i < count; i++) {
 		census->running_bans += holds[i].ban_until_ns > now;
 		census->running_allows += holds[i].allow_until_ns > now;
 	}
-	census->under_way = !error;
-	if (error == -ENOENT) /* that was the rest */
-		end_round(census);
 	free(keys);
 	free(holds);
-	return error == -ENOENT ? 0 : error;
+	return end_part(census, error);
+}
+
+int automatic_count(struct instance *instance, struct holds_census *census, __u32 most)
+{
+	struct hold_lengths lengths;
+	struct automatic_ban *bans;
+	struct hold_key *keys;
+	__u32 zero = 0, count = most;
+	__u64 now = clock_ns(CLOCK_BOOTTIME);
+	int error;
+
+	if (bpf_map_lookup_elem(instance->maps[MAP_hold_lengths], &zero, &lengths))
+		return -errno;
+	if (!lengths.automatic) { /* as above */
+		*census = (struct holds_census){};
+		return 0;
+	}
+	keys = calloc(most, sizeof(*keys));
+	bans = calloc(most, sizeof(*bans));
+	error = next_part(instance->maps[MAP_automatic_bans], census, keys, bans, &count);
+	for (__u32 i = 0; (!error || error == -ENOENT) && i < count; i++)
+		census->running_bans += bans[i].until_ns > now;
+	free(keys);
+	free(bans);
+	return end_part(census, error);
 }

@@ -10,8 +10,9 @@
 #include "parse.h"
 
 const struct scope *const all_scopes[] = {
-	&policy_scope, &list_scope,   &use_scope,     &block_scope, &service_scope, &limit_scope, &icmp_scope,
-	&stray_scope,  &events_scope, &metrics_scope, &test_scope,  &ban_scope,	    &tls_scope,	  NULL,
+	&policy_scope,	    &list_scope, &use_scope,   &block_scope,  &service_scope,
+	&limit_scope,	    &icmp_scope, &stray_scope, &events_scope, &metrics_scope,
+	&metrics_tls_scope, &test_scope, &ban_scope,   &tls_scope,    NULL,
 };
 
 const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates,
@@ -160,6 +161,22 @@ bool take_copy(struct parser *parser, const struct node *node, char **copy)
 	free(*copy);
 	*copy = copy_text(parser, text);
 	return *copy;
+}
+
+void take_path(struct parser *parser, const struct node *node, char **path)
+{
+	const char *text = take_text(parser, node);
+
+	if (!text)
+		return;
+	while (!strncmp(text, "./", 2))
+		text += 2;
+	free(*path);
+	*path = NULL;
+	if (*text == '/')
+		*path = copy_text(parser, text);
+	else if (asprintf(path, "%s/%s", directory_of(parser, node), text) < 0)
+		*path = NULL, parser->no_memory = true;
 }
 
 bool take_bool(struct parser *parser, const struct node *node, bool *value)

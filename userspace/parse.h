@@ -11,7 +11,8 @@
  *   parse_limit.c     limits of services
  *   parse_ban.c       ban, source-v6
  *   parse_tls.c       what a service asks of first bytes
- *   parse_rest.c      the top level, icmp, stray, events, metrics, tests
+ *   parse_metrics.c   where and how metrics are served
+ *   parse_rest.c      the top level, icmp, stray, events, tests
  */
 #ifndef BULWARK_PARSE_H
 #define BULWARK_PARSE_H
@@ -49,7 +50,7 @@ struct scope {
 	}
 
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
-extern const struct scope list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
+extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
 #define ITEMS_MAX 65536 /* entries of any one sequence or map but `addresses` */
@@ -71,6 +72,8 @@ const char *take_scalar(struct parser *parser, const struct node *node);
 /* Text as YAML means it: not a bare number, true, false or null. One line, printable. */
 const char *take_text(struct parser *parser, const struct node *node);
 bool take_copy(struct parser *parser, const struct node *node, char **copy);
+/* A path, from the directory of the file that it stands in. */
+void take_path(struct parser *parser, const struct node *node, char **path);
 bool take_bool(struct parser *parser, const struct node *node, bool *value);
 bool take_number(struct parser *parser, const struct node *node, __u64 least, __u64 most, __u64 *value);
 /* Index into words, which end with NULL; -1 when it is none of them. */
@@ -119,6 +122,9 @@ enum unit measure_unit(enum limit_measure measure);
 /* ---- parse_ban.c ---- */
 void parse_ban(struct parser *parser, void *policy, const struct node *map);
 void parse_source_v6(struct parser *parser, void *policy, const struct node *value);
+
+/* ---- parse_metrics.c ---- */
+void policy_metrics(struct parser *parser, void *policy, const struct node *map);
 
 /* ---- parse_rest.c ---- */
 /* The words of the top level, by the enums of struct policy; each ends with NULL. */

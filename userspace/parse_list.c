@@ -29,21 +29,6 @@ static void list_addresses(struct parser *parser, void *object, const struct nod
 	}
 }
 
-/* A path of the policy, from the directory of the file that it stands in. */
-static char *resolved_path(struct parser *parser, const struct node *value, const char *path)
-{
-	char *resolved;
-
-	while (!strncmp(path, "./", 2))
-		path += 2;
-	if (*path == '/')
-		return copy_text(parser, path);
-	if (asprintf(&resolved, "%s/%s", directory_of(parser, value), path) >= 0)
-		return resolved;
-	parser->no_memory = true;
-	return NULL;
-}
-
 static void list_feed(struct parser *parser, void *object, const struct node *value)
 {
 	const char *text = take_text(parser, value), *problem;
@@ -53,7 +38,7 @@ static void list_feed(struct parser *parser, void *object, const struct node *va
 		return;
 	list->feed_at = value->at;
 	if (!is_url(text)) {
-		list->feed = resolved_path(parser, value, text);
+		take_path(parser, value, &list->feed);
 		return;
 	}
 	problem = url_problem(text);
@@ -65,10 +50,7 @@ static void list_feed(struct parser *parser, void *object, const struct node *va
 
 static void list_ca(struct parser *parser, void *object, const struct node *value)
 {
-	const char *text = take_text(parser, value);
-
-	if (text)
-		((struct list *)object)->ca = resolved_path(parser, value, text);
+	take_path(parser, value, &((struct list *)object)->ca);
 }
 
 const char *const feed_formats[] = {"auto", "plain", "ndjson", "ipset", "nft-json", NULL}; /* enum feed_format */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The top level of a policy, and its small maps: icmp, stray, events, metrics, tests. */
+/* The top level of a policy, and its small maps: icmp, stray, events, tests. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ const char *const unparsed_words[] = {"drop", "pass", NULL};
 const char *const on_failure_words[] = {"open", "closed", NULL};
 const char *const expect_words[] = {"pass", "drop", "reply", NULL};
 
-/* ---- icmp, stray, events, metrics ---- */
+/* ---- icmp, stray, events ---- */
 
 static void icmp_echo(struct parser *parser, void *object, const struct node *value)
 {
@@ -68,46 +68,6 @@ static void events_anonymize(struct parser *parser, void *object, const struct n
 
 static const struct key events_keys[] = {{"sample", events_sample}, {"anonymize", events_anonymize}};
 const struct scope events_scope = SCOPE("events", "'events'", events_keys);
-
-/* "127.0.0.1:10473", "[::1]:10473" */
-static bool is_endpoint(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	struct port_range port;
-	struct prefix prefix;
-	char address[64], with_port[32];
-	size_t length;
-
-	if (!colon || strlen(colon) > 6)
-		return false;
-	snprintf(with_port, sizeof(with_port), "tcp/%s", colon + 1);
-	if (port_parse(with_port, &port) || port.first != port.last)
-		return false;
-	length = colon - text;
-	if (*text == '[' && length > 2 && text[length - 1] == ']')
-		text++, length -= 2;
-	else if (memchr(text, ':', length))
-		return false;
-	if (length >= sizeof(address))
-		return false;
-	memcpy(address, text, length);
-	address[length] = '\0';
-	return !strchr(address, '/') && !prefix_parse(address, &prefix);
-}
-
-static void metrics_listen(struct parser *parser, void *object, const struct node *value)
-{
-	const char *text = take_scalar(parser, value);
-
-	if (text && !is_endpoint(text))
-		wrong(parser, value,
-		      "'%.80s' is not an address with a port: write \"127.0.0.1:10473\" or \"[::1]:10473\"", text);
-	else if (text)
-		take_copy(parser, value, &((struct policy *)object)->metrics_listen);
-}
-
-static const struct key metrics_keys[] = {{"listen", metrics_listen}};
-const struct scope metrics_scope = SCOPE("metrics", "'metrics'", metrics_keys);
 
 /* ---- tests ---- */
 
@@ -375,11 +335,6 @@ static void policy_on_failure(struct parser *parser, void *object, const struct 
 static void policy_events(struct parser *parser, void *object, const struct node *value)
 {
 	parse_map(parser, &events_scope, object, value);
-}
-
-static void policy_metrics(struct parser *parser, void *object, const struct node *value)
-{
-	parse_map(parser, &metrics_scope, object, value);
 }
 
 static void policy_tag_mask(struct parser *parser, void *object, const struct node *value)

@@ -96,6 +96,8 @@ static void count_entry(struct past_counts *counts, const json_t *entry)
 {
 	for (enum past_action action = 0; action < PAST_ACTION_COUNT; action++)
 		counts->counts[action] += is_action(entry, action_names[action]);
+	if (made_live(entry) || is_action(entry, "refused"))
+		counts->tests_failed = number(entry, "tests_failed");
 	if (made_live(entry))
 		counts->took_s = json_number_value(json_object_get(entry, "took_s"));
 }

@@ -18,7 +18,8 @@ unsigned past_confirmed(const struct places *places);
 	ACTION(ROLLED_BACK, "rolled-back")                                                                             \
 	ACTION(PAUSED, "paused")                                                                                       \
 	ACTION(RESUMED, "resumed")                                                                                     \
-	ACTION(DOWN, "down")
+	ACTION(DOWN, "down")                                                                                           \
+	ACTION(REFUSED, "refused")
 enum past_action {
 #define PAST_ACTION(symbol, name) PAST_##symbol,
 	PAST_ACTIONS(PAST_ACTION)
@@ -28,7 +29,8 @@ enum past_action {
 struct past_counts {
 	__u64 offset, inode; /* of history.jsonl: what is counted */
 	__u64 counts[PAST_ACTION_COUNT];
-	double took_s; /* the last apply, from its start to the switch; 0: not known */
+	__u64 tests_failed; /* of the last policy that was applied, or refused */
+	double took_s;	    /* the last apply, from its start to the switch; 0: not known */
 };
 void past_count(const struct places *places, struct past_counts *counts);
 const char *past_action_name(enum past_action action);

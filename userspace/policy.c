@@ -199,6 +199,9 @@ void policy_free(struct policy *policy)
 	free(policy->lists);
 	free(policy->services);
 	free(policy->tests);
-	free(policy->metrics_listen);
+	free(policy->metrics.listen);
+	free(policy->metrics.cert);
+	free(policy->metrics.key);
+	free(policy->metrics.token_file);
 	free(policy);
 }

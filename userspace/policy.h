@@ -115,6 +115,14 @@ struct policy_tls { /* what a service asks of a ClientHello */
 	__u16 min_version; /* 0x0303: TLSv1.2; 0: any */
 };
 
+struct policy_metrics {	  /* texts are NULL where not given */
+	char *listen;	  /* where they are served; NULL: nowhere */
+	char *cert, *key; /* paths, PEM; both or none */
+	char *token_file;
+	bool remote; /* other hosts may ask */
+	struct place listen_at;
+};
+
 struct service {
 	char *name;
 	struct place at;
@@ -190,8 +198,8 @@ struct policy {
 	enum { ON_FAILURE_OPEN, ON_FAILURE_CLOSED } on_failure;
 	struct policy_rate event_sample; /* events: { sample: 1/s per source and reason } */
 	__u8 anonymize_v4, anonymize_v6; /* events: so much of foreign addresses is told; 0: all */
-	char *metrics_listen;		 /* or NULL */
-	__u32 tag_mask;			 /* the mark bits that are ours; 0: not given */
+	struct policy_metrics metrics;
+	__u32 tag_mask; /* the mark bits that are ours; 0: not given */
 	struct place tag_mask_at;
 
 	struct policy_test *tests;

@@ -234,6 +234,30 @@ static void print_ban(FILE *out, const struct policy_ban *ban)
 		fprintf(out, "  repeat: x%llu up to %s\n", ban->factor, period_text(ban->most_s, buffer));
 }
 
+static void print_named(FILE *out, const char *name, const char *text)
+{
+	if (!text)
+		return;
+	fputs(name, out);
+	print_text(out, text);
+	fputc('\n', out);
+}
+
+static void print_metrics(FILE *out, const struct policy_metrics *metrics)
+{
+	if (!metrics->listen)
+		return;
+	fputs("metrics:\n", out);
+	print_named(out, "  listen: ", metrics->listen);
+	if (metrics->remote)
+		fputs("  remote: true\n", out);
+	if (metrics->cert)
+		fputs("  tls:\n", out);
+	print_named(out, "    cert: ", metrics->cert);
+	print_named(out, "    key: ", metrics->key);
+	print_named(out, "  token-file: ", metrics->token_file);
+}
+
 static void print_rest(FILE *out, const struct policy *policy)
 {
 	char buffer[VALUE_TEXT];
@@ -259,11 +283,7 @@ static void print_rest(FILE *out, const struct policy *policy)
 		fprintf(out, "  sample: %s per source and reason\n", rate_text(&policy->event_sample, buffer));
 	if (policy->anonymize_v4)
 		fprintf(out, "  anonymize: \"/%u,/%u\"\n", policy->anonymize_v4, policy->anonymize_v6);
-	if (policy->metrics_listen) {
-		fputs("metrics:\n  listen: ", out);
-		print_text(out, policy->metrics_listen);
-		fputc('\n', out);
-	}
+	print_metrics(out, &policy->metrics);
 }
 
 static void print_tests(FILE *out, const struct policy *policy)

@@ -6,6 +6,7 @@
 #ifndef BULWARK_SERVER_H
 #define BULWARK_SERVER_H
 
+#include "endpoint.h"
 #include "exposition_text.h"
 
 struct server;
@@ -13,10 +14,12 @@ struct server;
 /* Makes the text in a format; the caller's, or NULL. */
 typedef char *server_text(void *arg, enum exposition_format format, size_t *length);
 
-/* endpoint: "127.0.0.1:10473", "[::1]:10473". 0 or -errno, then why says what failed. */
-int server_open(const char *endpoint, server_text *text, void *arg, struct server **server, char *why, size_t size);
+/* Reads certificate, key and token, which are asked for again when it is opened anew. 0 or -errno, then why says what
+ * failed. */
+int server_open(const struct serving *serving, server_text *text, void *arg, struct server **server, char *why,
+		size_t size);
 void server_close(struct server *server);
-const char *server_endpoint(const struct server *server);
+const struct serving *server_serving(const struct server *server);
 int server_fd(const struct server *server);
 /* Does what there is to do, never waits. Also called every second, so that silent connections end. */
 void server_run(struct server *server);

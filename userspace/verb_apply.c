@@ -217,7 +217,7 @@ int verb_apply(struct context *context, int argc, char **argv)
 	given.request.policy = policy;
 	given.request.source = source;
 	if (status)
-		apply_refused(context, &given.request);
+		apply_refused(context, &given.request, 0);
 	else
 		status = apply_policy(context, &given.request);
 	if (status && given.request.boot)

@@ -212,6 +212,7 @@ def try_reboot(lab):
         holds(lab.apply(POLICY.format(mode="auto", time="1h", more="")), "are held again")
         after = banned(lab)
         same(sorted(after), sorted(["198.51.100.7", NETWORK[6]] + many))
+        holds(lab.bulwark("metrics"), f"\nbulwark_bans {len(after)}\n", "\nbulwark_automatic_bans 1\n")
         for name, row in after.items():
             same((row["origin"], row["reason"]), (before[name]["origin"], before[name]["reason"]))
             assert before[name]["left_s"] - 60 < row["left_s"] <= before[name]["left_s"], (before[name], row)

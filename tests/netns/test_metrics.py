@@ -6,6 +6,7 @@ as many series under a flood as before it; a server that malformed requests and 
 import re
 import resource
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -139,6 +140,11 @@ def try_numbers(lab, daemon):
         lab.bulwark("allow", "45.33.1.9", "--for", "1h", "--reason", "a test")
         wait(lambda: (value(scrape(lab), "bulwark_bans"), value(scrape(lab), "bulwark_allows")) == (1, 1),
              "one ban, one exception", 5)
+    with it("a policy whose own tests fail is refused, and counted"):
+        lab.apply(POLICY % HERE + '\ntests:\n  - { packet: "tcp 45.33.1.5:4000 > 192.0.2.10:443 syn", expect: drop }\n',
+                  status=1)
+        wait(lambda: value(scrape(lab), "bulwark_policy_tests_failed") == 1, "the metric", 5)
+        same(value(scrape(lab), "bulwark_policy_changes_total", action="refused"), 1)
     with it("pause and monitor show"):
         lab.bulwark("pause", "--for", "1h")
         time.sleep(0.25)
@@ -221,6 +227,12 @@ def try_idle(lab, daemon, log):
         wait(lambda: serving(lab), "a scrape", 20)
 
 
+def refusals(lab):
+    """How often the daemon said that it cannot serve."""
+    with open(lab.directory + "/bulwarkd.log", encoding="utf-8") as log:
+        return log.read().count("metrics cannot be served")
+
+
 def try_moves(lab, daemon):
     with it("another policy, another place: IPv6 too"):
         lab.apply(POLICY % THERE)
@@ -232,11 +244,11 @@ def try_moves(lab, daemon):
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", 10473))
             other.listen()
+            told = refusals(lab)
             lab.apply(POLICY % HERE)
-            log = lab.directory + "/bulwarkd.log"
-            wait(lambda: "metrics cannot be served at 127.0.0.1:10473" in open(log, encoding="utf-8").read(), "the words")
+            wait(lambda: refusals(lab) > told, "the words")
         wait(lambda: serving(lab), "the metrics", 10)
-        same(open(log, encoding="utf-8").read().count("cannot be served"), 1)
+        same(refusals(lab), told + 1)
     with it("after `down` it is served on, and says that nothing protects"):
         lab.bulwark("down")
         wait(lambda: value(scrape(lab), "bulwark_protected") == value(scrape(lab), "bulwark_generation") == 0, "zeros")
@@ -251,6 +263,79 @@ def try_moves(lab, daemon):
         wait(lambda: not serving(lab), "the end")
 
 
+def certificate(lab, name):
+    """cert.pem and key.pem, of NAME."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                    "2", "-keyout", lab.directory + "/key.pem", "-out", lab.directory + "/cert.pem", "-subj", "/CN=" + name,
+                    "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    os.chmod(lab.directory + "/key.pem", 0o600)
+
+
+def secured(lab, *options, status=0):
+    """What curl gets over TLS, and the status of the answer."""
+    text = lab.node.run("curl", "-s", "-m", "5", "--cacert", lab.directory + "/cert.pem", "-w", "\n%{http_code}", *options,
+                        f"https://{HERE}/metrics", status=status)
+    return text.rpartition("\n")[0], text.rpartition("\n")[2]
+
+
+def try_secured(lab, daemon):
+    token = "0123456789abcdef"
+    certificate(lab, "first")
+    lab.file("token", token + "\n")
+    os.chmod(lab.directory + "/token", 0o600)
+    bearer = ["-H", "Authorization: Bearer " + token]
+    lab.apply(POLICY.replace('"%s"', f'"{HERE}", tls: {{ cert: cert.pem, key: key.pem }}, token-file: token'))
+    with it("TLS and a token: who has both is answered"):
+        wait(lambda: secured(lab, *bearer, status=None)[1] == "200", "the metrics")
+        holds(secured(lab, *bearer)[0], "bulwark_protected 1")
+    rows = [("none", []), ("a shorter one", ["-H", "Authorization: Bearer " + token[:-1]]),
+            ("a longer one", ["-H", f"Authorization: Bearer {token}0"]),
+            ("another one", ["-H", "Authorization: Bearer " + token[::-1]]),
+            ("one as a password", ["-u", "a:" + token]), ("an empty one", ["-H", "Authorization: Bearer "]),
+            ("a very long one", ["-H", "Authorization: Bearer " + token * 100])]
+    for name, options in rows:
+        with it(f"a token is asked for: {name} is refused"):
+            text, status = secured(lab, *options)
+            same((status, "bulwark_" in text), ("401", False))
+    with it("clear text is not answered, nor older TLS"):
+        assert not serving(lab), "clear text"
+        same(secured(lab, *bearer, "--tls-max", "1.1", status=None)[1], "000")
+    with it("SIGHUP: a new certificate and a new token; the old ones are over"):
+        certificate(lab, "second")
+        lab.file("token", "f" * 40)
+        daemon.send_signal(signal.SIGHUP)
+        bearer[1] = "Authorization: Bearer " + "f" * 40
+        wait(lambda: secured(lab, *bearer, status=None)[1] == "200", "the new token")
+        same(secured(lab, "-H", "Authorization: Bearer " + token)[1], "401")
+    bad = [("a token that is too short", "token", "short\n", 0o600, "not one line of 16 to 255"),
+           ("a token that everybody may read", "token", "f" * 40, 0o644, "can be read by everybody"),
+           ("a key that is none", "key.pem", "key", 0o600, "")]
+    for name, path, text, mode, why in bad:
+        with it(f"{name}: nothing is served, that is told, and a repair is taken by itself"):
+            with open(f"{lab.directory}/{path}", encoding="ascii") as file:
+                good = file.read()
+            lab.file(path, text)
+            os.chmod(f"{lab.directory}/{path}", mode)
+            told = refusals(lab)
+            daemon.send_signal(signal.SIGHUP)
+            wait(lambda: refusals(lab) > told, "the words")
+            with open(lab.directory + "/bulwarkd.log", encoding="utf-8") as log:
+                holds(log.read().splitlines()[-1], "metrics cannot be served at " + HERE, why)
+            same(secured(lab, *bearer, status=None)[1], "000")
+            lab.file(path, good)
+            os.chmod(f"{lab.directory}/{path}", 0o600)
+            wait(lambda: secured(lab, *bearer, status=None)[1] == "200", "the metrics", 30)
+    with it("after `down` and a restart it still asks for the token"):
+        lab.bulwark("down")
+        stop(daemon)
+        daemon = start_daemon(lab, lab.directory + "/events.jsonl")
+        wait(lambda: secured(lab, *bearer, status=None)[1] == "200", "the metrics", 30)
+        same(secured(lab)[1], "401")
+    lab.apply(POLICY % HERE)
+    wait(lambda: serving(lab), "clear text again")
+    return daemon
+
+
 def start_daemon(lab, log):
     return lab.start(lab.node, BULWARKD, "--foreground", "--log", log, env=lab.environment)
 
@@ -262,6 +347,7 @@ def tests(lab):
     try_numbers(lab, daemon)
     try_bad_requests(lab, daemon)
     try_idle(lab, daemon, log)
+    daemon = try_secured(lab, daemon)
     try_moves(lab, daemon)
 
 

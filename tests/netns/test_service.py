@@ -63,6 +63,16 @@ def expand(name):
     return found
 
 
+def bulwarkd_below(pid):
+    """Child of strace that is it: strace has others for a moment, to find out what it can."""
+    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        for child in children.read().split():
+            with open(f"/proc/{child}/comm", encoding="ascii") as name:
+                if name.read().strip() == "bulwarkd":
+                    return int(child)
+    return None
+
+
 def end(pid):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
@@ -78,8 +88,7 @@ def try_unit(lab):
         lab.apply(FIRST)
         trace = lab.directory + "/trace"
         daemon = lab.start(lab.node, "strace", "-f", "-qq", "-o", trace, BULWARKD, "--foreground", env=lab.environment)
-        children = f"/proc/{daemon.pid}/task/{daemon.pid}/children"
-        traced = int(wait(lambda: open(children, encoding="ascii").read(), "bulwarkd below strace"))
+        traced = wait(lambda: bulwarkd_below(daemon.pid), "bulwarkd below strace")
         lab.undo.callback(end, traced)  # strace lets go of it, it does not end it
         log = lab.state + "/events.jsonl"
         wait(lambda: os.path.exists(log) and "policy-applied" in open(log, encoding="utf-8").read(), "bulwarkd", 30)
@@ -88,7 +97,7 @@ def try_unit(lab):
         wait(lambda: "feed-refreshed" in open(log, encoding="utf-8").read(), "a renewal", 90)
         lab.node.run("curl", "-s", "http://127.0.0.1:10473/metrics")
         end(traced)
-        daemon.wait(10)
+        daemon.wait(60)
         with open(trace, encoding="utf-8", errors="replace") as file:
             made = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", file.read(), re.M))
         assert {"bpf", "epoll_wait", "fork", "clone", "clone3", "vfork"} & made, made
