@@ -114,7 +114,7 @@ static __always_inline int ends_swapped(const struct flow *flow)
 	return flow->source_port > flow->destination_port;
 }
 
-static __always_inline enum open open_offline(const struct flow *flow)
+static __always_inline enum open open_offline(const struct flow *flow, struct packet *pkt)
 {
 	int swapped = ends_swapped(flow);
 	struct connection_key key = {};
@@ -127,6 +127,8 @@ static __always_inline enum open open_offline(const struct flow *flow)
 	state = bpf_map_lookup_elem(&connections, &key);
 	if (!state || *state == CONNECTION_CLOSED)
 		return OPEN_NOT;
+	if (pkt)
+		pkt->completes = *state == CONNECTION_HALF_OPEN;
 	return *state == CONNECTION_OPEN_BEFORE ? OPEN_BEFORE : OPEN_YES;
 }
 
@@ -140,7 +142,7 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 	if (!flow)
 		return OPEN_NOT;
 	if (constants.offline)
-		return open_offline(flow);
+		return open_offline(flow, pkt);
 	size = make_tuple(&tuple, flow);
 	endpoint = flow->ipv6 ? socket_of(ctx, &tuple, sizeof(tuple.ipv6)) : socket_of(ctx, &tuple, sizeof(tuple.ipv4));
 	if (pkt) {
@@ -149,8 +151,10 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 	}
 	if (endpoint >= ENDPOINT_HALF_OPEN)
 		return OPEN_YES;
-	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt))
+	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt)) {
+		pkt->completes = 1;
 		return OPEN_YES;
+	}
 	if (!host_forwards())
 		return OPEN_NOT;
 	if (constants.conntrack && conntrack_knows(ctx, &tuple, size))

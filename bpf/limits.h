@@ -101,6 +101,7 @@ static __always_inline enum reason limit_reason(__u8 kind)
 {
 	return kind == LIMIT_BYTES	       ? REASON_RATE_BYTES
 	       : kind == LIMIT_NEW_CONNECTIONS ? REASON_RATE_CONNECTIONS
+	       : kind == LIMIT_CONNECTIONS     ? REASON_CONNECTIONS
 					       : REASON_RATE_PACKETS;
 }
 
@@ -108,14 +109,6 @@ static __always_inline enum reason limit_reason(__u8 kind)
 static __always_inline __u64 hash_counted(const struct flow *flow, const struct limit_entry *limit)
 {
 	return hash_source(KEY_SOURCE, flow, flow->ipv6 ? limit->v6_length : limit->v4_length + 96);
-}
-
-/* Whether a limit is for sources in these lists. */
-static __always_inline int counts_source(const struct limit_entry *limit, __u64 lists)
-{
-	if (!constants.have_limit_lists)
-		return 1;
-	return !(limit->except & lists) && (!limit->only || limit->only & lists);
 }
 
 /* Of a packet, in ns. */
@@ -127,8 +120,11 @@ static __always_inline __u64 limit_cost(const struct limit_entry *limit, const s
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
 					const struct limit_entry *limit, __u32 packets, int proven)
 {
-	__u64 cost_ns = limit_cost(limit, pkt, packets), hash;
+	__u64 cost_ns, hash;
 
+	if (constants.have_open && limit->kind == LIMIT_CONNECTIONS)
+		return !too_many_open(pkt, limit);
+	cost_ns = limit_cost(limit, pkt, packets);
 	if (limit->per == LIMIT_PER_SERVICE)
 		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
 				 cost_ns, limit->tolerance_ns);
@@ -166,11 +162,22 @@ static __always_inline int proves_first(struct packet *pkt, const struct service
 	if (!is_armed(service))
 		return 0;
 	if (limit->kind != LIMIT_NEW_CONNECTIONS)
-		return limit->per == LIMIT_PER_SERVICE &&
+		return limit->kind != LIMIT_CONNECTIONS && limit->per == LIMIT_PER_SERVICE &&
 		       known_first(pkt, service, limit_cost(limit, pkt, packets), limit->tolerance_ns);
 	pkt->over = 1;
 	pkt->over_rule = limit->rule;
 	return 1;
+}
+
+/* Some limits count only what begins a connection: a SYN, and for some the ACK that completes the handshake. Which of
+ * these, new-connections: that of a cookie; connections: any. */
+static __always_inline int concerns(const struct limit_entry *limit, const struct packet *pkt, int proven)
+{
+	if (limit->kind != LIMIT_NEW_CONNECTIONS && limit->kind != LIMIT_CONNECTIONS)
+		return 1;
+	if (pkt->flow.protocol != IPPROTO_TCP)
+		return 0;
+	return !proven || (limit->kind == LIMIT_CONNECTIONS ? pkt->completes : pkt->handshake);
 }
 
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:
@@ -195,10 +202,8 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 		limit = bpf_map_lookup_elem(&limits, &index);
 		if (!limit)
 			break;
-		if (limit->kind == LIMIT_NEW_CONNECTIONS &&
-		    ((proven && !pkt->handshake) || pkt->flow.protocol != IPPROTO_TCP))
-			continue;
-		if (!counts_source(limit, lists) || within_limit(pkt, service, limit, packets, proven))
+		if (!counts_source(limit, lists) || !concerns(limit, pkt, proven) ||
+		    within_limit(pkt, service, limit, packets, proven))
 			continue;
 		if (limit->monitor) {
 			would_drop(pkt, limit_reason(limit->kind), limit->rule);

@@ -24,6 +24,14 @@ static __always_inline struct service_entry *service_at(__u32 index)
 	return bpf_map_lookup_elem(&services, &index);
 }
 
+/* Whether a limit is for sources in these lists. */
+static __always_inline int counts_source(const struct limit_entry *limit, __u64 lists)
+{
+	if (!constants.have_limit_lists)
+		return 1;
+	return !(limit->except & lists) && (!limit->only || limit->only & lists);
+}
+
 /* The service of a port on a local address and its index, or NULL. ports of protocols without any are ignored. */
 static __always_inline struct service_entry *service_of(__u8 protocol, __u16 port, const union address *local, int ipv6,
 							__u16 *index)

@@ -27,6 +27,7 @@
 #include "exposure.h"
 #include "tell.h"
 #include "arming.h"
+#include "open_counts.h"
 #include "limits.h"
 #include "floor_meter.h"
 #include "challenge.h"
@@ -214,4 +215,10 @@ SEC("sockops")
 int sockets(struct bpf_sock_ops *ops)
 {
 	return judge_socket(ops);
+}
+
+SEC("syscall")
+int recount(struct recount_request *request)
+{
+	return constants.have_open ? judge_recount(request) : 1;
 }

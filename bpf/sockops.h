@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* sockops: an accepted socket gets the tag of its service, for the application to read and for its answers to carry. */
+/*
+ * sockops: an accepted socket gets the tag of its service, for the application to read and for its answers to carry;
+ * and where a policy limits them, open connections are counted (open_counts.h).
+ */
 #ifndef BULWARK_SOCKOPS_H
 #define BULWARK_SOCKOPS_H
 
@@ -45,29 +48,56 @@ static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *f
 	address_from_v4(&flow->destination, OPS_WORD(ops, local_ip4, 0));
 }
 
-static __always_inline void tag_socket(struct bpf_sock_ops *ops)
+static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct flow *flow)
 {
 	const struct service_entry *service;
-	struct flow flow = {};
 	__u32 mark = 0;
 	__u16 index;
 
-	read_socket(ops, &flow);
-	service = service_of(IPPROTO_TCP, flow.destination_port, &flow.destination, flow.ipv6, &index);
+	service = service_of(IPPROTO_TCP, flow->destination_port, &flow->destination, flow->ipv6, &index);
 	if (!service || !service->tag || bpf_getsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark)))
 		return;
 	mark = tag_merge(mark,
-			 tag_bits(service, tag_class_of(class_at(class_of(&flow.source, flow.ipv6)), service, 1)));
+			 tag_bits(service, tag_class_of(class_at(class_of(&flow->source, flow->ipv6)), service, 1)));
 	bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
+}
+
+/* Whether a change of state ends a connection that was established: not that of a listener, nor of one that never was.
+ * (Established to last acknowledgement and closing, without the states of handshake, TIME_WAIT and closed.) */
+#define STATES_OPEN (1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11)
+static __always_inline int socket_closes(struct bpf_sock_ops *ops)
+{
+	__u32 from = OPS_WORD(ops, args, 0), to = OPS_WORD(ops, args, 1);
+
+	return to == TCP_STATE_CLOSE && from < 32 && 1u << from & STATES_OPEN;
+}
+
+/* Its end is told to whoever asks for the callback; what other programs asked for stays. */
+static __always_inline void count_socket(struct bpf_sock_ops *ops, const struct flow *flow)
+{
+	count_open(flow, OPEN_STEP_UP);
+	bpf_sock_ops_cb_flags_set(ops, OPS_WORD(ops, bpf_sock_ops_cb_flags, 0) | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 /* One cgroup holds the sockets of many network namespaces: only those of this instance's are its business. */
 static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 {
-	if (!constants.have_tags || constants.offline || bpf_get_netns_cookie(ops) != constants.netns_cookie)
+	struct flow flow = {};
+	__u32 what = ops->op;
+
+	if ((!constants.have_tags && !constants.have_open) || constants.offline ||
+	    bpf_get_netns_cookie(ops) != constants.netns_cookie)
 		return 1;
-	if (ops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		tag_socket(ops);
+	if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		read_socket(ops, &flow);
+		if (constants.have_tags)
+			tag_socket(ops, &flow);
+		if (constants.have_open)
+			count_socket(ops, &flow);
+	} else if (constants.have_open && what == BPF_SOCK_OPS_STATE_CB && socket_closes(ops)) {
+		read_socket(ops, &flow);
+		count_open(&flow, OPEN_STEP_DOWN);
+	}
 	return 1;
 }
 

@@ -86,6 +86,7 @@ enum limit_kind {
 	LIMIT_PACKETS = 1,	   /* every inbound packet of the service */
 	LIMIT_BYTES = 2,	   /* their bytes; a limit in bits is one in bytes */
 	LIMIT_NEW_CONNECTIONS = 3, /* TCP SYNs; for other protocols packets that no flow is known of */
+	LIMIT_CONNECTIONS = 4,	   /* TCP connections that are open: no rate */
 };
 
 enum limit_per {
@@ -94,7 +95,10 @@ enum limit_per {
 };
 
 struct limit_entry {
-	__u64 cost;	    /* of one packet, byte or connection, in 2^-10 ns: 1024e9 / rate; never 0 */
+	union {
+		__u64 cost; /* of one packet, byte or connection, in 2^-10 ns: 1024e9 / rate; never 0 */
+		__u64 most; /* LIMIT_CONNECTIONS: open at the same time */
+	};
 	__u64 tolerance_ns; /* what may be spent ahead of time: (burst - 1) times the cost */
 	__u32 id;	    /* stable across generations: a hash of the service's name and what the limit counts */
 	__u16 rule;
@@ -227,14 +231,14 @@ struct generation_config {
 	__u8 have_v6_wide;  /* prefixes longer than /64 */
 	__u8 have_to;	    /* some service has `to` */
 	__u8 have_limits;   /* some service has limits */
+	__u8 have_open;	    /* one of them is of open connections */
 	__u8 have_bans;	    /* the policy bans by itself: `ban` below */
 	__u8 ban_v6_length; /* how much of an IPv6 address an automatic ban covers: 64, 56 or 48 */
 	__u8 have_egress_block;
 	__u8 have_syncookie_helpers; /* bpf_tcp_raw_check_syncookie_* are there (6.0) */
-	__u8 unused2;
-	__u16 v4_default;   /* class of 0.0.0.0/0 */
-	__u16 v6_default;   /* class of ::/0 */
-	__u32 v6_bits_size; /* bits in v6_bits */
+	__u16 v4_default;	     /* class of 0.0.0.0/0 */
+	__u16 v6_default;	     /* class of ::/0 */
+	__u32 v6_bits_size;	     /* bits in v6_bits */
 	__u32 v6_deep_bits_size;
 	__u32 v6_wide_bits_size;
 	__u32 v6_mask32_size; /* items in v6_mask32 */

@@ -27,12 +27,15 @@
  * budgets       array          BUDGET_COUNT   shield                      shield            -
  * limiters      array of lines LIMITER_LINES  shield                      shield            the smallest debt goes
  * service_cells array          SERVICE_CELLS  shield                      shield            -
- * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
- * known         array of lines KNOWN_LINES    shield                      shield            the oldest goes
- * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
- * proven_drops  array of lines PROVEN_LINES   programs                    status            the oldest goes
- * telling       percpu array   REASON_SLOTS   programs                    metrics           -
- * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
+ * open_counts   hash           OPEN_COUNTS_MAX sockops, recount            shield, lookup    not counted: refuses
+ * nobody open_found    array          1              daemon                      recount           it is told in
+ * portions open_checked  array          1              recount, daemon             shield, status    - cookie_cells
+ * array          SERVICE_ROWS   shield                      shield, ingress   - known         array of lines
+ * KNOWN_LINES    shield                      shield            the oldest goes samples       array of lines
+ * SAMPLE_LINES   programs                    programs          the oldest goes proven_drops  array of lines
+ * PROVEN_LINES   programs                    status            the oldest goes telling       percpu array REASON_SLOTS
+ * programs                    metrics           - events        ring buffer    EVENTS_BYTES   programs daemon counted
+ * as lost
  */
 #ifndef BULWARK_STATE_H
 #define BULWARK_STATE_H
@@ -250,6 +253,62 @@ struct cookie_cell {
 };
 _Static_assert(sizeof(struct cookie_cell) == 64, "one cache line");
 
+/*
+ * open_counts: open connections, for each limit of them and each part of the source that it counts as one. Only what
+ * completed a handshake makes an entry. sockops counts at once, up at established and down at close; what it cannot
+ * know (connections older than the policy, a program that took our callbacks away, a crash) the daemon's recount puts
+ * right every few seconds, by the program `recount` that every generation with such a limit has. `open` is below 0 for
+ * as long as a close was counted whose beginning was not.
+ */
+#define OPEN_COUNTS_MAX (1u << 18)
+struct open_key {
+	__u8 address[ADDRESS_BYTES]; /* host bits cleared; of everybody: 0 */
+	__u32 limit;		     /* struct limit_entry.id */
+};
+_Static_assert(sizeof(struct open_key) == 20, "open_key is pinned");
+struct open_count {
+	__s32 open;
+	__u32 changes;	      /* by sockops, ever */
+	__u32 changes_before; /* as it was when the recount began */
+	__u32 seen;	      /* by the recount that runs */
+};
+_Static_assert(sizeof(struct open_count) == 16, "open_count is pinned");
+
+/* open_found[0]: connections that the recount is told of, a portion at a time. */
+#define OPEN_FOUND_PORTION 256
+struct open_connection { /* as the peer's packets name it */
+	__u8 source[ADDRESS_BYTES];
+	__u8 destination[ADDRESS_BYTES];
+	__u16 port; /* of the destination, host order */
+	__u16 unused;
+};
+_Static_assert(sizeof(struct open_connection) == 36, "open_connection is shared with the daemon");
+struct open_found {
+	__u32 count;
+	struct open_connection items[OPEN_FOUND_PORTION];
+};
+
+/* open_checked[0]: a count that was not checked for so long refuses nobody. */
+#define OPEN_UNCHECKED_NS 60000000000ULL
+struct open_checked {
+	__u64 at_ns; /* coarse monotonic clock; 0: never */
+};
+
+/* What the program `recount` is asked, its context. A recount is BEGIN, any number of FOUND, SETTLE. */
+enum recount_operation {
+	RECOUNT_BEGIN = 0,
+	RECOUNT_FOUND = 1,  /* the connections in open_found are open */
+	RECOUNT_SETTLE = 2, /* counts become what was found, as far as changes meanwhile do not explain it */
+	RECOUNT_OPENED = 3, /* offline, in the place of sockops */
+	RECOUNT_CLOSED = 4,
+};
+struct recount_request {
+	__u32 operation;
+	__u32 unused;
+	__u64 now_ns; /* coarse monotonic clock */
+};
+_Static_assert(sizeof(struct recount_request) == 16, "recount_request is shared with the programs");
+
 /* telling[reason], per CPU: the budget of events and what was not told. */
 struct telling {
 	__u64 tick;	   /* jiffies64 of the running budget */
@@ -338,7 +397,13 @@ struct connection_key {
 	__be16 port[2];
 };
 _Static_assert(sizeof(struct connection_key) == 36, "connection_key is shared with userspace");
-enum { CONNECTION_HALF_OPEN = 1, CONNECTION_OPEN = 2, CONNECTION_OPEN_BEFORE = 3, CONNECTION_CLOSED = 4 };
+enum {
+	CONNECTION_HALF_OPEN = 1,
+	CONNECTION_OPEN = 2,
+	CONNECTION_OPEN_BEFORE = 3,
+	CONNECTION_CLOSED = 4,
+	CONNECTION_TIME_WAIT = 5
+};
 #define CONNECTIONS_MAX (1u << 18)
 #define STREAMS_OFFLINE (1u << 16)
 

@@ -359,6 +359,7 @@ static void on_tick(struct daemon *daemon)
 		return;
 	feed_watchdog();
 	watch_instance(daemon);
+	watch_connections(daemon);
 	sinks_look(daemon);
 	metrics_follow(daemon);
 	tell_histories(daemon);

@@ -80,16 +80,9 @@ static __u64 burst_of(const struct compile *compile, const struct policy_limit *
 	return least;
 }
 
-static int limit_entry(struct compile *compile, const struct service *service, size_t position,
-		       struct limit_entry *entry)
+/* The rate of an entry: its cost and tolerance. 0, or -ERANGE with words. */
+static int set_rate(const struct compile *compile, const struct policy_limit *limit, struct limit_entry *entry)
 {
-	static const __u8 kinds[] = {
-		[MEASURE_PACKETS] = LIMIT_PACKETS,
-		[MEASURE_BYTES] = LIMIT_BYTES,
-		[MEASURE_BITS] = LIMIT_BYTES,
-		[MEASURE_NEW_CONNECTIONS] = LIMIT_NEW_CONNECTIONS,
-	};
-	const struct policy_limit *limit = &service->limits[position];
 	__u64 count = in_units(limit, limit->rate.count), burst = burst_of(compile, limit, count);
 	__uint128_t cost = (__uint128_t)limit->rate.period_ns * SCALE / count;
 	__uint128_t tolerance =
@@ -102,9 +95,24 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 			   "this limit takes longer than 73 minutes to refill: raise its rate or lower its burst");
 		return -ERANGE;
 	}
+	entry->cost = cost ? (__u64)cost : 1;
+	entry->tolerance_ns = (__u64)tolerance;
+	return 0;
+}
+
+static int limit_entry(struct compile *compile, const struct service *service, size_t position,
+		       struct limit_entry *entry)
+{
+	static const __u8 kinds[] = {
+		[MEASURE_PACKETS] = LIMIT_PACKETS,
+		[MEASURE_BYTES] = LIMIT_BYTES,
+		[MEASURE_BITS] = LIMIT_BYTES,
+		[MEASURE_NEW_CONNECTIONS] = LIMIT_NEW_CONNECTIONS,
+		[MEASURE_CONNECTIONS] = LIMIT_CONNECTIONS,
+	};
+	const struct policy_limit *limit = &service->limits[position];
+
 	*entry = (struct limit_entry){
-		.cost = cost ? (__u64)cost : 1,
-		.tolerance_ns = (__u64)tolerance,
 		.id = limit_id(service, position),
 		.kind = kinds[limit->measure],
 		.per = limit->per == LIMITED_SERVICE ? LIMIT_PER_SERVICE : LIMIT_PER_SOURCE,
@@ -119,6 +127,9 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 	};
 	if (limit->per != LIMITED_SERVICE) /* a proxy stands for many clients */
 		entry->except |= lists_as_set(compile, &compile->policy->proxies);
+	if (limit->measure != MEASURE_CONNECTIONS)
+		return set_rate(compile, limit, entry);
+	entry->most = limit->most;
 	return 0;
 }
 
@@ -126,7 +137,9 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 static void say_capacity(const struct compile *compile, const struct policy_limit *limit,
 			 const struct limit_entry *entry)
 {
-	__u64 owes_ns = (entry->kind == LIMIT_BYTES ? entry->cost * 1500 : entry->cost) / SCALE;
+	__u64 owes_ns = entry->kind == LIMIT_CONNECTIONS
+				? 0
+				: (entry->kind == LIMIT_BYTES ? entry->cost * 1500 : entry->cost) / SCALE;
 	__u64 sources = owes_ns ? LIMITER_LINES * 8ULL * 1000000000 / owes_ns : ~0ULL;
 
 	if (entry->per == LIMIT_PER_SERVICE || sources >= 100000)
@@ -136,6 +149,21 @@ static void say_capacity(const struct compile *compile, const struct policy_limi
 		   "limit per "
 		   "service",
 		   sources);
+}
+
+/* What the packet path has to know of all limits together. */
+static void widen(struct generation_config *config, const struct limit_entry *entry)
+{
+	__u64 horizon;
+
+	config->have_limits = 1;
+	if (entry->kind == LIMIT_CONNECTIONS) {
+		config->have_open = config->needs_sockops = 1;
+		return;
+	}
+	horizon = entry->tolerance_ns + entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
+	if (config->limit_horizon_ns < horizon)
+		config->limit_horizon_ns = horizon;
 }
 
 int compile_limits(struct compile *compile)
@@ -158,7 +186,6 @@ int compile_limits(struct compile *compile)
 
 		for (size_t j = 0; j < service->limit_count; j++, at++) {
 			struct limit_entry *entry = &image->limits[at];
-			__u64 horizon;
 			int error = limit_entry(compile, service, j, entry);
 
 			if (error) {
@@ -167,14 +194,11 @@ int compile_limits(struct compile *compile)
 			}
 			entry->rule = compile->limit_rules[at];
 			config->have_limit_lists |= entry->except || entry->only;
-			horizon = entry->tolerance_ns + entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
-			if (config->limit_horizon_ns < horizon)
-				config->limit_horizon_ns = horizon;
+			widen(config, entry);
 			say_capacity(compile, &service->limits[j], entry);
 		}
 	}
 	image->limit_count = count;
-	config->have_limits = 1;
 	return err;
 }
 

@@ -213,8 +213,10 @@ int connections_after(struct connections *connections, struct generation *genera
 	}
 	if (flow->tcp_flags & FLOW_TCP_FIN)
 		connection->finished |= 1 << second;
-	if (connection->finished == 3 && !connection->ends_ns)
+	if (connection->finished == 3 && !connection->ends_ns) {
 		connection->ends_ns = now_ns + TIME_WAIT_NS;
+		return set_state(generation, connection, CONNECTION_TIME_WAIT);
+	}
 	if (connection->state == CONNECTION_HALF_OPEN && !(flow->tcp_flags & FLOW_TCP_SYN))
 		return set_state(generation, connection, CONNECTION_OPEN);
 	return 0;

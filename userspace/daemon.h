@@ -97,6 +97,10 @@ struct daemon {
 	bool bans_saved, bans_failed;
 	pid_t bans_saver; /* a child that writes them; 0: none */
 
+	__u64 recount_again_ns;	       /* of open connections */
+	unsigned recounted_generation; /* the last one was for it */
+	bool recount_failed;	       /* which was told */
+
 	struct renewal renew;
 	struct remote_feeds fetching;
 	struct attack_watch *attacks;
@@ -177,6 +181,11 @@ void watch_bans(struct daemon *daemon, bool flush);
 void attacks_look(struct daemon *daemon);
 void attacks_begin(struct daemon *daemon); /* after the state directory is known: what is usual, as it was saved */
 void attacks_close(struct daemon *daemon); /* saves that, and frees */
+
+/* ---- daemon_connections.c ---- */
+
+/* Every second: counts open connections again when it is time. */
+void watch_connections(struct daemon *daemon);
 
 /* ---- daemon_ledger.c ---- */
 

@@ -2,6 +2,7 @@
 /* What this host is, put together from its parts. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +94,7 @@ int host_read(struct host *host, struct report *report)
 	error = host_read_links(host);
 	if (error)
 		warn(report, "links, addresses, routes and resolvers", error);
-	error = host_read_sockets(&sockets);
+	error = host_read_sockets(&sockets, 1u << TCP_ESTABLISHED | 1u << TCP_LISTEN);
 	if (!error)
 		error = host_peers(host, &sockets);
 	if (error)

@@ -65,6 +65,10 @@ int host_read_links(struct host *host);
 __u64 host_around(const struct host *host);
 void host_free(struct host *host);
 
+/* The open TCP connections to listeners of this network namespace, those of loopback apart; also those that close,
+ * until they are closed. told() ends it with -errno. 0 or -errno. */
+int host_open_connections(int (*told)(void *arg, const struct host_peer *peer), void *arg);
+
 /* Ends the open TCP connections of this network namespace that are wanted (`outbound` is not known to it); how many.
  * 0, or -errno: -EOPNOTSUPP where the kernel cannot (CONFIG_INET_DIAG_DESTROY). */
 int host_end_connections(bool (*wanted)(void *arg, const struct host_peer *peer), void *arg, size_t *ended);

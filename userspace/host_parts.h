@@ -41,7 +41,8 @@ int host_read_resolvers(struct host *host);
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg);
 
-int host_read_sockets(struct host_sockets *sockets); /* (host_sockets.c) */
+/* Sockets in these states (1u << TCP_ESTABLISHED, ...), appended. (host_sockets.c) */
+int host_read_sockets(struct host_sockets *sockets, unsigned states);
 int host_peers(struct host *host, const struct host_sockets *sockets);
 bool host_operator(const struct host_sockets *sockets, struct host_peer *who); /* (host_operator.c) */
 

@@ -12,6 +12,8 @@
 
 #include "host_parts.h"
 
+#define TIMER_TIME_WAIT 3 /* idiag_timer: closed, what is left of it may be told as FIN_WAIT2 */
+
 int host_peer_from(const struct inet_diag_msg *told, struct host_peer *peer)
 {
 	struct prefix local, remote;
@@ -37,7 +39,7 @@ static int on_socket(const struct nlmsghdr *message, void *arg)
 	int error;
 
 	if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY || message->nlmsg_len < NLMSG_LENGTH(sizeof(*told)) ||
-	    host_peer_from(told, &socket.peer))
+	    told->idiag_timer == TIMER_TIME_WAIT || host_peer_from(told, &socket.peer))
 		return 0;
 	socket.inode = told->idiag_inode;
 	socket.listens = told->idiag_state == TCP_LISTEN;
@@ -47,7 +49,7 @@ static int on_socket(const struct nlmsghdr *message, void *arg)
 	return error;
 }
 
-int host_read_sockets(struct host_sockets *sockets)
+int host_read_sockets(struct host_sockets *sockets, unsigned states)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
@@ -55,7 +57,7 @@ int host_read_sockets(struct host_sockets *sockets)
 		struct inet_diag_req_v2 request = {
 			.sdiag_family = families[i],
 			.sdiag_protocol = IPPROTO_TCP,
-			.idiag_states = 1u << TCP_ESTABLISHED | 1u << TCP_LISTEN,
+			.idiag_states = states,
 		};
 		int error = netlink_dump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, &request, sizeof(request), on_socket,
 					 sockets);

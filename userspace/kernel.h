@@ -291,9 +291,20 @@ struct limit_state {
 	bool proven;  /* the account of its open connections */
 	bool over;    /* its next packet is too much */
 	double spent; /* share of the burst */
+	__s64 open;   /* LIMIT_CONNECTIONS: how many there are */
+	__u64 most;   /* and may be */
 };
 /* Those that it owes anything. The caller's (free). */
 int live_limits(struct instance *instance, const struct prefix *address, struct limit_state **states, size_t *count);
+
+/* Open connections, counted again. -ENOENT: no policy in force limits them. recount_end() frees; the counts become what
+ * was found only when all of it was. */
+struct recount; /* opaque */
+int recount_begin(struct instance *instance, struct recount **recount);
+int recount_found(struct recount *recount, const struct open_connection *connection);
+int recount_end(struct recount *recount, bool settle);
+/* How old the last recount is; ~0: there was none. -ENOENT as above. */
+int recount_age(struct instance *instance, __u64 *age_ns);
 
 /* The class and the tables of the live generation, for lookup: what lists cover an address. */
 int live_class(struct instance *instance, const struct prefix *address, struct class_entry *class);

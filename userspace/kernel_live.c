@@ -303,32 +303,67 @@ static __u64 owed(const struct debtor *debtor, const struct limit_entry *limit, 
 	return 0;
 }
 
-static int note_owed(struct debtor *debtor, const struct service_entry *service, const struct limit_entry *limit,
-		     bool proven)
+static int note_state(struct debtor *debtor, const struct service_entry *service, const struct limit_state *state)
 {
-	__u64 debt_ns = owed(debtor, limit, proven) << LIMITER_TIME_SHIFT;
 	struct service_name name = {};
 	__u32 row = service->row;
-	struct limit_state *larger;
+	struct limit_state *larger = reallocarray(debtor->states, debtor->count + 1, sizeof(*larger));
 
-	if (!debt_ns)
-		return 0;
-	larger = reallocarray(debtor->states, debtor->count + 1, sizeof(*larger));
 	if (!larger)
 		return -ENOMEM;
 	debtor->states = larger;
 	bpf_map_lookup_elem(debtor->instance->maps[MAP_service_names], &row, &name);
-	larger[debtor->count] = (struct limit_state){
+	larger[debtor->count] = *state;
+	if (larger[debtor->count].spent > 1)
+		larger[debtor->count].spent = 1;
+	snprintf(larger[debtor->count++].service, sizeof(larger->service), "%.63s", name.name);
+	return 0;
+}
+
+static int note_owed(struct debtor *debtor, const struct service_entry *service, const struct limit_entry *limit,
+		     bool proven)
+{
+	__u64 debt_ns = owed(debtor, limit, proven) << LIMITER_TIME_SHIFT;
+	struct limit_state state = {
 		.rule = limit->rule,
 		.kind = limit->kind,
 		.proven = proven,
 		.over = debt_ns > limit->tolerance_ns,
 		.spent = debt_ns / (limit->tolerance_ns + limit->cost / 1024.0),
 	};
-	if (larger[debtor->count].spent > 1)
-		larger[debtor->count].spent = 1;
-	snprintf(larger[debtor->count++].service, sizeof(larger->service), "%.63s", name.name);
-	return 0;
+
+	return debt_ns ? note_state(debtor, service, &state) : 0;
+}
+
+/* As open_key_make() in bpf/open_counts.h. */
+static struct open_key open_key_of(const struct debtor *debtor, const struct limit_entry *limit)
+{
+	unsigned length = prefix_is_v4(debtor->address) ? limit->v4_length + 96u : limit->v6_length;
+	struct open_key key = {.limit = limit->id};
+
+	for (unsigned bit = 0; bit < length; bit++)
+		key.address[bit / 8] |= debtor->address->address[bit / 8] & 0x80 >> bit % 8;
+	return key;
+}
+
+static int note_open(struct debtor *debtor, const struct service_entry *service, const struct limit_entry *limit)
+{
+	struct open_key key = open_key_of(debtor, limit);
+	struct open_count count;
+	struct limit_state state;
+
+	if (bpf_map_lookup_elem(debtor->instance->maps[MAP_open_counts], &key, &count) || count.open <= 0)
+		return 0;
+	state = (struct limit_state){
+		.rule = limit->rule,
+		.kind = limit->kind,
+		.proven = true,
+		.over = (__u64)count.open >= limit->most,
+		.spent = count.open / (double)limit->most,
+		.open = count.open,
+		.most = limit->most,
+	};
+	return note_state(debtor, service, &state);
 }
 
 static int ask_service(struct debtor *debtor, int limits, const struct service_entry *service)
@@ -341,7 +376,9 @@ static int ask_service(struct debtor *debtor, int limits, const struct service_e
 
 		if (bpf_map_lookup_elem(limits, &index, &limit) || limit.per != LIMIT_PER_SOURCE)
 			continue;
-		for (int proven = 0; !error && proven < 2; proven++)
+		if (limit.kind == LIMIT_CONNECTIONS)
+			error = note_open(debtor, service, &limit);
+		for (int proven = 0; !error && limit.kind != LIMIT_CONNECTIONS && proven < 2; proven++)
 			error = note_owed(debtor, service, &limit, proven);
 	}
 	return error;

@@ -2,6 +2,7 @@
 /* Generations: an image becomes two loaded programs and the maps they hold. Nothing of them is ever pinned. */
 #include "kernel_private.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,10 @@
 
 struct generation {
 	struct shield_bpf *shield;
+	struct open_found found; /* connections that opened or closed, offline */
 	__u32 number;
 	bool offline, ingress; /* ingress: what passes XDP is judged there too */
+	bool counts;	       /* open connections are limited */
 };
 
 /* The constants of a live generation are read back through its program: the kernel's name of their map, and where. */
@@ -281,6 +284,7 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 		generation->number = number;
 		generation->offline = offline;
 		generation->ingress = image->config.have_tls;
+		generation->counts = image->config.have_open;
 		error = offline ? 0 : service_rows_take(instance, image, number);
 	}
 	/* The verifier gives up with EAGAIN when a signal comes, and does so on a busy machine more often than libbpf
@@ -351,6 +355,9 @@ static int slot_fill(struct instance *instance, struct generation *generation, c
 
 		error = bpf_map_update_elem(instance->maps[slot_maps[hook]], &slot, &fd, BPF_ANY) ? -errno : 0;
 	}
+	if (!error)
+		error = recount_pin(instance, slot,
+				    generation->counts ? bpf_program__fd(generation->shield->progs.recount) : -1);
 	if (error)
 		kernel_say("cannot put generation %u into slot %u: %s", generation->number, slot, strerror(-error));
 	return error;
@@ -368,6 +375,8 @@ int generation_switch(struct instance *instance, struct generation *generation, 
 	while (slot < GENERATION_SLOTS && (slot == state.active || slot == state.fallback))
 		slot++;
 	error = slot_fill(instance, generation, info, slot);
+	if (!error)
+		error = recount_doubt(instance, slot_in_force(&state));
 	if (!error)
 		error = control_switch(instance, slot, timeout_ms);
 	if (error) {
@@ -472,13 +481,41 @@ int generation_sent(struct generation *generation, const void *frame, size_t len
 	return error;
 }
 
+static bool is_open(__u8 state)
+{
+	return state == CONNECTION_OPEN || state == CONNECTION_OPEN_BEFORE;
+}
+
+/* In the place of sockops. Which end is here the table does not say: the one whose port is a service. */
+static int count_offline(struct generation *generation, const struct connection_key *key, __u32 operation)
+{
+	struct shield_bpf *shield = generation->shield;
+
+	for (int local = 0; local < 2; local++) {
+		struct open_connection *ends = &generation->found.items[generation->found.count++];
+
+		memcpy(ends->source, key->address[!local], sizeof(ends->source));
+		memcpy(ends->destination, key->address[local], sizeof(ends->destination));
+		ends->port = ntohs(key->port[local]);
+	}
+	return recount_tell(bpf_program__fd(shield->progs.recount), bpf_map__fd(shield->maps.open_found),
+			    &generation->found, operation);
+}
+
 int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state)
 {
-	if (bpf_map_update_elem(bpf_map__fd(generation->shield->maps.connections), key, &state, BPF_ANY)) {
+	int fd = bpf_map__fd(generation->shield->maps.connections);
+	__u8 before = 0;
+
+	if (generation->counts)
+		bpf_map_lookup_elem(fd, key, &before);
+	if (bpf_map_update_elem(fd, key, &state, BPF_ANY)) {
 		kernel_say("cannot note a connection: %s", strerror(errno));
 		return -errno;
 	}
-	return 0;
+	if (!generation->counts || is_open(before) == is_open(state))
+		return 0;
+	return count_offline(generation, key, is_open(state) ? RECOUNT_OPENED : RECOUNT_CLOSED);
 }
 
 int generation_own(struct generation *generation, const struct prefix *addresses, size_t count)

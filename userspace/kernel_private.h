@@ -34,6 +34,9 @@
 	MAP(offences)                                                                                                  \
 	MAP(flows)                                                                                                     \
 	MAP(half_open)                                                                                                 \
+	MAP(open_counts)                                                                                               \
+	MAP(open_found)                                                                                                \
+	MAP(open_checked)                                                                                              \
 	MAP(known)                                                                                                     \
 	MAP(cookie_cells)                                                                                              \
 	MAP(fragments)                                                                                                 \
@@ -140,6 +143,14 @@ void clsact_filters_forget_all(struct instance *instance);
 int link_remove(const char *path);
 /* Takes the program off TC ingress of one interface (kernel_attach.c). */
 void ingress_detach(struct instance *instance, const struct attachment *attachment);
+/* Pins the program that counts open connections for a slot; -1: only unpins what was there (kernel_recount.c). */
+int recount_pin(const struct instance *instance, __u32 slot, int program);
+/* Before a switch: where the generation in this slot counts none, what is counted refuses nobody until it is checked.
+ */
+int recount_doubt(const struct instance *instance, __u32 slot);
+/* Runs it; tells it of connections first: the portion is empty afterwards. */
+int recount_run(int program, __u32 operation);
+int recount_tell(int program, int found, struct open_found *portion, __u32 operation);
 /* The mount point of cgroup2, opened; -1 where there is none. */
 int cgroup_open(void);
 __u64 netns_cookie(void);

@@ -7,7 +7,9 @@
 #include "parse.h"
 #include "../include/generation.h"
 
-const char *const limit_measures[] = {"packets", "bytes", "bits", "new-connections", NULL};
+#define CONNECTIONS_MOST 1000000000
+
+const char *const limit_measures[] = {"packets", "bytes", "bits", "new-connections", "connections", NULL};
 
 enum unit measure_unit(enum limit_measure measure)
 {
@@ -21,20 +23,31 @@ static const char *how_written(enum unit unit)
 				  : "50/s, 3k/m or 10M/s";
 }
 
-static void take_measure(struct parser *parser, struct policy_limit *limit, const struct node *value,
-			 enum limit_measure measure)
+/* What the limit is to be, as text; NULL when an error was said. */
+static const char *begin_measure(struct parser *parser, struct policy_limit *limit, const struct node *value,
+				 enum limit_measure measure)
 {
 	const char *text = take_scalar(parser, value);
-	enum unit unit = measure_unit(measure);
-	int error;
 
 	if (limit->measure != MEASURE_NONE) {
 		wrong(parser, value->key, "'%s': this limit counts %s already: write a limit of its own",
 		      value->key->text, limit_measures[limit->measure]);
-		return;
+		return NULL;
 	}
 	limit->measure = measure;
 	limit->at = value->key->at;
+	return text;
+}
+
+#define LETS_NOTHING "'%.80s' lets nothing through: leave the service out instead"
+
+static void take_measure(struct parser *parser, struct policy_limit *limit, const struct node *value,
+			 enum limit_measure measure)
+{
+	const char *text = begin_measure(parser, limit, value, measure);
+	enum unit unit = measure_unit(measure);
+	int error;
+
 	if (!text)
 		return;
 	error = amount_rate_parse(text, unit, &limit->rate);
@@ -45,7 +58,7 @@ static void take_measure(struct parser *parser, struct policy_limit *limit, cons
 		wrong(parser, value, "'%.80s' is not a rate of %s: write %s", text, limit_measures[measure],
 		      how_written(unit));
 	else if (!limit->rate.count)
-		wrong(parser, value, "'%.80s' lets nothing through: leave the service out instead", text);
+		wrong(parser, value, LETS_NOTHING, text);
 }
 
 static void limit_packets(struct parser *parser, void *object, const struct node *value)
@@ -66,6 +79,22 @@ static void limit_bits(struct parser *parser, void *object, const struct node *v
 static void limit_new_connections(struct parser *parser, void *object, const struct node *value)
 {
 	take_measure(parser, object, value, MEASURE_NEW_CONNECTIONS);
+}
+
+/* No rate: so many at the same time. */
+static void limit_connections(struct parser *parser, void *object, const struct node *value)
+{
+	struct policy_limit *limit = object;
+	const char *text = begin_measure(parser, limit, value, MEASURE_CONNECTIONS);
+	int error = text ? amount_parse(text, UNIT_ONE, &limit->most) : 0;
+
+	if (!text)
+		return;
+	if (error || limit->most > CONNECTIONS_MOST)
+		wrong(parser, value, "'%.80s' is not a number of open connections up to %d: write 200 or 20k", text,
+		      CONNECTIONS_MOST);
+	else if (!limit->most)
+		wrong(parser, value, LETS_NOTHING, text);
 }
 
 bool prefix_lengths(const char *text, __u8 *v4_length, __u8 *v6_length)
@@ -110,6 +139,10 @@ static void take_burst(struct parser *parser, struct policy_limit *limit, const 
 	limit->burst_at = value->at;
 	if (!text)
 		return;
+	if (limit->measure == MEASURE_CONNECTIONS) {
+		wrong(parser, value, "'burst': open connections have no rate, so nothing comes at once: remove it");
+		return;
+	}
 	if (amount_parse(text, unit, &limit->burst))
 		wrong(parser, value, "'%.80s' is not a burst of %s: write %s", text, limit_measures[limit->measure],
 		      unit == UNIT_BYTE	 ? "500kB or 1MiB"
@@ -159,13 +192,20 @@ static void limit_why(struct parser *parser, void *object, const struct node *va
 }
 
 static const struct key limit_keys[] = {
-	{"packets", limit_packets}, {"bytes", limit_bytes},
-	{"bits", limit_bits},	    {"new-connections", limit_new_connections},
-	{"burst", limit_burst},	    {"per", limit_per},
-	{"monitor", limit_monitor}, {"except", limit_except},
-	{"for", limit_for},	    {"until", limit_until},
-	{"owner", limit_owner},	    {"why", limit_why},
-	{"connections", NULL},	    {"requests", NULL},
+	{"packets", limit_packets},
+	{"bytes", limit_bytes},
+	{"bits", limit_bits},
+	{"new-connections", limit_new_connections},
+	{"burst", limit_burst},
+	{"per", limit_per},
+	{"monitor", limit_monitor},
+	{"except", limit_except},
+	{"for", limit_for},
+	{"until", limit_until},
+	{"owner", limit_owner},
+	{"why", limit_why},
+	{"connections", limit_connections},
+	{"requests", NULL},
 };
 const struct scope limit_scope = SCOPE("limit", "a limit", limit_keys);
 
@@ -173,7 +213,7 @@ const struct scope limit_scope = SCOPE("limit", "a limit", limit_keys);
 static bool counts_later(const struct node *item)
 {
 	for (const struct node *value = item->first; value; value = value->next)
-		if (!strcmp(value->key->text, "connections") || !strcmp(value->key->text, "requests"))
+		if (!strcmp(value->key->text, "requests"))
 			return true;
 	return false;
 }
@@ -189,7 +229,8 @@ static void parse_limit(struct parser *parser, struct policy_limit *limit, const
 		return;
 	if (limit->measure == MEASURE_NONE) {
 		if (!counts_later(item))
-			wrong(parser, item, "a limit needs what it counts: packets, bytes, bits or new-connections");
+			wrong(parser, item,
+			      "a limit needs what it counts: packets, bytes, bits, new-connections or connections");
 		limit->measure = MEASURE_PACKETS;
 	}
 	for (const struct node *value = item->first; value; value = value->next)

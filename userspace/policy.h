@@ -80,13 +80,21 @@ struct policy_rate { /* written 100/s; count per period */
 	bool given;
 };
 
-enum limit_measure { MEASURE_PACKETS, MEASURE_BYTES, MEASURE_BITS, MEASURE_NEW_CONNECTIONS, MEASURE_NONE };
+enum limit_measure {
+	MEASURE_PACKETS,
+	MEASURE_BYTES,
+	MEASURE_BITS,
+	MEASURE_NEW_CONNECTIONS,
+	MEASURE_CONNECTIONS,
+	MEASURE_NONE
+};
 enum limited { LIMITED_SOURCE, LIMITED_PREFIX, LIMITED_SERVICE }; /* what shares one limit */
 
 struct policy_limit {
 	struct place at; /* of the measure's key */
 	enum limit_measure measure;
-	struct policy_rate rate; /* of packets, bytes, bits or connections */
+	struct policy_rate rate; /* of packets, bytes, bits or new connections */
+	__u64 most;		 /* MEASURE_CONNECTIONS: open at the same time */
 	__u64 burst;		 /* in the same; 0: not given */
 	struct place burst_at;
 	enum limited per;

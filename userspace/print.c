@@ -153,7 +153,9 @@ static void print_limit(FILE *out, const struct policy *policy, const struct pol
 	enum unit unit = measure_unit(limit->measure);
 	char buffer[VALUE_TEXT];
 
-	fprintf(out, "      - { %s: %s", limit_measures[limit->measure], amount_rate_text(&limit->rate, unit, buffer));
+	fprintf(out, "      - { %s: %s", limit_measures[limit->measure],
+		limit->measure == MEASURE_CONNECTIONS ? amount_text(limit->most, unit, buffer)
+						      : amount_rate_text(&limit->rate, unit, buffer));
 	if (limit->burst)
 		fprintf(out, ", burst: %s", amount_text(limit->burst, unit, buffer));
 	if (limit->per == LIMITED_PREFIX)

@@ -103,22 +103,29 @@ static json_t *connections_of(const struct lookup *lookup)
 /* What it owes of a limit per source or prefix; nobody owes what he has not lately spent. */
 static int put_limits(struct lookup *lookup, json_t *answer)
 {
-	static const char *const kinds[] = {
-		[LIMIT_PACKETS] = "packets", [LIMIT_BYTES] = "bytes", [LIMIT_NEW_CONNECTIONS] = "new-connections"};
+	static const char *const kinds[] = {[LIMIT_PACKETS] = "packets",
+					    [LIMIT_BYTES] = "bytes",
+					    [LIMIT_NEW_CONNECTIONS] = "new-connections",
+					    [LIMIT_CONNECTIONS] = "connections"};
 	struct limit_state *states = NULL;
 	json_t *limits = json_array();
 	char rule[256];
 	size_t count;
 	int error = live_limits(lookup->live.instance, &lookup->address, &states, &count);
 
-	for (size_t i = 0; !error && i < count; i++)
-		json_array_append_new(
-			limits,
+	for (size_t i = 0; !error && i < count; i++) {
+		json_t *limit =
 			json_pack("{s:s, s:s?, s:s?, s:s, s:f, s:b}", "service", states[i].service, "counts",
 				  states[i].kind < sizeof(kinds) / sizeof(*kinds) ? kinds[states[i].kind] : NULL,
 				  "rule", live_rule(&lookup->live, states[i].rule, rule, sizeof(rule)), "of",
 				  states[i].proven ? "open connections" : "unproven packets", "spent", states[i].spent,
-				  "over", states[i].over));
+				  "over", states[i].over);
+
+		if (states[i].kind == LIMIT_CONNECTIONS)
+			json_object_update_new(limit, json_pack("{s:I, s:I}", "open", (json_int_t)states[i].open,
+								"most", (json_int_t)states[i].most));
+		json_array_append_new(limits, limit);
+	}
 	json_object_set_new(answer, "limits", limits);
 	free(states);
 	return error;
@@ -250,6 +257,20 @@ static void print_hold(const char *what, const json_t *hold, const char *who)
 	putchar('\n');
 }
 
+static void print_limit(const char *what, const json_t *limit)
+{
+	const char *over = json_is_true(json_object_get(limit, "over")) ? ": the next one is too much" : "";
+
+	if (json_object_get(limit, "most"))
+		printf("%-13s %s, connections: %lld open of at most %lld%s\n", what, word(limit, "service"),
+		       json_integer_value(json_object_get(limit, "open")),
+		       json_integer_value(json_object_get(limit, "most")), over);
+	else
+		printf("%-13s %s, %s of its %s: %.0f %% of the burst spent%s\n", what, word(limit, "service"),
+		       word(limit, "counts") ?: "-", word(limit, "of"),
+		       100 * json_real_value(json_object_get(limit, "spent")), over);
+}
+
 static void print_answer(const json_t *answer)
 {
 	const json_t *syn = json_object_get(answer, "next_syn"), *entry;
@@ -260,10 +281,7 @@ static void print_answer(const json_t *answer)
 	print_lists(json_object_get(answer, "lists"));
 	print_hold("ban:", json_object_get(answer, "ban"), "origin");
 	print_hold("exception:", json_object_get(answer, "allow"), "by");
-	json_array_foreach(json_object_get(answer, "limits"), i, entry) printf(
-		"%-13s %s, %s of its %s: %.0f %% of the burst spent%s\n", i ? "" : "limits:", word(entry, "service"),
-		word(entry, "counts") ?: "-", word(entry, "of"), 100 * json_real_value(json_object_get(entry, "spent")),
-		json_is_true(json_object_get(entry, "over")) ? ": the next one is too much" : "");
+	json_array_foreach(json_object_get(answer, "limits"), i, entry) print_limit(i ? "" : "limits:", entry);
 	if (!json_array_size(json_object_get(answer, "limits")))
 		puts("limits:       owes nothing");
 	if (!json_array_size(connections))

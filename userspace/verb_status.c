@@ -154,6 +154,16 @@ static void find_unprotected(struct status *status)
 	}
 }
 
+/* Limits of open connections stand on a count that the daemon checks. */
+static void check_counting(struct status *status)
+{
+	__u64 age_ns;
+
+	if (!recount_age(status->instance, &age_ns) && age_ns >= OPEN_UNCHECKED_NS)
+		problem(status, "start bulwarkd",
+			"nobody has checked the number of open connections for a minute: their limits refuse nobody");
+}
+
 static void check_slots(struct status *status)
 {
 	const bool(*holds)[SLOT_COUNT] = status->control.slot_holds;
@@ -179,6 +189,7 @@ static void check_slots(struct status *status)
 	    (!holds[HOOK_SOCKOPS][status->slot] || !sockops_attached(status->instance)))
 		problem(status, "apply the policy again", "the sockops program of generation %u is not attached",
 			status->live->generation);
+	check_counting(status);
 	if (status->control.active == SLOT_PAUSED && !holds[HOOK_XDP][SLOT_PAUSED])
 		problem(status, "bulwark resume", "the program that counts during a pause is gone");
 }
