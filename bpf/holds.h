@@ -1,17 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Timed bans and exceptions: one hash look-up for each prefix length that is in use, none when nothing is held. What
- * the shield banned by itself is in a table of its own, looked at behind the operator's words.
+ * Timed bans and exceptions: one line of a table for each prefix length that is in use, and a hash look-up only where
+ * that one cannot tell (include/hold_lines.h); none when nothing is held. What the shield banned by itself is in a
+ * table of its own, looked at behind the operator's words.
  */
 #ifndef BULWARK_HOLDS_H
 #define BULWARK_HOLDS_H
 
 enum { HELD_NOT = 0, HELD_BANNED = 1, HELD_ALLOWED = 2, HELD_AUTOMATIC = 3 };
 
-/* The clock of bans: it goes on while the host sleeps. Offline the capture's. */
+/* The time of the last tick at which a CPU asked for it. Written by all, most often with the same. */
+static volatile struct {
+	__u64 ns, tick;
+} boot_clock;
+
+/* The clock of bans: it goes on while the host sleeps. Asking costs 30 ns, so it is asked once a tick. Offline the
+ * capture's. */
 static __always_inline __u64 boot_ns(void)
 {
-	return constants.offline ? virtual_now_ns : bpf_ktime_get_boot_ns();
+	__u64 tick;
+
+	if (constants.offline)
+		return virtual_now_ns;
+	tick = bpf_jiffies64();
+	if (boot_clock.tick != tick) {
+		boot_clock.ns = bpf_ktime_get_boot_ns();
+		boot_clock.tick = tick; /* last: who sees it finds the time that belongs to it, or a younger one */
+	}
+	return boot_clock.ns;
 }
 
 static __always_inline void hold_key_make(struct hold_key *key, __u64 high, __u64 low, __u32 length)
@@ -21,6 +37,39 @@ static __always_inline void hold_key_make(struct hold_key *key, __u64 high, __u6
 
 	key->length = length;
 	__builtin_memcpy(key->address, half, sizeof(half));
+}
+
+enum { HOLD_NONE = 0, HOLD_BAN = 1, HOLD_ASK = 2 };
+
+/* What the table says of a prefix, masked. A global function: verified once, not for each length. */
+__noinline int hold_look(__u64 high, __u64 low, __u32 length)
+{
+	__u32 at = 0, tag, now;
+	void *table = bpf_map_lookup_elem(&hold_tables, &at);
+	const volatile struct hold_line *line = table ? bpf_map_lookup_elem(table, &at) : NULL;
+	__u64 hash = hold_hash(high, low, length, constants.state_key[0]);
+
+	if (!line)
+		return HOLD_ASK;
+	at = 1 + (hash & line->slot[0]);
+	line = bpf_map_lookup_elem(table, &at);
+	if (!line)
+		return HOLD_ASK;
+	tag = hold_tag(high, low, length, hash);
+	for (int i = 0; i < HOLD_LINE_SLOTS; i++) {
+		__u64 slot = line->slot[i];
+
+		if (HOLD_SLOT_TAG(slot) != tag || !slot)
+			continue;
+		if (!(slot & HOLD_SLOT_ALONE) || !hold_is_v4_address(high, low, length))
+			return HOLD_ASK;
+		now = hold_time(boot_ns());
+		if (HOLD_SLOT_UNTIL(slot) > now)
+			return HOLD_BAN;
+		if (HOLD_SLOT_UNTIL(slot) == now)
+			return HOLD_ASK; /* it ends within this unit of time */
+	}
+	return line->beside ? HOLD_ASK : HOLD_NONE;
 }
 
 /* Halves in host order; IPv4 as ::ffff:a.b.c.d. An exception beats a ban, whatever their lengths. A global function:
@@ -37,18 +86,25 @@ __noinline int hold_find(__u64 high, __u64 low)
 	for (int i = 0; i < HOLD_KINDS; i++) {
 		__u32 length = lengths->length[i];
 		struct hold *hold;
+		int found;
 
 		if (!length || held == HELD_ALLOWED)
 			break;
 		if (wide && length < 96)
 			break; /* longest first: the rest are IPv6 prefixes */
+		found = hold_look(high & prefix_mask64(length), length > 64 ? low & prefix_mask64(length - 64) : 0,
+				  length);
+		if (found == HOLD_BAN)
+			held = HELD_BANNED;
+		if (found != HOLD_ASK)
+			continue;
 		hold_key_make(&key, high, low, length);
 		hold = bpf_map_lookup_elem(&holds, &key);
 		if (!hold)
 			continue;
-		if (hold->allow_until_ns > bpf_ktime_get_boot_ns())
+		if (hold->allow_until_ns > boot_ns())
 			held = HELD_ALLOWED;
-		else if (hold->ban_until_ns > bpf_ktime_get_boot_ns())
+		else if (hold->ban_until_ns > boot_ns())
 			held = HELD_BANNED;
 	}
 	return held;

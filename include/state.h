@@ -16,6 +16,7 @@
  * own_addresses hash           4096           controller, daemon          programs          the route lookup decides
  * host_facts    array          1              controller, daemon, egress programs  -
  * holds         hash           HOLDS_MAX      controller                  programs          refused with words
+ * hold_tables   array of maps  1              controller                  programs          `holds` is asked instead
  * hold_notes    hash           HOLDS_MAX      controller                  bans, lookup      refused with words
  * hold_batches  array          HOLD_BATCHES   controller                  bans, lookup      the last one is shared
  * hold_lengths  array (data)   1              controller, shield          programs          -
@@ -41,6 +42,7 @@
 #define BULWARK_STATE_H
 
 #include "control.h"
+#include "hold_lines.h"
 #include "reasons.h"
 
 #define ADDRESS_BYTES 16 /* addresses are 128 bits in network order, IPv4 as ::ffff:a.b.c.d */
@@ -136,7 +138,8 @@ struct host_facts {
 };
 _Static_assert(sizeof(struct host_facts) == 8, "host_facts is pinned");
 
-/* holds: bans and allows, decided by one hash lookup per prefix length in use. Times are CLOCK_BOOTTIME ns. */
+/* holds: bans and allows. For each prefix length in use the packet path asks the table in hold_tables[0], whose lines grow
+ * with the holds (hold_lines.h), and this map only where that one cannot tell. Times are CLOCK_BOOTTIME ns. */
 #define HOLDS_MAX (1u << 20)
 struct hold_key {
 	__u32 length; /* of the 128-bit prefix: IPv4 /24 is 120 */

@@ -585,6 +585,7 @@ void instance_close(struct instance *instance)
 {
 	if (!instance)
 		return;
+	hold_table_close(instance);
 	for (int i = 0; i < PINNED_MAP_COUNT; i++)
 		close_fd(&instance->maps[i]);
 	for (int i = 0; i < PINNED_PROGRAM_COUNT; i++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Bans and allows. A hold is found by the programs with one look-up for each prefix length in use; hold_lengths says
- * which these are. A hold is written before its length is listed, and a length goes only when its last hold has gone,
- * so a hold is never there unfound for longer than the write takes. Writers hold the lock.
+ * which these are, and the table of kernel_hold_lines.c answers most of them. A hold is written before its length is
+ * listed and before it is in the table, and a length goes only when its last hold has gone, so a hold is never there
+ * unfound for longer than the write takes. Writers hold the lock.
  */
 #include "kernel_private.h"
 
@@ -121,10 +122,12 @@ static bool expired(const struct hold *hold, __u64 now)
 	return hold->ban_until_ns <= now && hold->allow_until_ns <= now;
 }
 
-static int hold_remove(struct instance *instance, struct hold_lengths *lengths, const struct hold_key *key)
+static int hold_remove(struct instance *instance, struct hold_lengths *lengths, const struct hold_key *key,
+		       const struct hold *hold)
 {
 	if (bpf_map_delete_elem(instance->maps[MAP_holds], key))
 		return -errno;
+	hold_table_change(&instance->table, key, hold, NULL);
 	length_drop(lengths, key->length);
 	bpf_map_delete_elem(instance->maps[MAP_hold_notes], key);
 	return 0;
@@ -142,12 +145,15 @@ static int refuse_full(const char *what)
 	return error;
 }
 
-/* The note first: whoever sees the hold can say why. */
-static int hold_write(struct instance *instance, const struct hold_key *key, const struct hold *hold,
-		      const struct hold_note *note, bool known)
+/* The note first: whoever sees the hold can say why. before: what was held, NULL: nothing. */
+static int hold_write(struct instance *instance, const struct hold_key *key, const struct hold *before,
+		      const struct hold *hold, const struct hold_note *note)
 {
 	struct hold_lengths *lengths = lengths_map(instance);
-	int error = lengths ? 0 : -errno;
+	int error = lengths ? 0 : -errno, known = before != NULL;
+
+	if (!error)
+		hold_table_for(instance, lengths->total + !known);
 
 	if (!error && bpf_map_update_elem(instance->maps[MAP_hold_notes], key, note, BPF_ANY))
 		error = refuse_full("hold_notes");
@@ -160,8 +166,10 @@ static int hold_write(struct instance *instance, const struct hold_key *key, con
 	}
 	if (error && !known)
 		bpf_map_delete_elem(instance->maps[MAP_hold_notes], key);
-	if (!error)
+	if (!error) {
+		hold_table_change(&instance->table, key, before, hold);
 		holds_changed(lengths);
+	}
 	if (lengths)
 		lengths_unmap(lengths);
 	return error;
@@ -194,46 +202,49 @@ int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_n
 	     const char *reason)
 {
 	struct hold_key key;
-	struct hold hold;
+	struct hold before, hold;
 	struct hold_note note;
-	int found = hold_find(instance, prefix, &key, &hold, &note);
+	int found = hold_find(instance, prefix, &key, &before, &note);
 
 	if (found && found != -ENOENT)
 		return found;
+	hold = before;
 	hold.ban_until_ns = until(for_ns);
 	hold.batch = 0;
 	note.ban_since_ns = boottime_ns();
 	snprintf(note.ban_origin, sizeof(note.ban_origin), "%s", origin ?: "");
 	snprintf(note.ban_reason, sizeof(note.ban_reason), "%s", reason ?: "");
-	return hold_write(instance, &key, &hold, &note, !found);
+	return hold_write(instance, &key, found ? NULL : &before, &hold, &note);
 }
 
 int hold_allow(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *by, const char *reason)
 {
 	struct hold_key key;
-	struct hold hold;
+	struct hold before, hold;
 	struct hold_note note;
-	int found = hold_find(instance, prefix, &key, &hold, &note);
+	int found = hold_find(instance, prefix, &key, &before, &note);
 
 	if (found && found != -ENOENT)
 		return found;
+	hold = before;
 	hold.allow_until_ns = until(for_ns);
 	note.allow_since_ns = boottime_ns();
 	snprintf(note.allow_by, sizeof(note.allow_by), "%s", by ?: "");
 	snprintf(note.allow_reason, sizeof(note.allow_reason), "%s", reason ?: "");
-	return hold_write(instance, &key, &hold, &note, !found);
+	return hold_write(instance, &key, found ? NULL : &before, &hold, &note);
 }
 
 /* Takes the ban or the exception out of a hold; the hold goes when nothing is left of it. */
 static int hold_lift(struct instance *instance, const struct prefix *prefix, bool ban)
 {
 	struct hold_key key;
-	struct hold hold;
+	struct hold before, hold;
 	struct hold_note note;
 	struct hold_lengths *lengths;
 	__u64 now = boottime_ns();
-	int error = hold_find(instance, prefix, &key, &hold, &note);
+	int error = hold_find(instance, prefix, &key, &before, &note);
 
+	hold = before;
 	if (!error && (ban ? hold.ban_until_ns : hold.allow_until_ns) <= now)
 		error = -ENOENT;
 	if (error) {
@@ -245,10 +256,13 @@ static int hold_lift(struct instance *instance, const struct prefix *prefix, boo
 	lengths = lengths_map(instance);
 	if (!lengths)
 		return -errno;
+	hold_table_for(instance, lengths->total);
 	if (expired(&hold, now))
-		error = hold_remove(instance, lengths, &key);
+		error = hold_remove(instance, lengths, &key, &before);
 	else if (bpf_map_update_elem(instance->maps[MAP_holds], &key, &hold, BPF_EXIST))
 		error = -errno;
+	else
+		hold_table_change(&instance->table, &key, &before, &hold);
 	holds_changed(lengths);
 	lengths_unmap(lengths);
 	return error;
@@ -275,8 +289,9 @@ struct hold_list {
 	size_t count, capacity;
 };
 
-static int list_add(struct hold_list *list, const struct hold_key *key, const struct hold *hold)
+static int list_add(void *arg, const struct hold_key *key, const struct hold *hold)
 {
+	struct hold_list *list = arg;
 	struct hold_row *row;
 
 	if (list->count == list->capacity) {
@@ -296,8 +311,9 @@ static int list_add(struct hold_list *list, const struct hold_key *key, const st
 	return 0;
 }
 
-/* Everything in the map, expired ones too. A batch walks whole buckets, so nothing is listed twice. */
-static int holds_list(struct instance *instance, struct hold_list *list)
+/* A batch walks whole buckets, so nothing comes twice. */
+int holds_walk(struct instance *instance, int (*walk)(void *arg, const struct hold_key *key, const struct hold *hold),
+	       void *arg)
 {
 	struct hold_key *keys = calloc(BATCH, sizeof(*keys));
 	struct hold *values = calloc(BATCH, sizeof(*values));
@@ -313,7 +329,7 @@ static int holds_list(struct instance *instance, struct hold_list *list)
 			done = 1;
 		}
 		for (__u32 i = 0; !error && i < count; i++)
-			error = list_add(list, &keys[i], &values[i]);
+			error = walk(arg, &keys[i], &values[i]);
 		from = &position;
 	}
 	if (error)
@@ -380,7 +396,10 @@ int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 	struct hold_list list = {};
 	__u64 now = boottime_ns();
 	size_t kept = 0;
-	int error = holds_list(instance, &list);
+	int error = holds_walk(instance, list_add, &list);
+
+	if (lengths)
+		hold_table_open(instance); /* without it the slots of what has expired stay, and say so */
 
 	for (size_t i = 0; !error && i < list.count; i++) {
 		struct hold_row *row = &list.rows[i];
@@ -390,7 +409,7 @@ int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 			read_note(instance, &key, row, batches);
 			list.rows[kept++] = *row;
 		} else if (lengths) {
-			hold_remove(instance, lengths, &key);
+			hold_remove(instance, lengths, &key, &row->hold);
 		}
 	}
 	free(batches);

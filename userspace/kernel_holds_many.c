@@ -14,7 +14,7 @@ struct many {
 	const struct hold_wanted *wanted; /* sorted, no two alike */
 	size_t count, listed, written;	  /* listed: of how many the lengths know */
 	struct hold_key *keys;		  /* of one round */
-	struct hold *holds;
+	struct hold *before, *holds;
 	bool *known; /* those that were held before */
 	__u16 batch;
 };
@@ -60,13 +60,18 @@ static int list_lengths(struct many *many)
 	return error;
 }
 
-/* An exception that is held beside it stays. */
-static struct hold hold_of(const struct many *many, size_t at, const struct hold_key *key)
+static struct hold held_before(const struct many *many, size_t at, const struct hold_key *key)
 {
 	struct hold hold = {};
 
 	if (many->known[at])
 		bpf_map_lookup_elem(many->instance->maps[MAP_holds], key, &hold);
+	return hold;
+}
+
+/* An exception that was held stays. */
+static struct hold hold_of(const struct many *many, size_t at, struct hold hold)
+{
 	hold.ban_until_ns = many->wanted[at].until_ns;
 	hold.ban_since_s = (__u32)(many->wanted[at].since_ns / 1000000000);
 	hold.batch = many->batch;
@@ -78,19 +83,22 @@ static int write_round(struct many *many)
 	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
 	int map = many->instance->maps[MAP_holds];
 	__u32 count = 0;
+	int error = 0;
 
 	for (; count < BATCH && many->written + count < many->count; count++) {
 		size_t at = many->written + count;
 
 		many->keys[count] = hold_key_of(&many->wanted[at].prefix);
-		many->holds[count] = hold_of(many, at, &many->keys[count]);
+		many->before[count] = held_before(many, at, &many->keys[count]);
+		many->holds[count] = hold_of(many, at, many->before[count]);
 	}
-	if (bpf_map_update_batch(map, many->keys, many->holds, &count, &options)) {
-		many->written += count;
-		return -errno;
-	}
+	if (bpf_map_update_batch(map, many->keys, many->holds, &count, &options))
+		error = -errno;
+	for (__u32 i = 0; i < count; i++) /* those that were written, then */
+		hold_table_change(&many->instance->table, &many->keys[i],
+				  many->known[many->written + i] ? &many->before[i] : NULL, &many->holds[i]);
 	many->written += count;
-	return 0;
+	return error;
 }
 
 /* Takes back what was not held before. */
@@ -98,11 +106,12 @@ static void take_back(struct many *many)
 {
 	for (size_t i = 0; i < many->listed; i++) {
 		struct hold_key key = hold_key_of(&many->wanted[i].prefix);
+		struct hold hold = hold_of(many, i, (struct hold){});
 
 		if (many->known[i])
 			continue;
-		if (i < many->written)
-			bpf_map_delete_elem(many->instance->maps[MAP_holds], &key);
+		if (i < many->written && !bpf_map_delete_elem(many->instance->maps[MAP_holds], &key))
+			hold_table_change(&many->instance->table, &key, &hold, NULL);
 		length_drop(many->lengths, key.length);
 	}
 }
@@ -116,6 +125,8 @@ static int write_all(struct many *many)
 			   many->lengths->total);
 		error = -E2BIG;
 	}
+	if (!error)
+		hold_table_for(many->instance, many->lengths->total);
 	while (!error && many->written < many->count) {
 		error = write_round(many);
 		if (error)
@@ -136,11 +147,12 @@ int holds_restore(struct instance *instance, const struct hold_wanted *wanted, s
 		.wanted = wanted,
 		.count = count,
 		.keys = calloc(BATCH, sizeof(*many.keys)),
+		.before = calloc(BATCH, sizeof(*many.before)),
 		.holds = calloc(BATCH, sizeof(*many.holds)),
 		.known = calloc(count + 1, sizeof(*many.known)),
 		.lengths = lengths_map(instance),
 	};
-	int error = !many.lengths ? -EIO : many.keys && many.holds && many.known ? 0 : -ENOMEM;
+	int error = !many.lengths ? -EIO : many.keys && many.before && many.holds && many.known ? 0 : -ENOMEM;
 
 	if (!error)
 		error = batch_take(instance, origin, reason, &many.batch);
@@ -149,6 +161,7 @@ int holds_restore(struct instance *instance, const struct hold_wanted *wanted, s
 	if (many.lengths)
 		lengths_unmap(many.lengths);
 	free(many.keys);
+	free(many.before);
 	free(many.holds);
 	free(many.known);
 	return error;

@@ -29,6 +29,7 @@
 	MAP(holds)                                                                                                     \
 	MAP(hold_notes)                                                                                                \
 	MAP(hold_lengths)                                                                                              \
+	MAP(hold_tables)                                                                                               \
 	MAP(hold_batches)                                                                                              \
 	MAP(automatic_bans)                                                                                            \
 	MAP(offences)                                                                                                  \
@@ -62,6 +63,14 @@ enum pinned_program {
 _Static_assert((int)PROGRAM_STEER == (int)HOOK_COUNT, "a root program for every hook, and nothing in between");
 extern const char *const pinned_program_names[PINNED_PROGRAM_COUNT];
 
+/* The table by which programs know at once what is held (kernel_hold_lines.c); lines NULL: there is none. */
+struct hold_table {
+	struct hold_line *lines;
+	size_t bytes;
+	__u32 id;  /* of the map */
+	__u64 key; /* of its hashes */
+};
+
 struct instance {
 	struct places places;
 	char base[280];	 /* the pin directory of this layout */
@@ -72,9 +81,10 @@ struct instance {
 	int programs[PINNED_PROGRAM_COUNT];
 	__u32 root_ids[HOOK_COUNT]; /* program ids of the roots */
 	struct origin origin;
-	char broken[1024]; /* what is missing, "" when whole */
-	bool made;	   /* by this opening */
-	bool foreign;	   /* made in another network namespace: interface names and indices mean nothing here */
+	struct hold_table table; /* mapped once it was asked for */
+	char broken[1024];	 /* what is missing, "" when whole */
+	bool made;		 /* by this opening */
+	bool foreign;		 /* made in another network namespace: interface names and indices mean nothing here */
 };
 
 /* A lookup table of an image, and the map of the programs that it becomes (kernel_load.c). */
@@ -130,6 +140,16 @@ int length_add(struct hold_lengths *lengths, __u32 length); /* -E2BIG with words
 void length_drop(struct hold_lengths *lengths, __u32 length);
 void holds_changed(struct hold_lengths *lengths);
 struct hold_key hold_key_of(const struct prefix *prefix);
+/* Every hold, expired ones too, until an error, which is returned; walk's own is its to say in words. */
+int holds_walk(struct instance *instance, int (*walk)(void *arg, const struct hold_key *key, const struct hold *hold),
+	       void *arg);
+int hold_table_open(struct instance *instance); /* as it is now; silent */
+/* With room for so many holds, and all of those now in `holds`; or none any more, for programs neither. */
+void hold_table_for(struct instance *instance, __u32 holds);
+void hold_table_close(struct instance *instance);
+/* before and after: what is held of the prefix, NULL: nothing. */
+void hold_table_change(struct hold_table *table, const struct hold_key *key, const struct hold *before,
+		       const struct hold *after);
 int path_remove(const char *path); /* a tree; what is not there is fine */
 /* Every value of an array map, in one call where the kernel can; the caller's, or NULL. */
 void *array_read(int map, __u32 entries, size_t value);

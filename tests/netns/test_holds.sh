@@ -92,7 +92,15 @@ printf '203.0.113.201\n192.0.2.1\n' >"$DIR/many"
 it "nor does one with an own address" says "own address 192.0.2.1" not bulwark ban --file "$DIR/many"
 it "an empty file is an error" ends_with 2 bulwark ban --file /dev/null
 python3 -c "[print('60.%d.%d.%d' % (n >> 16, n >> 8 & 255, n & 255)) for n in range(100000)]" >"$DIR/many"
-it "a hundred thousand" says "banned 100000 addresses" bulwark ban --file "$DIR/many" --origin large
+echo 192.0.2.2 >>"$DIR/many"
+it "a hundred thousand" says "banned 100001 addresses" bulwark ban --file "$DIR/many" --origin large
+it "the client among them is dropped" not fetches
+bulwark allow 192.0.2.2 --for 1h --reason "a customer" >/dev/null
+it "but not with an exception" fetches
+bulwark disallow 192.0.2.2 >/dev/null
+it "which ends" not fetches
+bulwark unban 192.0.2.2 >/dev/null
+it "and not when it alone is lifted" fetches
 it "and lifted again" says "lifted 100000 bans" bulwark unban --origin large
 it "all of the first file too" says "lifted 2 bans" bulwark unban --origin feed
 
