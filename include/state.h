@@ -138,8 +138,8 @@ struct host_facts {
 };
 _Static_assert(sizeof(struct host_facts) == 8, "host_facts is pinned");
 
-/* holds: bans and allows. For each prefix length in use the packet path asks the table in hold_tables[0], whose lines grow
- * with the holds (hold_lines.h), and this map only where that one cannot tell. Times are CLOCK_BOOTTIME ns. */
+/* holds: bans and allows. For each prefix length in use the packet path asks the table in hold_tables[0], whose lines
+ * grow with the holds (hold_lines.h), and this map only where that one cannot tell. Times are CLOCK_BOOTTIME ns. */
 #define HOLDS_MAX (1u << 20)
 struct hold_key {
 	__u32 length; /* of the 128-bit prefix: IPv4 /24 is 120 */
