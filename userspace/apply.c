@@ -68,10 +68,12 @@ static int resolve_interfaces(struct apply *apply)
 	int error = host_interfaces(&apply->host, policy->interfaces, policy->interface_at, policy->interface_count,
 				    &apply->links, &apply->link_count, report);
 
-	if (!error && missing.errors) {
+	if (!error && missing.errors)
 		error = links_as_before(apply);
-		apply_note(apply, "not every interface of the policy is there yet: bulwarkd, or the udev rule, "
-				  "attaches them as they come");
+	for (size_t i = 0; !error && i < missing.count; i++) {
+		if (missing.findings[i].severity == SEVERITY_ERROR)
+			apply_note(apply, "not there yet: %s; bulwarkd, or the udev rule, attaches it when it comes",
+				   missing.findings[i].text);
 	}
 	report_free(&missing);
 	return error;

@@ -100,7 +100,7 @@ def try_boot(lab):
     with it("at boot one interface is not there yet: the policy is in force on the other"):
         lab.node.run("ip", "link", "del", "eth1")
         remove_pins(lab.pins)
-        holds(lab.bulwark("apply", "--saved"), "live on eth0", "not every interface of the policy is there yet")
+        holds(lab.bulwark("apply", "--saved"), "live on eth0", "not there yet: 'eth1'")
         assert has_xdp(lab, "eth0")
     with it("... and the late one is attached when it comes"):
         lab.join_attacker()

@@ -61,11 +61,24 @@ within() {
 	return 1
 }
 
-# The node is 192.0.2.1 and 2001:db8:2::1 on n0; the peer has the addresses .2 (a client) and .66 (a bad one) on p0.
+join_by_veth() {
+	ip link add n0 numtxqueues 2 numrxqueues 2 type veth peer name p0 netns peer numtxqueues 2 numrxqueues 2
+}
+
+# The machine's own two network cards, in their order, on one wire.
+join_by_cards() {
+	[ -e /sys/class/net/eth1 ] || return 1
+	ip link set eth0 name n0
+	ip link set eth1 name p0
+	ip link set p0 netns peer
+}
+
+# build_network [JOIN]: the node is 192.0.2.1 and 2001:db8:2::1 on n0; the peer has the addresses .2 (a client) and .66
+# (a bad one) on p0.
 build_network() {
 	sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv4.ping_group_range="0 1000" || :
 	ip netns add peer
-	ip link add n0 numtxqueues 2 numrxqueues 2 type veth peer name p0 netns peer numtxqueues 2 numrxqueues 2
+	"${1:-join_by_veth}" || return 1
 	ip addr add 192.0.2.1/24 dev n0
 	ip addr add 2001:db8:2::1/64 dev n0 nodad
 	ip link set n0 up
@@ -85,7 +98,7 @@ build_network() {
 
 drop_network() {
 	killall httpd nc 2>/dev/null
-	ip link del n0
+	ip link del n0 2>/dev/null || { ip addr flush dev n0 && ip link set n0 down name eth0; } # a card stays
 	ip netns del peer
 }
 
