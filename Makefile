@@ -8,6 +8,7 @@
 #                   make bench-readme writes them there, make bench-full draws curves, too (up to an hour)
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
+#   make soak       lawful and hostile traffic with a reload every second; TIME=600 seconds
 #   make mutate     plants one-line faults in the sources and says which the tests do not catch (an hour)
 #   make coverage   which lines and functions of userspace/ the tests never run, by name
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
@@ -42,7 +43,7 @@ UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/tes
 RUNNERS  := $(patsubst tests/packets/%.c,$(BUILD)/tests/%,$(wildcard tests/packets/run_*.c))
 # Everything run-tests runs, in this order: the quick ones first.
 TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/packets/verifier \
-	    tests/bench/test_report.py tests/cli/run tests/evaluator/run \
+	    tests/packets/loops tests/bench/test_report.py tests/cli/run tests/evaluator/run \
 	    tests/vm/test_policies.sh) $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -63,6 +64,10 @@ sanitize:
 	$(MAKE) BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	scripts/run-tests --build $(BUILD)/sanitize $(UNITS:$(BUILD)/%=$(BUILD)/sanitize/%) $(wildcard tests/policies/run)
+
+soak: dependencies all tests
+	SOAK_SECONDS=$(or $(TIME),600) scripts/run-tests --build $(BUILD) --timeout $$(($(or $(TIME),600) * 2 + 120)) \
+		tests/netns/test_soak.py
 
 # In a scratch copy, one fault and one test at a time; --only REGEX with MUTATE.
 mutate: dependencies-fuzz all tests
@@ -172,6 +177,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk tests/fuzz/fuzz.mk)
-.PHONY: coverage cppcheck all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
+.PHONY: coverage cppcheck soak all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
 	dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:

@@ -5,7 +5,6 @@ through floods, kill -9 at any moment, a full disk, rotation, SIGHUP, SIGTERM, a
 
 import glob
 import random
-import re
 import signal
 import struct
 import subprocess
@@ -14,6 +13,7 @@ import sys
 sys.dont_write_bytecode = True
 from frames import *  # noqa: E402,F403
 from lab import *  # noqa: E402,F403
+from ledger import *  # noqa: E402,F403
 
 POLICY = 'services:\n  web: { ports: tcp/443 }\nmetrics: { listen: "127.0.0.1:10473" }\nevents: { sample: 1000/s }\n'
 
@@ -29,49 +29,6 @@ class Daemon:
         self.process.wait()
 
 
-def metrics(lab):
-    with lab.node:
-        done = subprocess.run(["curl", "-s", "-m", "5", "http://127.0.0.1:10473/metrics"], capture_output=True,
-                              check=False)
-    found = {}
-    for line in done.stdout.decode().splitlines():
-        if line.startswith("bulwark_events_"):
-            name, value = line.rsplit(" ", 1)
-            found[re.sub("^bulwark_events_|_total", "", name).replace('"', "")] = int(value)
-    return found
-
-
-def sums(found):
-    made = found["made{by=kernel}"] + found["made{by=daemon}"]
-    fates = sum(found[name] for name in ("written", "sampled_out", "lost{at=ring}", "lost{at=log}", "lost{at=crash}",
-                                         "waiting"))
-    return made, fates
-
-
-def lines(log):
-    found = []
-    for name in glob.glob(log + "*"):
-        with open(name, encoding="utf-8") as file:
-            found += [json.loads(line) for line in file]
-    return found
-
-
-def settled(lab):
-    """The numbers once nothing waits any more."""
-    last = {}
-
-    def quiet():
-        nonlocal last
-        found = metrics(lab)
-        same_again = found and found == last and not found["waiting"]
-        last = found
-        time.sleep(0.3)
-        return same_again
-
-    wait(quiet, "the daemon to catch up", 20)
-    return last
-
-
 def flood(lab, stop_after=None):
     """SYNs of ever new sources that nobody wants."""
     end = time.monotonic() + (stop_after or 3600)
@@ -79,19 +36,6 @@ def flood(lab, stop_after=None):
         while time.monotonic() < end:
             source = socket.inet_ntoa(struct.pack("!I", 0x2E100000 + random.getrandbits(20)))
             sender.send(ethernet(lab.eth1.mac, lab.a0.mac, tcp(source, lab.eth1.v4, 4000, 9200, SYN)))
-
-
-def adds_up(lab, log):
-    for _ in range(20):  # the daemon has something to say of its own at any moment: read until nothing came between
-        found = settled(lab)
-        documents = lines(log)
-        if metrics(lab) == found:
-            break
-    same(*sums(found), f"{found}")
-    numbers = sorted(one["bulwark"]["sequence"] for one in documents)
-    same(numbers, list(range(1, len(numbers) + 1)), "numbers in the log")
-    same(len(numbers), found["written"], "lines in the log")
-    return found
 
 
 def try_kills(lab, log):
