@@ -376,7 +376,10 @@ static int try_offline(struct apply *apply)
 	int error = generation_load(NULL, &apply->image, 0, true, NULL, &apply->offline);
 	int status = error ? fail_kernel(error, apply->context->verb) : apply_tests(apply);
 
-	return status ?: apply_guard(apply);
+	status = status ?: apply_guard(apply);
+	if (!status && !apply->request->boot && !apply->request->renew)
+		apply_fit(apply);
+	return status;
 }
 
 /* A refused first apply leaves nothing: neither an instance in which nothing is in force, nor its saved generation. */

@@ -94,6 +94,9 @@ int host_read(struct host *host, struct report *report)
 	error = host_read_links(host);
 	if (error)
 		warn(report, "links, addresses, routes and resolvers", error);
+	error = host_read_groups(host);
+	if (error)
+		warn(report, "multicast groups", error);
 	error = host_read_sockets(&sockets, 1u << TCP_ESTABLISHED | 1u << TCP_LISTEN);
 	if (!error)
 		error = host_peers(host, &sockets);
@@ -111,5 +114,6 @@ void host_free(struct host *host)
 	free(host->gateways);
 	free(host->resolvers);
 	free(host->peers);
+	free(host->groups);
 	memset(host, 0, sizeof(*host));
 }

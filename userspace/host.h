@@ -20,8 +20,10 @@ struct host_link {
 	unsigned rx_queues; /* at most; the driver may use fewer */
 	unsigned master;    /* ifindex or 0 */
 	bool up, loopback, default_route, bridge_port;
-	unsigned lower; /* the device below a VLAN, macvlan, ..., ifindex or 0; the devices below a bond have it as
-			   master */
+	unsigned lower;	   /* the device below a VLAN, macvlan, ..., ifindex or 0; the devices below a bond have it as
+			      master */
+	__u8 tunnel;	   /* a tunnel: IPPROTO_* of the packets that it gets its own from, 0: none */
+	__u16 tunnel_port; /* of those, UDP */
 };
 
 struct host_peer { /* one end of an open TCP connection of this host */
@@ -52,6 +54,8 @@ struct host {
 	size_t peer_count;
 	struct host_peer operator; /* the SSH connection this process runs under */
 	bool has_operator;
+	struct prefix *groups; /* multicast groups that it has joined */
+	size_t group_count;
 	struct host_tcp tcp;
 	bool forwards; /* ip_forward or v6 forwarding on any interface, or a bridge with ports */
 };

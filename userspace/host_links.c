@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <stdio.h>
@@ -35,10 +36,48 @@ static bool kind_has_lower(const char *kind)
 	return false;
 }
 
+/* Tunnels that come in as a protocol of their own, or whose UDP port the kernel tells with the device. */
+static const struct {
+	const char *kind;
+	__u8 protocol, port_attribute; /* the attribute: big endian; 0: no port */
+} tunnels[] = {
+	{"vxlan", IPPROTO_UDP, IFLA_VXLAN_PORT},
+	{"geneve", IPPROTO_UDP, IFLA_GENEVE_PORT},
+	{"gre", IPPROTO_GRE, 0},
+	{"gretap", IPPROTO_GRE, 0},
+	{"ip6gre", IPPROTO_GRE, 0},
+	{"ip6gretap", IPPROTO_GRE, 0},
+	{"erspan", IPPROTO_GRE, 0},
+	{"ipip", IPPROTO_IPIP, 0},
+	{"sit", IPPROTO_IPV6, 0},
+	{"vti", IPPROTO_ESP, 0},
+	{"vti6", IPPROTO_ESP, 0},
+	{"xfrm", IPPROTO_ESP, 0},
+};
+
+static void note_kind(struct host_link *link, struct nlattr *info)
+{
+	struct nlattr *kind = nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND), *port;
+	struct nlattr *data = nla_find(nla_data(info), nla_len(info), IFLA_INFO_DATA);
+
+	if (!kind)
+		return;
+	nla_strlcpy(link->kind, kind, sizeof(link->kind));
+	for (size_t i = 0; i < sizeof(tunnels) / sizeof(*tunnels); i++) {
+		if (strcmp(link->kind, tunnels[i].kind))
+			continue;
+		port = data && tunnels[i].port_attribute
+			       ? nla_find(nla_data(data), nla_len(data), tunnels[i].port_attribute)
+			       : NULL;
+		link->tunnel_port = port ? ntohs(nla_get_u16(port)) : 0;
+		link->tunnel = !tunnels[i].port_attribute || port ? tunnels[i].protocol : 0;
+	}
+}
+
 static int on_link(const struct nlmsghdr *message, void *arg)
 {
 	const struct ifinfomsg *info = nlmsg_data(message);
-	struct nlattr *attributes[IFLA_MAX + 1] = {}, *kind;
+	struct nlattr *attributes[IFLA_MAX + 1] = {};
 	struct reading *reading = arg;
 	struct host_link *link;
 	int error;
@@ -62,12 +101,8 @@ static int on_link(const struct nlmsghdr *message, void *arg)
 		link->rx_queues = nla_get_u32(attributes[IFLA_NUM_RX_QUEUES]);
 	if (attributes[IFLA_MASTER])
 		link->master = nla_get_u32(attributes[IFLA_MASTER]);
-	if (attributes[IFLA_LINKINFO]) {
-		kind = nla_find(nla_data(attributes[IFLA_LINKINFO]), nla_len(attributes[IFLA_LINKINFO]),
-				IFLA_INFO_KIND);
-		if (kind)
-			nla_strlcpy(link->kind, kind, sizeof(link->kind));
-	}
+	if (attributes[IFLA_LINKINFO])
+		note_kind(link, attributes[IFLA_LINKINFO]);
 	if (attributes[IFLA_LINK] && kind_has_lower(link->kind))
 		link->lower = nla_get_u32(attributes[IFLA_LINK]);
 	return 0;

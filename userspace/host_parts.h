@@ -37,6 +37,8 @@ int netlink_do(int protocol, int type, const void *body, size_t body_size);
 /* 0 or -ENOMEM: a file that is not there names nobody. */
 int host_read_resolvers(struct host *host);
 
+int host_read_groups(struct host *host); /* 0 or -ENOMEM (host_groups.c) */
+
 /* One netlink dump: sends the request, calls heard() for every message. 0 or -errno. */
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg);
