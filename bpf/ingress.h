@@ -61,8 +61,7 @@ static __always_inline void decide_ingress(const struct outcome *outcome)
 	}
 }
 
-static __always_inline void told_ingress(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict,
-					 enum reason why, __u16 rule)
+__noinline int told_ingress(struct __sk_buff *skb, struct packet *pkt, __u32 verdict, __u32 why, __u32 rule)
 {
 	struct outcome outcome = {
 		.ifindex = skb->ifindex,
@@ -74,13 +73,16 @@ static __always_inline void told_ingress(struct __sk_buff *skb, struct packet *p
 		.rule = rule,
 	};
 
+	if (!pkt)
+		return 0;
 	pkt->length = skb->len;
 	if (constants.offline) {
 		decide_ingress(&outcome);
-		return;
+		return 0;
 	}
 	count(&outcome, pkt);
 	tell(&outcome, pkt);
+	return 0;
 }
 
 /* Whom no rule for first bytes concerns: load balancers that only look whether the port is open, up to their cap. */
@@ -94,31 +96,61 @@ static __always_inline int is_health_check(const struct packet *pkt)
 	return class && class->flags & CLASS_HEALTH_CHECK && within_budget(BUDGET_HEALTH_CHECK);
 }
 
-static __always_inline int ingress_tls(struct __sk_buff *skb, struct packet *pkt, const struct service_entry *service)
-{
-	struct segment segment = {};
-	__u32 index = service->tls;
-	const struct tls_entry *tls;
+/* What a service's rule makes of its segments. */
+struct first_verdict {
 	enum reason why;
+	__u16 rule;
+	__u8 monitor; /* it only counts this */
+};
+
+static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
+				    __u32 index, struct first_verdict *verdict)
+{
+	const struct tls_entry *tls = bpf_map_lookup_elem(&tls_rules, &index);
+
+	if (!tls || segment->offset >= FIRST_BYTES || is_health_check(pkt))
+		return;
+	verdict->why = judge_tls(skb, pkt, segment, tls);
+	verdict->rule = tls->rule;
+	verdict->monitor =
+		tls->flags & TLS_MONITOR || (verdict->why == REASON_TLS_SPLIT && !(tls->flags & TLS_UNKNOWN_DROP));
+}
+
+static __always_inline void ask_http(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
+				     __u32 index, struct first_verdict *verdict)
+{
+	const struct http_entry *http = bpf_map_lookup_elem(&http_rules, &index);
+	int unknown;
+
+	if (!http || is_health_check(pkt))
+		return;
+	verdict->why = judge_http(skb, pkt, segment, http);
+	verdict->rule = http->rule;
+	unknown = verdict->why == REASON_HTTP_SPLIT || verdict->why == REASON_HTTP_2;
+	verdict->monitor = http->flags & HTTP_MONITOR || (unknown && !(http->flags & HTTP_UNKNOWN_DROP));
+}
+
+static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt, const struct service_entry *service)
+{
+	struct first_verdict verdict = {};
+	struct segment segment = {};
 
 	if (!segment_read(skb, pkt, &segment)) {
 		if (constants.offline && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 			stream_note(skb, pkt);
 		return TCX_NEXT;
 	}
-	if (!stream_offset(skb, pkt, &segment) || segment.offset >= FIRST_BYTES)
+	if (!stream_offset(skb, pkt, &segment))
 		return TCX_NEXT;
-	tls = bpf_map_lookup_elem(&tls_rules, &index);
-	if (!tls || is_health_check(pkt))
+	if (constants.have_tls && service->tls)
+		ask_tls(skb, pkt, &segment, service->tls, &verdict);
+	else if (constants.have_http && service->http)
+		ask_http(skb, pkt, &segment, service->http, &verdict);
+	if (!verdict.why)
 		return TCX_NEXT;
-	why = judge_tls(skb, pkt, &segment, tls);
-	if (!why)
+	told_ingress(skb, pkt, verdict.monitor ? VERDICT_WOULD_DROP : VERDICT_DROP, verdict.why, verdict.rule);
+	if (verdict.monitor)
 		return TCX_NEXT;
-	if (tls->flags & TLS_MONITOR || (why == REASON_TLS_SPLIT && !(tls->flags & TLS_UNKNOWN_DROP))) {
-		told_ingress(skb, pkt, VERDICT_WOULD_DROP, why, tls->rule);
-		return TCX_NEXT;
-	}
-	told_ingress(skb, pkt, VERDICT_DROP, why, tls->rule);
 	return constants.offline ? TC_ACT_SHOT : stream_end(skb, pkt, &segment);
 }
 
@@ -140,12 +172,14 @@ static __always_inline int judge_ingress(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (constants.have_tags && service->tag)
 		tag_skb(skb, &tag, service);
-	if (!constants.have_tls || !service->tls || tag.class == TAG_TRUSTED || skb->cb[0] == TC_CB_PAUSED)
+	if ((!constants.have_tls && !constants.have_http) || !(service->tls | service->http) ||
+	    tag.class == TAG_TRUSTED || skb->cb[0] == TC_CB_PAUSED)
 		return TCX_NEXT;
 	if ((!have && read_skb(skb, &pkt)) || pkt.flow.protocol != IPPROTO_TCP)
 		return TCX_NEXT;
 	pkt.service = tag.service;
-	return ingress_tls(skb, &pkt, service);
+	pkt.row = service->row;
+	return judge_first(skb, &pkt, service);
 }
 
 #endif

@@ -19,7 +19,7 @@ struct packet_tag {
 /* Whether TC asks which service a packet is for. */
 static __always_inline int carries_services(void)
 {
-	return constants.have_tags || constants.have_tls;
+	return constants.have_tags || constants.have_tls || constants.have_http;
 }
 
 /* class: of the source address. A connection that is open proves its source; of other protocols nothing does. */

@@ -47,6 +47,23 @@ SHARED_INLINE __u64 word_at(const struct first_bytes *bytes, __u32 at)
 }
 
 /*
+ * Calls step(round, context) until it returns 1, but so many times at most. Loops over what a client wrote are made of
+ * this: the verifier looks at one step (bpf_loop, from 5.17), not at every way through all of them.
+ */
+#define SHARED_STEP(step)                                                                                              \
+	static __attribute__((noinline, unused)) long step(__u32 round __attribute__((unused)), void *context)
+#ifdef __bpf__
+#define walk_steps(most, step, context) bpf_loop(most, step, context, 0)
+#else
+SHARED_INLINE void walk_steps(__u32 most, long (*step)(__u32 round, void *context), void *context)
+{
+	for (__u32 round = 0; round < most; round++)
+		if (step(round, context))
+			break;
+}
+#endif
+
+/*
  * Names of a policy: server names, protocols, hosts, methods, paths, in one table of 64-byte lines. An item is the
  * keyed hash of a name, its kind and its rule; 64 bits tell two of them apart, so a name that is in no policy is taken
  * for one that is once in 2^62. A line that overflows makes the table larger. Written by userspace/compile_first.c.
@@ -58,7 +75,7 @@ enum name_kind {
 	NAME_HOST = 4,
 	NAME_HOST_WILDCARD = 5,
 	NAME_METHOD = 6,
-	NAME_PATH = 7, /* without a slash at its end */
+	NAME_PATH = 7, /* without a slash at its end; as every name but methods and protocols, in any letters */
 };
 
 struct name_item {
@@ -100,7 +117,7 @@ SHARED_INLINE __u64 name_hash(const struct first_bytes *bytes, __u32 at, __u32 l
 		word = word_at(bytes, at + done);
 		if (length - done < 8)
 			word &= (1ULL << (length - done) * 8) - 1;
-		sip_word(&s, kind >= NAME_METHOD || kind == NAME_ALPN ? word : lower_word(word));
+		sip_word(&s, kind == NAME_METHOD || kind == NAME_ALPN ? word : lower_word(word));
 	}
 	return sip_end(&s, length) | 1;
 }

@@ -13,6 +13,7 @@
  *   limits                                             limit index -> struct limit_entry
  *   port_services                                      protocol, port -> service index
  *   tls_rules                                          index in a service -> struct tls_entry
+ *   http_rules                                         index in a service -> struct http_entry
  *   names                                              hash of a name -> struct name_item (first_bytes.h)
  */
 #ifndef BULWARK_GENERATION_H
@@ -64,8 +65,9 @@ struct service_entry {
 	__u16 limits; /* index of its first limit */
 	__u8 limit_count;
 	__u8 unused;
-	__u16 tls; /* index of its rule in tls_rules; 0: none */
-	__u8 unused2[4];
+	__u16 tls;  /* index of its rule in tls_rules; 0: none */
+	__u16 http; /* in http_rules */
+	__u8 unused2[2];
 };
 _Static_assert(sizeof(struct service_entry) == 40, "struct service_entry is shared with the kernel side");
 
@@ -128,6 +130,23 @@ enum {
 	TLS_UNKNOWN_DROP = 1u << 2, /* so is one of which not all is seen */
 	TLS_ALPN = 1u << 3,	    /* one of the protocols, where any is offered */
 	TLS_MONITOR = 1u << 4,
+};
+
+/* http_rules[]: what a service asks of a request. [0] is unused. */
+struct http_entry {
+	struct limit_entry requests; /* cost 0: no limit */
+	__u16 number;		     /* its index, which its names carry */
+	__u16 rule;
+	__u8 flags; /* HTTP_* */
+	__u8 unused[3];
+};
+_Static_assert(sizeof(struct http_entry) == 56, "struct http_entry is shared with the kernel side");
+enum {
+	HTTP_HOSTS = 1u << 0,	/* the host is one of its names */
+	HTTP_METHODS = 1u << 1, /* the method likewise */
+	HTTP_PATHS = 1u << 2,	/* paths are for some or nobody */
+	HTTP_UNKNOWN_DROP = 1u << 3,
+	HTTP_MONITOR = 1u << 4,
 };
 
 #define PARTIALS 256 /* hellos in several segments that are under way at once */
@@ -263,9 +282,10 @@ struct generation_config {
 	__u8 tag_class_shift;
 	__u8 have_tags;	    /* some service has a tag */
 	__u8 have_tls;	    /* some service has a rule for ClientHellos */
+	__u8 have_http;	    /* likewise for requests */
 	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
 	__u8 needs_sockops; /* likewise sockops */
-	__u8 unused[2];
+	__u8 unused[1];
 	struct cookie_offer cookies;
 	__u64 name_seed;	 /* of the hashes in `names` */
 	__u32 name_lines;	 /* a power of two */

@@ -46,6 +46,14 @@ static bool is_limited(const struct service *service, unsigned list)
 	return false;
 }
 
+static bool is_used_by_path(const struct policy_http *http, unsigned list)
+{
+	for (size_t i = 0; i < http->path_count; i++)
+		if (find_use(&http->paths[i].allow, list))
+			return true;
+	return false;
+}
+
 static bool is_used(const struct policy *policy, unsigned list)
 {
 	const struct list_uses *const places[] = {&policy->trusted, &policy->block, &policy->never_ban,
@@ -56,7 +64,7 @@ static bool is_used(const struct policy *policy, unsigned list)
 			return true;
 	for (size_t i = 0; i < policy->service_count; i++)
 		if (find_use(&policy->services[i].allow, list) || find_use(&policy->services[i].to, list) ||
-		    is_limited(&policy->services[i], list))
+		    is_limited(&policy->services[i], list) || is_used_by_path(&policy->services[i].http, list))
 			return true;
 	return false;
 }
@@ -439,16 +447,22 @@ static void check_syn_cookies(struct checker *checker, const struct service *ser
 			 "service '%s' has no TCP port, so 'syn-cookies' says nothing: remove it", service->name);
 }
 
-static void check_tls(struct checker *checker, const struct service *service)
+static void check_first(struct checker *checker, const struct service *service)
 {
-	if (!service->tls.given)
+	const struct place *at = service->tls.given ? &service->tls.at : &service->http.at;
+	const char *word = service->tls.given ? "tls" : "http";
+
+	if (!service->tls.given && !service->http.given)
 		return;
+	if (service->tls.given && service->http.given)
+		error_at(checker, &service->http.at,
+			 "service '%s' has 'tls' and 'http': what is encrypted shows no requests; remove one",
+			 service->name);
 	for (size_t i = 0; i < service->port_count; i++)
 		if (service->ports[i].protocol == IPPROTO_TCP)
 			return;
 	if (service->port_count)
-		error_at(checker, &service->tls.at, "service '%s' has 'tls', but no TCP port to look for it on",
-			 service->name);
+		error_at(checker, at, "service '%s' has '%s', but no TCP port to look for it on", service->name, word);
 }
 
 /* Proxies stand for many clients: limits per source and prefix do not count them, so one that is only for them says
@@ -493,6 +507,8 @@ static void check_limits(struct checker *checker, const struct service *service)
 					 list_of(checker, &limit->only.items[j])->name);
 		check_limit_of_proxies(checker, service, limit);
 	}
+	if (service->http.given && service->http.requests.rate.at.line)
+		check_limit_of_proxies(checker, service, &service->http.requests);
 }
 
 static void check_services(struct checker *checker)
@@ -515,7 +531,7 @@ static void check_services(struct checker *checker)
 			check_open_ports(checker, service);
 		check_tag(checker, service);
 		check_syn_cookies(checker, service);
-		check_tls(checker, service);
+		check_first(checker, service);
 		check_limits(checker, service);
 	}
 	if (policy->service_count < SERVICES_MAX)

@@ -292,6 +292,8 @@ int image_compile(const struct policy *policy, const struct host *host, struct i
 	free(compile.limit_rules);
 	free(compile.tls_rules);
 	free(compile.tls_numbers);
+	free(compile.http_rules);
+	free(compile.http_numbers);
 	if (err) {
 		image_free(image);
 		memset(image, 0, sizeof(*image));
@@ -320,6 +322,7 @@ void image_free(struct image *image)
 	free(image->port_services);
 	free(image->tls_rules);
 	free(image->names);
+	free(image->http_rules);
 	free(image->rules);
 	free(image->lists);
 	free(image->classes);

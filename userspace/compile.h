@@ -28,8 +28,8 @@ struct compile {
 	struct compiled_list *lists;			    /* parallel to policy->lists */
 	__u16 *service_rules, *trusted_rules, *block_rules; /* parallel to the policy's; 0: its time is over */
 	__u16 *limit_rules;				    /* of all limits, service after service */
-	__u16 *tls_rules;				    /* parallel to the policy's services */
-	__u16 *tls_numbers;				    /* likewise: in image->tls_rules; 0: none */
+	__u16 *tls_rules, *http_rules;			    /* parallel to the policy's services */
+	__u16 *tls_numbers, *http_numbers;		    /* likewise: in image->tls_rules; 0: none */
 	struct XXH3_state_s *hash[2];
 };
 
@@ -50,7 +50,10 @@ int compile_lists(struct compile *compile);   /* compile_lists.c: prefixes of al
 int compile_classes(struct compile *compile); /* compile_rules.c: image->classes from the tables */
 int compile_limits(struct compile *compile);  /* compile_limits.c: image->limits */
 __u16 first_limit(const struct policy *policy, size_t service); /* where a service's limits begin in image->limits */
-int compile_first(struct compile *compile);    /* compile_first.c: image->tls_rules and names; before the services */
+int compile_first(struct compile *compile); /* compile_first.c: image->tls_rules and names; before the services */
+struct limit_entry;
+/* The limit of requests of a service, in compile_limits.c. */
+int requests_entry(struct compile *compile, const struct service *service, struct limit_entry *entry);
 int compile_services(struct compile *compile); /* compile_ports.c: services and port planes */
 
 #endif

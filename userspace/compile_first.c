@@ -100,6 +100,76 @@ static int compile_tls(struct naming *naming)
 	return err;
 }
 
+static __u64 lists_of(const struct compile *compile, const struct list_uses *uses)
+{
+	__u64 lists = 0;
+
+	for (size_t i = 0; i < uses->count; i++) {
+		int number = compile->lists[uses->items[i].list].number;
+
+		if (number >= 0 && !entry_over(uses->items[i].until, compile->now))
+			lists |= 1ULL << number;
+	}
+	return lists;
+}
+
+static int add_http(struct naming *naming, const struct policy_http *http, __u32 rule)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < http->hosts.count; i++)
+		err = add_host(naming, http->hosts.items[i], NAME_HOST, rule);
+	for (size_t i = 0; !err && i < http->methods.count; i++)
+		err = add_name(naming, http->methods.items[i], NAME_METHOD, rule, 0);
+	for (size_t i = 0; !err && i < http->path_count; i++)
+		err = add_name(naming, http->paths[i].path, NAME_PATH, rule,
+			       lists_of(naming->compile, &http->paths[i].allow));
+	return err;
+}
+
+static int http_entry_of(struct compile *compile, const struct service *service, __u16 number, __u16 rule,
+			 struct http_entry *entry)
+{
+	const struct policy_http *http = &service->http;
+
+	*entry = (struct http_entry){
+		.number = number,
+		.rule = rule,
+		.flags = (http->hosts.count ? HTTP_HOSTS : 0) | (http->methods.count ? HTTP_METHODS : 0) |
+			 (http->path_count ? HTTP_PATHS : 0) | (http->unknown_drop ? HTTP_UNKNOWN_DROP : 0) |
+			 (http->monitor || service->monitor || compile->policy->monitor ? HTTP_MONITOR : 0),
+	};
+	return http->requests.measure == MEASURE_NONE ? 0 : requests_entry(compile, service, &entry->requests);
+}
+
+static int compile_http(struct naming *naming)
+{
+	struct compile *compile = naming->compile;
+	const struct policy *policy = compile->policy;
+	struct image *image = compile->image;
+	int err = 0;
+
+	image->http_rules = calloc(policy->service_count + 1, sizeof(*image->http_rules));
+	compile->http_numbers = calloc(policy->service_count + 1, sizeof(__u16));
+	if (!image->http_rules || !compile->http_numbers)
+		return -ENOMEM;
+	image->http_rule_count = 1;
+	for (size_t i = 0; !err && i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+		__u16 number = image->http_rule_count;
+
+		if (!compile->http_rules[i])
+			continue;
+		err = http_entry_of(compile, service, number, compile->http_rules[i], &image->http_rules[number]);
+		compile->http_numbers[i] = number;
+		image->http_rule_count++;
+		image->config.have_http = image->config.needs_ingress = 1;
+		if (!err)
+			err = add_http(naming, &service->http, number);
+	}
+	return err;
+}
+
 /* -EAGAIN: a line overflows. */
 static int fill_lines(const struct naming *naming, struct name_line *lines, size_t line_count)
 {
@@ -143,6 +213,7 @@ int compile_first(struct compile *compile)
 	if (getrandom(&compile->image->config.name_seed, sizeof(__u64), 0) != sizeof(__u64))
 		return -EIO;
 	err = compile_tls(&naming);
+	err = err ? err : compile_http(&naming);
 	if (!err && naming.count > NAMES_MAX) {
 		policy_say(compile->policy, compile->report, SEVERITY_ERROR, NULL,
 			   "%zu names of servers, protocols and paths; a policy has at most %d", naming.count,

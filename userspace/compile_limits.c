@@ -100,8 +100,8 @@ static int set_rate(const struct compile *compile, const struct policy_limit *li
 	return 0;
 }
 
-static int limit_entry(struct compile *compile, const struct service *service, size_t position,
-		       struct limit_entry *entry)
+/* Without id and position, which say what it is a limit of. */
+static int measure_limit(struct compile *compile, const struct policy_limit *limit, struct limit_entry *entry)
 {
 	static const __u8 kinds[] = {
 		[MEASURE_PACKETS] = LIMIT_PACKETS,
@@ -110,10 +110,8 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 		[MEASURE_NEW_CONNECTIONS] = LIMIT_NEW_CONNECTIONS,
 		[MEASURE_CONNECTIONS] = LIMIT_CONNECTIONS,
 	};
-	const struct policy_limit *limit = &service->limits[position];
 
 	*entry = (struct limit_entry){
-		.id = limit_id(service, position),
 		.kind = kinds[limit->measure],
 		.per = limit->per == LIMITED_SERVICE ? LIMIT_PER_SERVICE : LIMIT_PER_SOURCE,
 		.monitor = limit->monitor || compile->policy->monitor,
@@ -121,7 +119,6 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 		.v6_length = limit->per == LIMITED_PREFIX ? limit->v6_length : compile->policy->source_v6 ?: 64,
 		/* what many share is nobody's offence */
 		.bans = compile->policy->ban.given && limit->per == LIMITED_SOURCE,
-		.position = (__u8)position,
 		.except = lists_as_set(compile, &limit->except),
 		.only = limit->has_only ? lists_or_nobody(compile, &limit->only) : 0,
 	};
@@ -131,6 +128,16 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 		return set_rate(compile, limit, entry);
 	entry->most = limit->most;
 	return 0;
+}
+
+static int limit_entry(struct compile *compile, const struct service *service, size_t position,
+		       struct limit_entry *entry)
+{
+	int err = measure_limit(compile, &service->limits[position], entry);
+
+	entry->id = limit_id(service, position);
+	entry->position = (__u8)position;
+	return err;
 }
 
 /* Slots are free again once a source owes nothing: so many sources a second can be told apart for each limit. */
@@ -151,12 +158,13 @@ static void say_capacity(const struct compile *compile, const struct policy_limi
 		   sources);
 }
 
-/* What the packet path has to know of all limits together. */
+/* What has to be known of all limits together: how far ahead of now a slot's time can be, whether lists are asked for.
+ */
 static void widen(struct generation_config *config, const struct limit_entry *entry)
 {
 	__u64 horizon;
 
-	config->have_limits = 1;
+	config->have_limit_lists |= entry->except || entry->only;
 	if (entry->kind == LIMIT_CONNECTIONS) {
 		config->have_open = config->needs_sockops = 1;
 		return;
@@ -164,6 +172,17 @@ static void widen(struct generation_config *config, const struct limit_entry *en
 	horizon = entry->tolerance_ns + entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
 	if (config->limit_horizon_ns < horizon)
 		config->limit_horizon_ns = horizon;
+}
+
+int requests_entry(struct compile *compile, const struct service *service, struct limit_entry *entry)
+{
+	char text[96];
+	int err = measure_limit(compile, &service->http.requests, entry);
+
+	snprintf(text, sizeof(text), "%s requests", service->name);
+	entry->id = XXH32(text, strlen(text), 0);
+	widen(&compile->image->config, entry);
+	return err;
 }
 
 int compile_limits(struct compile *compile)
@@ -193,12 +212,12 @@ int compile_limits(struct compile *compile)
 				continue;
 			}
 			entry->rule = compile->limit_rules[at];
-			config->have_limit_lists |= entry->except || entry->only;
 			widen(config, entry);
 			say_capacity(compile, &service->limits[j], entry);
 		}
 	}
 	image->limit_count = count;
+	config->have_limits = 1;
 	return err;
 }
 

@@ -113,6 +113,8 @@ static int number_lists(struct compile *compile)
 		if (!compile->service_rules[i])
 			continue;
 		mark_uses(compile, &policy->services[i].allow, "allowed by a service");
+		for (size_t j = 0; j < policy->services[i].http.path_count; j++)
+			mark_uses(compile, &policy->services[i].http.paths[j].allow, NULL);
 		mark_uses(compile, &policy->services[i].to, NULL);
 		for (size_t j = 0; j < policy->services[i].limit_count; j++) {
 			mark_uses(compile, &policy->services[i].limits[j].except, NULL);

@@ -131,7 +131,7 @@ static size_t limit_candidates(struct compile *compile, struct candidate *candid
 	return count;
 }
 
-static size_t tls_candidates(struct compile *compile, struct candidate *candidates)
+static size_t first_candidates(struct compile *compile, struct candidate *candidates)
 {
 	const struct policy *policy = compile->policy;
 	size_t count = 0;
@@ -143,6 +143,10 @@ static size_t tls_candidates(struct compile *compile, struct candidate *candidat
 			candidates[count++] =
 				(struct candidate){RULE_KIND_TLS, service->name, &service->tls.at,
 						   file_index(policy, service->tls.at.file), &compile->tls_rules[i]};
+		if (service->http.given && !entry_over(service->until, compile->now))
+			candidates[count++] =
+				(struct candidate){RULE_KIND_HTTP, service->name, &service->http.at,
+						   file_index(policy, service->http.at.file), &compile->http_rules[i]};
 	}
 	return count;
 }
@@ -182,10 +186,11 @@ int compile_rules(struct compile *compile)
 	compile->block_rules = calloc(policy->block.count + 1, sizeof(__u16));
 	compile->limit_rules = calloc(limits + 1, sizeof(__u16));
 	compile->tls_rules = calloc(policy->service_count + 1, sizeof(__u16));
-	candidates = calloc(2 * policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
+	compile->http_rules = calloc(policy->service_count + 1, sizeof(__u16));
+	candidates = calloc(3 * policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
 			    sizeof(*candidates));
 	if (!compile->service_rules || !compile->trusted_rules || !compile->block_rules || !compile->limit_rules ||
-	    !compile->tls_rules || !candidates) {
+	    !compile->tls_rules || !compile->http_rules || !candidates) {
 		free(candidates);
 		return -ENOMEM;
 	}
@@ -193,7 +198,7 @@ int compile_rules(struct compile *compile)
 	count += use_candidates(compile, &policy->block, RULE_KIND_BLOCK, compile->block_rules, candidates + count);
 	count += service_candidates(compile, candidates + count);
 	count += limit_candidates(compile, candidates + count);
-	count += tls_candidates(compile, candidates + count);
+	count += first_candidates(compile, candidates + count);
 	err = number_candidates(compile, candidates, count);
 	free(candidates);
 	return err;

@@ -20,7 +20,8 @@ enum rule_kind {
 	RULE_KIND_TRUSTED,
 	RULE_KIND_LIMIT,
 	RULE_KIND_WORD,
-	RULE_KIND_TLS
+	RULE_KIND_TLS,
+	RULE_KIND_HTTP
 };
 
 struct rule {
@@ -47,10 +48,12 @@ struct image {
 	size_t service_count;		/* including [0] */
 	struct limit_entry *limits;	/* of all services, those of one next to each other */
 	size_t limit_count;
-	__u16 *port_services;	     /* PORTS_COUNT */
-	struct tls_entry *tls_rules; /* [0] unused */
-	size_t tls_rule_count;	     /* including [0] */
-	struct name_line *names;     /* config.name_lines of them */
+	__u16 *port_services;	       /* PORTS_COUNT */
+	struct tls_entry *tls_rules;   /* [0] unused */
+	size_t tls_rule_count;	       /* including [0] */
+	struct http_entry *http_rules; /* likewise */
+	size_t http_rule_count;
+	struct name_line *names; /* config.name_lines of them */
 	struct tables tables;
 	struct rule *rules; /* index = rule number */
 	size_t rule_count;

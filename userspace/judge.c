@@ -20,7 +20,7 @@ const char *rule_kind_name(enum rule_kind kind)
 	static const char *const names[] = {
 		[RULE_KIND_NONE] = "none",   [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
 		[RULE_KIND_BLOCK] = "block", [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
-		[RULE_KIND_LIMIT] = "limit", [RULE_KIND_TLS] = "tls",
+		[RULE_KIND_LIMIT] = "limit", [RULE_KIND_TLS] = "tls",	      [RULE_KIND_HTTP] = "http",
 	};
 
 	return names[kind];
@@ -30,7 +30,7 @@ const char *rule_text(const struct image *image, unsigned rule, char *buffer, si
 {
 	static const char *const kinds[] = {
 		[RULE_KIND_SERVICE] = "service ", [RULE_KIND_BLOCK] = "block ", [RULE_KIND_TRUSTED] = "trusted ",
-		[RULE_KIND_LIMIT] = "limit of ",  [RULE_KIND_TLS] = "tls of ",
+		[RULE_KIND_LIMIT] = "limit of ",  [RULE_KIND_TLS] = "tls of ",	[RULE_KIND_HTTP] = "http of ",
 	};
 	const struct rule *named = rule && rule < image->rule_count ? &image->rules[rule] : NULL;
 	const char *kind = "";

@@ -56,6 +56,7 @@ void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		{"limits", image->limits, sizeof(*image->limits), image->limit_count, false},
 		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
 		{"tls_rules", image->tls_rules, sizeof(*image->tls_rules), image->tls_rule_count, false},
+		{"http_rules", image->http_rules, sizeof(*image->http_rules), image->http_rule_count, false},
 		{"names", image->names, sizeof(*image->names), image->names ? image->config.name_lines : 0, false},
 	};
 
@@ -231,7 +232,8 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	constants_set(&shield->rodata->constants, instance, image, generation);
 	error = tables_prepare(shield, list, twin);
 	if (!error)
-		error = state_prepare(shield, instance, generation->offline, image->config.have_tls);
+		error = state_prepare(shield, instance, generation->offline,
+				      image->config.have_tls || image->config.have_http);
 	if (error) {
 		if (error != -EUCLEAN) /* a pin that is not ours: its words are there */
 			kernel_say("cannot prepare the maps of generation %u: %s", generation->number,
@@ -283,7 +285,7 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 	if (!error) {
 		generation->number = number;
 		generation->offline = offline;
-		generation->ingress = image->config.have_tls;
+		generation->ingress = image->config.have_tls || image->config.have_http;
 		generation->counts = image->config.have_open;
 		error = offline ? 0 : service_rows_take(instance, image, number);
 	}

@@ -51,6 +51,7 @@ struct scope {
 
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
 extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
+extern const struct scope http_scope, path_scope, requests_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
 #define ITEMS_MAX 65536 /* entries of any one sequence or map but `addresses` */
@@ -107,9 +108,14 @@ void parse_to(struct parser *parser, struct service *service, const struct node 
 /* ---- parse_service.c ---- */
 void parse_services(struct parser *parser, void *policy, const struct node *map);
 
-/* ---- parse_tls.c ---- */
+/* ---- parse_tls.c, parse_http.c ---- */
 void parse_tls(struct parser *parser, void *service, const struct node *map);
 extern const char *const tls_versions[]; /* from TLSv1.0, 0x0301, on; ends with NULL */
+void parse_http(struct parser *parser, void *service, const struct node *map);
+/* One value, or a list of them. what: the key, quoted. */
+void take_each(struct parser *parser, struct texts *texts, const struct node *value, const char *what,
+	       void (*take)(struct parser *parser, struct texts *texts, const struct node *item));
+void take_host(struct parser *parser, struct texts *names, const struct node *item);
 
 /* ---- parse_limit.c ---- */
 void parse_limits(struct parser *parser, void *service, const struct node *sequence);

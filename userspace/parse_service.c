@@ -129,7 +129,7 @@ static const struct key service_keys[] = {
 	{"limits", parse_limits}, {"syn-cookies", service_syn_cookies},
 	{"until", service_until}, {"owner", service_owner},
 	{"why", service_why},	  {"tls", parse_tls},
-	{"http", NULL},		  {"ban", NULL},
+	{"http", parse_http},	  {"ban", NULL},
 	{"zone", NULL},		  {"client", NULL},
 };
 const struct scope service_scope = SCOPE("service", "a service", service_keys);

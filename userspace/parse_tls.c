@@ -46,7 +46,7 @@ static bool has_text(const struct texts *texts, const char *text)
 	return false;
 }
 
-static void take_name(struct parser *parser, struct texts *names, const struct node *item)
+void take_host(struct parser *parser, struct texts *names, const struct node *item)
 {
 	const char *text = take_text(parser, item), *why;
 	char **added, name[DNS_NAME_MOST + 8];
@@ -69,9 +69,8 @@ static void take_name(struct parser *parser, struct texts *names, const struct n
 		names->count--;
 }
 
-/* One value, or a list of them. */
-static void take_each(struct parser *parser, struct texts *texts, const struct node *value, const char *what,
-		      void (*take)(struct parser *parser, struct texts *texts, const struct node *item))
+void take_each(struct parser *parser, struct texts *texts, const struct node *value, const char *what,
+	       void (*take)(struct parser *parser, struct texts *texts, const struct node *item))
 {
 	if (value->kind == NODE_SCALAR) {
 		take(parser, texts, value);
@@ -94,7 +93,7 @@ static void tls_sni(struct parser *parser, void *object, const struct node *valu
 	struct policy_tls *tls = object;
 
 	tls->has_sni = true;
-	take_each(parser, &tls->sni, value, "'sni'", take_name);
+	take_each(parser, &tls->sni, value, "'sni'", take_host);
 }
 
 static void take_protocol(struct parser *parser, struct texts *protocols, const struct node *item)

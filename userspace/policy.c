@@ -153,6 +153,13 @@ void service_free(struct service *service)
 		limit_free(&service->limits[i]);
 	texts_free(&service->tls.sni);
 	texts_free(&service->tls.alpn);
+	texts_free(&service->http.hosts);
+	texts_free(&service->http.methods);
+	for (size_t i = 0; i < service->http.path_count; i++) {
+		free(service->http.paths[i].path);
+		uses_free(&service->http.paths[i].allow);
+	}
+	free(service->http.paths);
 	free(service->name);
 	free(service->ports);
 	uses_free(&service->allow);

@@ -131,6 +131,22 @@ struct policy_metrics {	  /* texts are NULL where not given */
 	struct place listen_at;
 };
 
+struct policy_path { /* a prefix of paths, at segments */
+	char *path;  /* /admin: also /admin/x, not /administrator */
+	struct place at;
+	struct list_uses allow; /* of `paths`; none: nobody, as in `deny-paths` */
+	bool denied;		/* stands in `deny-paths` */
+};
+
+struct policy_http { /* what a service asks of requests */
+	struct place at;
+	struct texts hosts, methods; /* none: any. hosts in lower case */
+	struct policy_path *paths;
+	size_t path_count;
+	struct policy_limit requests; /* measure MEASURE_NONE: none */
+	bool given, unknown_drop, monitor;
+};
+
 struct service {
 	char *name;
 	struct place at;
@@ -143,6 +159,7 @@ struct service {
 	struct policy_limit *limits; /* in file order */
 	size_t limit_count;
 	struct policy_tls tls;
+	struct policy_http http;
 	__u8 ttl; /* 0: any */
 	__u32 tag;
 	bool has_tag;

@@ -197,6 +197,50 @@ static void print_tls(FILE *out, const struct policy_tls *tls)
 		fputs("      monitor: true\n", out);
 }
 
+static void print_paths(FILE *out, const struct policy *policy, const struct policy_http *http)
+{
+	size_t denied = 0;
+
+	for (size_t i = 0; i < http->path_count; i++) {
+		if (!http->paths[i].denied)
+			continue;
+		fputs(denied++ ? "        - " : "      deny-paths:\n        - ", out);
+		print_text(out, http->paths[i].path);
+		fputc('\n', out);
+	}
+	if (denied < http->path_count)
+		fputs("      paths:\n", out);
+	for (size_t i = 0; i < http->path_count; i++) {
+		if (http->paths[i].denied)
+			continue;
+		fputs("        ", out);
+		print_text(out, http->paths[i].path);
+		fputs(":\n", out);
+		print_uses(out, policy, "allow", &http->paths[i].allow, "          ");
+	}
+}
+
+static void print_http(FILE *out, const struct policy *policy, const struct policy_http *http)
+{
+	char buffer[VALUE_TEXT];
+
+	fputs("    http:\n", out);
+	if (http->hosts.count)
+		print_texts(out, "allow-hosts", &http->hosts);
+	if (http->methods.count)
+		print_texts(out, "methods", &http->methods);
+	print_paths(out, policy, http);
+	if (http->requests.measure != MEASURE_NONE) {
+		fprintf(out, "      limits:\n        - { requests: %s", rate_text(&http->requests.rate, buffer));
+		if (http->requests.burst)
+			fprintf(out, ", burst: %s", amount_text(http->requests.burst, UNIT_ONE, buffer));
+		fputs(", per: source }\n", out);
+	}
+	fprintf(out, "      unknown: %s\n", http->unknown_drop ? "drop" : "pass");
+	if (http->monitor)
+		fputs("      monitor: true\n", out);
+}
+
 static void print_service(FILE *out, const struct policy *policy, const struct service *service)
 {
 	char buffer[VALUE_TEXT];
@@ -215,6 +259,8 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		print_limit(out, policy, &service->limits[i]);
 	if (service->tls.given)
 		print_tls(out, &service->tls);
+	if (service->http.given)
+		print_http(out, policy, &service->http);
 	if (service->ttl)
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)

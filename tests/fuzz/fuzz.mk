@@ -4,7 +4,7 @@
 # build/fuzz/corpus grows from run to run.
 
 FUZZ_SECONDS ?= 60
-FUZZERS      ?= policy feed packet text events saved capture hello
+FUZZERS      ?= policy feed packet text events saved capture hello request
 FUZZ_BUILD   := $(BUILD)/fuzz
 SANITIZERS   := address,undefined,float-cast-overflow
 FUZZ_MAKE     = $(MAKE) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' WARNINGS=-Wall \

@@ -621,8 +621,9 @@ def try_mode(lab, mode):
 
 def of_connections(reason):
     """Whether another test reaches the reason: those that real connections with their handshake and first bytes lead to."""
-    place = "test_tls.py" if reason.startswith("tls-") else "test_cookies.py" if reason == "syn-cookie" else \
-        "test_open_connections.py" if reason == "connections" else None
+    places = {"tls-": "test_tls.py", "http-": "test_http.py", "rate-requests": "test_http.py", "syn-cookie": "test_cookies.py",
+              "connections": "test_open_connections.py"}
+    place = next((place for beginning, place in places.items() if reason.startswith(beginning)), None)
     if not place:
         return False
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), place), encoding="utf-8") as file:

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * HTTP/1 on plain ports: the head of a request, where a segment begins with one. The first head of a connection is
+ * gathered when it comes in several segments, like a ClientHello; later ones are judged as far as a segment shows them.
+ */
+#ifndef BULWARK_HTTP_H
+#define BULWARK_HTTP_H
+
+#define PATH_SEGMENTS 8 /* a path in a policy has no more */
+
+/* A function of its own: the verifier does not follow what is behind its pointers. */
+__noinline int read_request(struct first_bytes *bytes, __u32 length, __u32 flags, struct http_request *request)
+{
+	return bytes && request ? request_read(bytes, length, flags & HTTP_PATHS, flags & HTTP_HOSTS, request)
+				: REQUEST_SPLIT;
+}
+
+struct path_walk {
+	const struct first_bytes *bytes;
+	struct http_request *request; /* what changes is in there, where the verifier does not follow it */
+	__u64 lists;
+	__u32 number;
+	__u32 unused;
+};
+
+/* At the end of each segment: what the policy has of the path so far must let the source in. */
+SHARED_STEP(path_step)
+{
+	const struct path_walk *walk = context;
+	struct http_request *request = walk->request;
+	__u32 byte = byte_at(walk->bytes, REQUEST_PATH + request->compared);
+	const __u64 *allowed;
+
+	if (request->compared < request->clean && byte != '/' && byte != ';') {
+		request->compared++;
+		return 0;
+	}
+	allowed = name_find(hash_name(walk->bytes, REQUEST_PATH, request->compared, NAME_PATH, walk->number));
+	request->denied |= allowed && !(*allowed & walk->lists);
+	request->compared++;
+	request->segments++;
+	return request->denied || request->compared >= request->clean || request->segments == PATH_SEGMENTS;
+}
+
+/* One that climbs may lie anywhere. */
+static __always_inline enum reason judge_path(const struct first_bytes *bytes, struct http_request *request,
+					      const struct http_entry *http, __u64 lists)
+{
+	struct path_walk walk = {bytes, request, lists, http->number, 0};
+
+	request->compared = 1; /* behind the first slash */
+	if (!request->unclear && request->clean > 1)
+		walk_steps(NAME_BYTES, path_step, &walk);
+	return request->unclear || request->denied ? REASON_HTTP_PATH : REASON_NONE;
+}
+
+static __always_inline enum reason judge_head(const struct first_bytes *bytes, struct http_request *request,
+					      const struct http_entry *http, __u64 lists)
+{
+	if (http->flags & HTTP_METHODS &&
+	    !name_find(hash_name(bytes, 0, request->method_length, NAME_METHOD, http->number)))
+		return REASON_HTTP_METHOD;
+	if (http->flags & HTTP_HOSTS &&
+	    (!request->host_length || !host_known(bytes, request->host, request->host_length, NAME_HOST, http->number)))
+		return REASON_HTTP_HOST;
+	return http->flags & HTTP_PATHS ? judge_path(bytes, request, http, lists) : REASON_NONE;
+}
+
+static __always_inline int within_requests(const struct packet *pkt, const struct http_entry *http, __u64 lists)
+{
+	const struct limit_entry *limit = &http->requests;
+	__u64 hash;
+
+	if (!limit->cost || !counts_source(limit, lists))
+		return 1;
+	hash = hash_counted(&pkt->flow, limit);
+	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | 1), limiter_units(limit->cost >> 10),
+			    limiter_units(limit->tolerance_ns));
+}
+
+/* What take_request() has read. */
+__noinline int judge_request(const struct packet *pkt, const struct http_entry *http)
+{
+	struct partial *here = scratch_here();
+	const struct class_entry *class;
+	enum reason why;
+	__u64 lists;
+
+	if (!pkt || !http || !here)
+		return REASON_NONE;
+	class = class_at(class_of(&pkt->flow.source, pkt->flow.ipv6));
+	lists = class ? class->lists : 0;
+	why = judge_head(&here->bytes, &here->request, http, lists);
+	return why || within_requests(pkt, http, lists) ? why : REASON_RATE_REQUESTS;
+}
+
+/*
+ * The first request of a connection, however it is cut. A later segment counts where it begins with a whole head: the
+ * others hold what is left of a request, or its body.
+ */
+__noinline int take_request(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
+			    const struct http_entry *http)
+{
+	enum request_state state = REQUEST_SPLIT;
+	struct partial *here;
+	int first = 1;
+
+	if (!pkt || !segment || !http)
+		return REQUEST_MORE;
+	here = gather(skb, pkt, segment);
+	if (!here) {
+		here = scratch_here();
+		if (!here)
+			return REQUEST_MORE;
+		here->have = take_bytes(skb, segment, here->bytes.byte);
+		first = 0;
+	}
+	__builtin_memset(&here->request, 0, sizeof(here->request));
+	if (here->have)
+		state = read_request(&here->bytes, here->have, http->flags, &here->request);
+	if (first)
+		gathered(pkt, segment, here, state == REQUEST_MORE);
+	else if (state != REQUEST_WHOLE)
+		state = REQUEST_MORE;
+	return state;
+}
+
+static __always_inline enum reason judge_http(struct __sk_buff *skb, const struct packet *pkt,
+					      const struct segment *segment, const struct http_entry *http)
+{
+	enum request_state state = take_request(skb, pkt, segment, http);
+
+	switch (state) {
+	case REQUEST_WHOLE:
+		return judge_request(pkt, http);
+	case REQUEST_MORE:
+		return REASON_NONE;
+	case REQUEST_SPLIT:
+		return REASON_HTTP_SPLIT;
+	case REQUEST_HTTP2:
+		return REASON_HTTP_2;
+	default:
+		return REASON_HTTP_NOT_HTTP;
+	}
+}
+
+#endif

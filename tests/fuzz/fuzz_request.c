@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Any bytes as the beginning of an HTTP stream, in the parser that the program at TC ingress is made of. What it finds
+ * lies within what was received, and part of it says that there is more, or what the whole says.
+ */
+#include <linux/types.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "request.h"
+
+#define PARTS 16
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+static struct first_bytes bytes;
+
+static enum request_state read_all(const unsigned char *data, size_t size, int behind, struct http_request *request)
+{
+	memset(&bytes, behind, sizeof(bytes));
+	memcpy(bytes.byte, data, size);
+	memset(request, 0, sizeof(*request));
+	return request_read(&bytes, size, 1, 1, request);
+}
+
+/* A path that servers may read in one way only: no empty segment, none that climbs, nothing still encoded. */
+static void must_be_plain(const struct http_request *request)
+{
+	const char *path = (const char *)bytes.byte + REQUEST_PATH;
+	size_t length = request->clean, from = 0;
+
+	if (request->unclear || length >= NAME_BYTES - 1) /* longer ones are cut */
+		return;
+	if (memchr(path, '%', length) || memchr(path, '\\', length) || memchr(path, '#', length))
+		abort();
+	for (size_t at = 0; at <= length; at++) {
+		size_t segment = at - from;
+
+		if (at < length && path[at] != '/')
+			continue;
+		if ((!segment && at && at < length) || (segment == 1 && path[from] == '.') ||
+		    (segment == 2 && !memcmp(path + from, "..", 2)))
+			abort();
+		from = at + 1;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+	struct http_request request, again;
+	enum request_state state;
+
+	if (size > FIRST_BYTES)
+		size = FIRST_BYTES;
+	state = read_all(data, size, 0, &request);
+	if (read_all(data, size, 0xff, &again) != state)
+		abort();
+	if (state == REQUEST_WHOLE) {
+		if (memcmp(&request, &again, sizeof(request)) || request.target_end > size || request.path > size ||
+		    request.host + request.host_length > size || request.clean >= NAME_BYTES)
+			abort();
+		must_be_plain(&again);
+		if (request.host_length >= NAME_BYTES || request.method_length >= REQUEST_METHOD)
+			abort();
+	}
+	for (size_t part = 0; part < size; part += size / PARTS + 1) {
+		enum request_state then = read_all(data, part, 0xff, &again);
+
+		if (then != REQUEST_MORE && then != state && then != REQUEST_WHOLE)
+			abort();
+	}
+	return 0;
+}

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Requests of HTTP/1: methods, hosts and paths that a service has are answered by a real server, all others are reset
+before it has seen them; keep-alive, requests in pieces, paths in disguise, and a limit of requests."""
+
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+mode: {mode}
+lists:
+  office: {{ addresses: [46.30.2.2, "2a01:7e00:2::2"] }}
+services:
+  api:
+    ports: tcp/8080
+    http:
+      allow-hosts: [api.internal, "*.svc.internal"]
+      methods: [GET, POST]
+      deny-paths: [/debug]
+      paths: {{ /v1/admin: {{ allow: [office] }} }}
+      unknown: {unknown}
+{more}
+"""
+LIMIT = "      limits: [ { requests: 5/m, burst: 5, per: source } ]"
+
+
+SERVER = """
+user root; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
+events {{ worker_connections 512; }}
+http {{
+	access_log off; client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root};
+	scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
+	server {{ listen {port}; listen [::]:{port}; location / {{ return 200 "served\\n"; }} }}
+}}
+"""
+
+
+def request(path="/", host="api.internal", method="GET", more=""):
+    return f"{method} {path} HTTP/1.1\r\nUser-Agent: x\r\nHost: {host}\r\n{more}\r\n".encode()
+
+
+def outstanding(client):
+    import fcntl
+    import struct
+    return struct.unpack("i", fcntl.ioctl(client, 0x5411, b"\0\0\0\0"))[0]
+
+
+def ask(client, *pieces):
+    """The status of the answer to a request in these segments, or "reset"."""
+    try:
+        for piece in pieces:
+            client.sendall(piece)
+            if piece is not pieces[-1]:
+                wait(lambda: not outstanding(client), "an acknowledgement")
+        answer = client.recv(4096)
+        while answer and not answer.endswith(b"served\n") and b" 200 " in answer:
+            answer += client.recv(4096)
+        return int(answer.split()[1]) if answer else "closed"
+    except (ConnectionResetError, BrokenPipeError):
+        return "reset"
+
+
+def asked(lab, *pieces, namespace=None, address=None):
+    with connect(namespace or lab.client, address or lab.eth0.v4, 8080) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return ask(client, *pieces)
+
+
+def refused(lab, reason, *requests, **more):
+    """Each of the requests, whole or in pieces, is reset for this reason."""
+    before = lab.counts().get(("drop", reason), 0)
+    for one in requests:
+        pieces = one if isinstance(one, tuple) else (one,)
+        same(asked(lab, *pieces, **more), "reset", f"{pieces[0][:60]}")
+    dropped = lab.counts().get(("drop", reason), 0) - before
+    assert dropped >= len(requests), f"{dropped} drops of {len(requests)} for {reason}"
+
+
+def curl(lab, address, path, *options):
+    """The status of the answer that curl gets to a request as it is written, 0 for none."""
+    host = f"[{address}]" if ":" in address else address
+    return int(lab.client.run("curl", "-s", "-m", "20", "--path-as-is", "-H", "Host: api.internal", "-o", "/dev/null", "-w",
+                              "%{http_code}", *options, f"http://{host}:8080{path}", status=None))
+
+
+def what_it_has(lab, mode, address):
+    with it(f"{mode}: what the service has is answered"):
+        for one in (request(), request("/v1/users?x=/debug"), request(host="API.internal:8080"), request("/debugger"),
+                    request(host="a.svc.internal", method="POST", more="Content-Length: 0\r\n"), request("/.well-known/x"),
+                    b"GET http://api.internal/x HTTP/1.1\r\nHost: y\r\n\r\n"):
+            same(asked(lab, one, address=address), 200, one.decode())
+        same(curl(lab, address, "/x"), 200)
+    with it(f"{mode}: other methods, hosts and paths are refused"):
+        refused(lab, "http-method", request(method="DELETE"), address=address)
+        refused(lab, "http-host", request(host="other.internal"), b"GET / HTTP/1.1\r\nAccept: x\r\n\r\n",
+                b"GET http://other/ HTTP/1.1\r\nHost: api.internal\r\n\r\n",
+                b"GET http://api.internal:x@other/ HTTP/1.1\r\nHost: api.internal\r\n\r\n", address=address)
+        refused(lab, "http-path", request("/debug/pprof?x"), address=address)
+        same(curl(lab, address, "/debug"), 0)
+        same(curl(lab, address, "/x", "-X", "DELETE"), 0)
+
+
+DISGUISES = ("/%64ebug", "//debug", "/./debug", "/x/../debug", "/x/%2e%2e/debug", "/debug;a=b", "/..;/debug", "/v1//admin",
+             "/v1/admin/", "/v1\\admin", "/v1/ad%6din/x", "/debug%00", "/%2564ebug", "/%2fdebug", "/DeBug", "/v1/ADMIN",
+             "/debug#x", "/x#/../debug", "/%c1%a4ebug", "debug", "http:/debug", "http://api.internal/debug")
+
+
+def in_disguise(lab, mode):
+    with it(f"{mode}: no disguise is a way around a path"):
+        refused(lab, "http-path", *[request(path) for path in DISGUISES])
+        same(curl(lab, lab.eth0.v4, "/x/../debug"), 0)
+    with it(f"{mode}: a privileged path is for its list alone"):
+        same(asked(lab, request("/v1/admin/x"), namespace=lab.attacker, address=lab.eth1.v4), 200)
+        refused(lab, "http-path", request("/v1/admin/x"), request("/v1/admin"))
+        refused(lab, "http-path", request("/debug"), namespace=lab.attacker, address=lab.eth1.v4)
+
+
+CUTS = (1, 5, 12, 30, 50)
+
+
+def in_pieces(lab, mode):
+    with it(f"{mode}: what is no HTTP/1 is refused"):
+        refused(lab, "http-not-http", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500), b"GET /\r\n\r\n",
+                b"\r\n" + request("/debug"), request(method="get"), b"GET  /debug HTTP/1.1\r\nHost: api.internal\r\n\r\n")
+        refused(lab, "http-2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    with it(f"{mode}: a request is judged however it is cut"):
+        good, bad = request(), request("/debug/a/long/path")
+        for at in CUTS:
+            same(asked(lab, good[:at], good[at:]), 200)
+        refused(lab, "http-path", *[(bad[:at], bad[at:]) for at in CUTS], (bad[:2], bad[2:9], bad[9:]))
+    with it(f"{mode}: a host that comes late is waited for, one beyond what is looked at is unknown"):
+        late = request(more="").replace(b"User-Agent: x", b"User-Agent: " + b"x" * 2500)
+        same(asked(lab, late), 200)
+        refused(lab, "http-host", late.replace(b"api.internal", b"other.internl"))
+        refused(lab, "http-split", late.replace(b"xxxx", b"x" * 12))
+    with it(f"{mode}: later requests of a connection are judged too, and a body is none"):
+        with connect(lab.client, lab.eth0.v4, 8080) as client:
+            for _ in range(3):
+                same(ask(client, request()), 200)
+            same(ask(client, request(method="POST", more="Content-Length: 3000\r\n"), b"GET /debug " + b"y" * 2989), 200)
+            same(ask(client, request("/debug")), "reset")
+
+
+def monitored_and_limited(lab, mode):
+    lab.apply(POLICY.format(mode=mode, unknown="pass", more="      monitor: true"))
+    with it(f"{mode}: monitor: true counts what it would have refused, and lets it be answered"):
+        before = lab.counts().get(("would-drop", "http-path"), 0)
+        same(asked(lab, request("/debug")), 200)
+        same(lab.counts().get(("would-drop", "http-path"), 0), before + 1)
+    lab.apply(POLICY.format(mode=mode, unknown="pass", more=LIMIT))
+    with it(f"{mode}: a source over its limit of requests is refused, others are not"):
+        with connect(lab.client, lab.eth0.v4, 8080) as client:
+            same([ask(client, request()) for _ in range(6)], [200] * 5 + ["reset"])
+        same(asked(lab, request(), namespace=lab.attacker, address=lab.eth1.v4), 200)
+        assert lab.counts().get(("drop", "rate-requests"), 0) >= 1, lab.counts()
+
+
+def web(lab):
+    root = tempfile.mkdtemp(prefix="web-", dir=lab.directory)
+    with open(root + "/nginx.conf", "w", encoding="ascii") as file:
+        file.write(SERVER.format(root=root, port=8080))
+    lab.start(lab.node, "nginx", "-p", root, "-c", root + "/nginx.conf", "-g", "daemon off;")
+    wait(lambda: lab.node.works("curl", "-sf", "-m", "2", "-o", "/dev/null", "http://127.0.0.1:8080/"), "nginx")
+
+
+def tests(lab):
+    web(lab)
+    for mode in ("native", "generic"):
+        lab.apply(POLICY.format(mode=mode, unknown="drop", more=""))
+        for family in (4, 6):
+            what_it_has(lab, f"{mode}, IPv{family}", lab.eth0[family])
+        in_pieces(lab, mode)
+        if mode == "native":  # what the program at TC makes of a path does not depend on what stands before it
+            in_disguise(lab, mode)
+        monitored_and_limited(lab, mode)
+        with it(f"{mode}: nothing fell through"):
+            same(lab.fallthrough(), 0)
+        lab.bulwark("down")
+
+
+main("http", tests)
