@@ -23,9 +23,9 @@ static __always_inline struct cookie_cell *cookie_cell_of(const struct service_e
 	return bpf_map_lookup_elem(&cookie_cells, &row);
 }
 
-static __always_inline int cell_armed(const struct cookie_cell *cell)
+static __always_inline int cell_armed(const struct cookie_cell *cell, __u64 now)
 {
-	return cell && cell->armed_until_ns > now_ns() && cell->armed_until_ns - now_ns() <= ARMED_NS;
+	return cell && cell->armed_until_ns > now && cell->armed_until_ns - now <= ARMED_NS;
 }
 
 /* Whether SYNs to this service are answered with cookies now. */
@@ -33,14 +33,12 @@ static __always_inline int is_armed(const struct service_entry *service)
 {
 	if (!constants.cookies.format || !(service->flags & SERVICE_COOKIES))
 		return 0;
-	return service->flags & SERVICE_COOKIES_ALWAYS || cell_armed(cookie_cell_of(service));
+	return service->flags & SERVICE_COOKIES_ALWAYS || cell_armed(cookie_cell_of(service), now_ns());
 }
 
-static __always_inline void arm(struct cookie_cell *cell)
+static __always_inline void arm(struct cookie_cell *cell, __u64 now)
 {
-	__u64 now = now_ns();
-
-	if (!cell_armed(cell))
+	if (!cell_armed(cell, now))
 		cell->armed_since_ns = now;
 	else if (cell->armed_until_ns >= now + ARMED_NS - ARMED_STEP_NS)
 		return;
@@ -48,16 +46,16 @@ static __always_inline void arm(struct cookie_cell *cell)
 }
 
 /* Whether SYNs come too fast; counts this one. Over the rate nothing is written. */
-static __always_inline int too_many_syns(struct cookie_cell *cell)
+static __always_inline int too_many_syns(struct cookie_cell *cell, __u64 now)
 {
-	__u64 now = now_ns(), old = cell->syn_tat_ns, ahead = old > now ? old - now : 0;
+	__u64 old = cell->syn_tat_ns, ahead = old > now ? old - now : 0;
 
 	if (ahead > SYN_TOLERANCE_NS + SYN_COST_NS)
 		ahead = 0; /* left behind by another clock */
 	if (ahead > SYN_TOLERANCE_NS)
 		return 1;
 	__sync_val_compare_and_swap(&cell->syn_tat_ns, old, now + ahead + SYN_COST_NS);
-	return ahead > SYN_TOLERANCE_NS / 2 && cell_armed(cell);
+	return ahead > SYN_TOLERANCE_NS / 2 && cell_armed(cell, now);
 }
 
 /* A limit of new connections was exceeded: one that everybody shares, or many, arms. */
@@ -69,7 +67,7 @@ static __always_inline void arm_over(const struct service_entry *service, const 
 		return;
 	cell = cookie_cell_of(service);
 	if (cell)
-		arm(cell);
+		arm(cell, now_ns());
 }
 
 /* ---- sources with a history ---- */

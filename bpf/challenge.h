@@ -53,71 +53,74 @@ __noinline int listener_look(struct xdp_md *ctx, const struct packet *pkt)
 	return window;
 }
 
-static __always_inline __u32 sum_words(const __be32 *words, __u32 count)
+/* Words are added as they are and folded once (RFC 1071): a carry is not lost in 64 bits. */
+static __always_inline __u64 sum_words(const __be32 *words, __u32 count)
 {
 	__u64 sum = 0;
 
 	for (__u32 i = 0; i < count; i++)
 		sum += words[i];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
+	return sum;
 }
 
-static __always_inline __u16 sum_fold(__u32 sum)
+static __always_inline __u16 sum_fold(__u64 sum)
 {
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~(sum + (sum >> 16));
 }
 
 struct reply {
-	__be32 tcp[16]; /* REPLY_WORDS at most; a power of two for the verifier */
-	__u32 words;	/* in use */
+	__be32 tcp[REPLY_WORDS]; /* those that are not in use are zero */
+	__u32 words;		 /* in use */
 };
 
 /* MSS always; the rest where the SYN asked for it and this host has it. */
 static __always_inline void reply_options(struct reply *reply, const struct tcp_options *options, __u32 asked,
 					  const struct cookie *cookie, __u16 mss)
 {
-	int timestamps = options->timestamps && constants.cookies.flags & OFFER_TIMESTAMPS;
+	__be32 scale = 0;
 
+	if (ASKED_SCALE(asked) != COOKIE_NO_SCALE)
+		scale = bpf_htonl(OPTION_NOP << 24 | OPTION_SCALE << 16 | 3 << 8 | constants.cookies.window_scale);
 	reply->tcp[5] = bpf_htonl(OPTION_MSS << 24 | 4 << 16 | mss);
-	reply->words = 6;
-	if (timestamps) {
+	if (options->timestamps && constants.cookies.flags & OFFER_TIMESTAMPS) {
 		reply->tcp[6] = bpf_htonl(
 			(asked & ASKED_SACK ? OPTION_SACK << 24 | 2 << 16 : OPTION_NOP << 24 | OPTION_NOP << 16) |
 			OPTION_TIMESTAMPS << 8 | 10);
 		reply->tcp[7] = bpf_htonl(cookie->tsval);
 		reply->tcp[8] = bpf_htonl(options->tsval);
+		reply->tcp[9] = scale;
 		reply->words = 9;
 	} else if (asked & ASKED_SACK) {
 		reply->tcp[6] = bpf_htonl(OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_SACK << 8 | 2);
+		reply->tcp[7] = scale;
 		reply->words = 7;
+	} else {
+		reply->tcp[6] = scale;
+		reply->words = 6;
 	}
-	if (ASKED_SCALE(asked) != COOKIE_NO_SCALE) {
-		reply->tcp[reply->words & 15] =
-			bpf_htonl(OPTION_NOP << 24 | OPTION_SCALE << 16 | 3 << 8 | constants.cookies.window_scale);
-		reply->words++;
-	}
+	reply->words += scale != 0;
 }
 
 static __always_inline void reply_header(struct reply *reply, const struct packet *pkt, __u32 acknowledge,
 					 const struct cookie *cookie, __u32 asked, __u16 window)
 {
 	const struct flow *flow = &pkt->flow;
-	__u32 flags = TCP_SYN | TCP_ACK | (asked & ASKED_ECN ? TCP_ECE : 0), sum;
+	__u32 flags = TCP_SYN | TCP_ACK | (asked & ASKED_ECN ? TCP_ECE : 0);
+	__u64 sum;
 
 	reply->tcp[0] = bpf_htonl((__u32)flow->destination_port << 16 | flow->source_port);
 	reply->tcp[1] = bpf_htonl(cookie->sequence);
 	reply->tcp[2] = bpf_htonl(acknowledge);
 	reply->tcp[3] = bpf_htonl(reply->words << 28 | flags << 16 | window);
 	reply->tcp[4] = 0;
-	/* words not in use are zero */
 	sum = sum_words(reply->tcp, REPLY_WORDS) + bpf_htons(IPPROTO_TCP) + bpf_htons(reply->words * 4);
 	if (flow->ipv6)
 		sum += sum_words(flow->source.word, 4) + sum_words(flow->destination.word, 4);
 	else
-		sum += sum_words(&flow->source.word[3], 1) + sum_words(&flow->destination.word[3], 1);
+		sum += (__u64)flow->source.word[3] + flow->destination.word[3];
 	reply->tcp[4] = sum_fold(sum);
 }
 
@@ -148,36 +151,67 @@ static __always_inline int write_ip(void *at, void *end, const struct flow *flow
 	return 1;
 }
 
-/* Makes the frame the answer: MAC addresses change places, tags stay, IP options and extension headers go. */
-static __always_inline int write_reply(struct xdp_md *ctx, const struct packet *pkt, const struct reply *reply)
+/* Takes `extra` bytes out from behind the Ethernet header and its tags. */
+static __always_inline int close_gap(struct xdp_md *ctx, int extra)
 {
-	__u32 ip = pkt->flow.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr), l3 = pkt->l3 & 31; /* 14 to 22 */
-	int extra = (int)pkt->l4 - (int)(l3 + ip), grow = (int)(l3 + ip + reply->words * 4) + extra;
-	void *data, *end;
 	__u64 ethernet[ETHERNET_MAX / 8];
-	__be32 *tcp;
+	void *data;
 
-	grow -= bpf_xdp_get_buff_len(ctx);
-	if (extra < 0 || bpf_xdp_load_bytes(ctx, 0, ethernet, sizeof(ethernet)))
-		return 0;
-	if ((grow && bpf_xdp_adjust_tail(ctx, grow)) || (extra && bpf_xdp_adjust_head(ctx, extra)))
+	if (extra < 0 || bpf_xdp_load_bytes(ctx, 0, ethernet, sizeof(ethernet)) || bpf_xdp_adjust_head(ctx, extra))
 		return 0;
 	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	if (data + ETHERNET_MAX > end)
+	if (data + ETHERNET_MAX > (void *)(long)ctx->data_end)
 		return 0;
 	__builtin_memcpy(data, ethernet, sizeof(ethernet));
-	__builtin_memcpy(data, (void *)ethernet + 6, 6);
-	__builtin_memcpy(data + 6, ethernet, 6);
-	if (!write_ip(data + l3, end, &pkt->flow, reply->words * 4))
+	return 1;
+}
+
+/* In words of two bytes: as bytes, which is what a copy of six becomes, it takes three times the instructions. */
+static __always_inline int swap_ends(void *data, void *end)
+{
+	__be16 *to = data, *from = to + 3;
+
+	if (data + sizeof(struct ethhdr) > end)
 		return 0;
-	tcp = data + l3 + ip;
+	for (int i = 0; i < 3; i++) {
+		__be16 word = to[i];
+
+		to[i] = from[i];
+		from[i] = word;
+	}
+	return 1;
+}
+
+static __always_inline int write_tcp(__be32 *tcp, void *end, const struct reply *reply)
+{
+	if (reply->words == REPLY_WORDS) { /* to nearly every SYN */
+		if ((void *)(tcp + REPLY_WORDS) > end)
+			return 0;
+		__builtin_memcpy(tcp, reply->tcp, sizeof(reply->tcp));
+		return 1;
+	}
 	for (__u32 i = 0; i < REPLY_WORDS && i < reply->words; i++) {
 		if ((void *)(tcp + i + 1) > end)
 			return 0;
 		tcp[i] = reply->tcp[i];
 	}
 	return 1;
+}
+
+/* Makes the frame the answer: MAC addresses change places, tags stay, IP options and extension headers go. */
+static __always_inline int write_reply(struct xdp_md *ctx, const struct packet *pkt, const struct reply *reply)
+{
+	__u32 ip = pkt->flow.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr), l3 = pkt->l3 & 31; /* 14 to 22 */
+	int extra = (int)pkt->l4 - (int)(l3 + ip), grow = (int)(l3 + ip + reply->words * 4) + extra;
+	void *data, *end;
+
+	grow -= bpf_xdp_get_buff_len(ctx);
+	if ((grow && bpf_xdp_adjust_tail(ctx, grow)) || (extra && !close_gap(ctx, extra)))
+		return 0;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	return swap_ends(data, end) && write_ip(data + l3, end, &pkt->flow, reply->words * 4) &&
+	       write_tcp(data + l3 + ip, end, reply);
 }
 
 static __always_inline __u16 own_mss(struct xdp_md *ctx, int ipv6)
@@ -195,17 +229,18 @@ __noinline int answer_with_cookie(struct xdp_md *ctx, const struct packet *pkt, 
 	struct tcp_options *options = options_here();
 	struct reply reply = {};
 	struct cookie cookie;
+	__u64 now = now_ns();
 	__u32 asked;
 
 	if (!pkt || !options || !load_options(ctx, pkt, options) || options->authenticated)
 		return 0;
 	asked = asked_for(options, pkt->tcp_flags);
-	cookie_make(&cookie, &pkt->flow, bpf_ntohl(options->tcp.seq), asked);
+	cookie_make(&cookie, &pkt->flow, bpf_ntohl(options->tcp.seq), asked, now);
 	reply_options(&reply, options, asked, &cookie, own_mss(ctx, pkt->flow.ipv6));
 	reply_header(&reply, pkt, bpf_ntohl(options->tcp.seq) + 1, &cookie, asked, window);
 	if (!write_reply(ctx, pkt, &reply))
 		return 0;
-	cookie_issued();
+	cookie_issued(now);
 	return 1;
 }
 
@@ -213,17 +248,19 @@ __noinline int answer_with_cookie(struct xdp_md *ctx, const struct packet *pkt, 
 static __always_inline int challenges(struct xdp_md *ctx, const struct packet *pkt, const struct service_entry *service)
 {
 	struct cookie_cell *cell;
+	__u64 now;
 
 	if (!(service->flags & SERVICE_COOKIES))
 		return 0;
 	cell = cookie_cell_of(service);
 	if (!cell)
 		return 0;
-	if (service->flags & SERVICE_COOKIES_ALWAYS || too_many_syns(cell))
-		arm(cell);
+	now = now_ns();
+	if (service->flags & SERVICE_COOKIES_ALWAYS || too_many_syns(cell, now))
+		arm(cell, now);
 	else if (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && listener_look(ctx, pkt) & QUEUE_FULL)
-		arm(cell);
-	return cell_armed(cell);
+		arm(cell, now);
+	return cell_armed(cell, now);
 }
 
 /* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. */

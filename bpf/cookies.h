@@ -25,6 +25,7 @@
 /* The usual ones, and a floor: never more than the client said. (volatile: of a small constant array clang makes a
  * mergeable section, whose BTF the kernel refuses, and with it all global functions.) */
 const volatile __u16 cookie_mss[8] = {536, 1220, 1320, 1380, 1400, 1440, 1460, 8940};
+#define COOKIE_MSS_ETHERNET 6
 
 struct cookie {
 	__u32 sequence; /* of our SYN-ACK */
@@ -44,34 +45,44 @@ static __always_inline __u64 hash_cookie(const struct flow *flow, __u32 sequence
 		sip_word(&s, (__u64)flow->source.word[3] << 32 | flow->destination.word[3]);
 	}
 	sip_word(&s, (__u64)flow->source_port << 48 | (__u64)flow->destination_port << 32 | asked << 16 |
-			     offer->window_scale << 8 | offer->flags);
-	sip_word(&s, (__u64)sequence << 32 | step << 8 | KEY_COOKIE);
-	return sip_end(&s, flow->ipv6 ? 48 : 24);
+			     offer->window_scale << 12 | offer->flags << 8 | KEY_COOKIE);
+	return sip_tail(&s, (__u64)sequence << 24 | (step & 0xffffff), flow->ipv6 ? 47 : 23);
 }
 
-static __always_inline __u32 cookie_step(void)
+static __always_inline __u32 cookie_step(__u64 now)
 {
-	return now_ns() >> COOKIE_STEP_SHIFT;
+	return now >> COOKIE_STEP_SHIFT;
+}
+
+/* Of the usual ones the largest that is not more than the client said, by number; its most usual answer first. */
+static __always_inline __u32 cookie_mss_of(__u16 said)
+{
+	__u32 number = 0;
+
+	if (said >= cookie_mss[COOKIE_MSS_ETHERNET])
+		return COOKIE_MSS_ETHERNET + (said >= cookie_mss[COOKIE_MSS_ETHERNET + 1]);
+	for (__u32 i = 1; i < COOKIE_MSS_ETHERNET; i++)
+		number += said >= cookie_mss[i];
+	return number;
 }
 
 /* What a SYN asks for, as far as this host has it to offer. */
 static __always_inline __u32 asked_for(const struct tcp_options *options, __u8 flags)
 {
 	__u8 offered = constants.cookies.flags, scale = options->scale;
-	__u32 mss = 0;
+	__u32 mss = cookie_mss_of(options->mss);
 
-	for (__u32 i = 1; i < 8; i++)
-		mss += options->mss >= cookie_mss[i];
 	if (constants.cookies.window_scale == COOKIE_NO_SCALE)
 		scale = COOKIE_NO_SCALE;
 	return (scale & 15) << 5 | mss << 2 | (options->sack && offered & OFFER_SACK ? ASKED_SACK : 0) |
 	       (offered & OFFER_ECN && (flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR) ? ASKED_ECN : 0);
 }
 
-static __always_inline void cookie_make(struct cookie *cookie, const struct flow *flow, __u32 sequence, __u32 asked)
+static __always_inline void cookie_make(struct cookie *cookie, const struct flow *flow, __u32 sequence, __u32 asked,
+					__u64 now)
 {
-	__u64 hash = hash_cookie(flow, sequence, cookie_step(), asked);
-	__u64 ms256 = (now_ns() + (constants.state_key[0] >> 20)) >> 28; /* 2^28 ns: 268 ms */
+	__u64 hash = hash_cookie(flow, sequence, cookie_step(now), asked);
+	__u64 ms256 = (now + (constants.state_key[0] >> 20)) >> 28; /* 2^28 ns: 268 ms */
 
 	cookie->sequence = (hash & COOKIE_HASH_MASK) << ASKED_BITS | asked;
 	cookie->tsval = ms256 << 8 | (hash >> 23 & 0xff);
@@ -81,7 +92,7 @@ static __always_inline void cookie_make(struct cookie *cookie, const struct flow
 static __always_inline int cookie_good(const struct flow *flow, __u32 sequence, __u32 acknowledged,
 				       const struct tcp_options *options)
 {
-	__u32 cookie = acknowledged - 1, asked = cookie & ((1 << ASKED_BITS) - 1), step = cookie_step();
+	__u32 cookie = acknowledged - 1, asked = cookie & ((1 << ASKED_BITS) - 1), step = cookie_step(now_ns());
 
 	for (__u32 age = 0; age < 2; age++) {
 		__u64 hash = hash_cookie(flow, sequence - 1, step - age, asked);
@@ -93,9 +104,8 @@ static __always_inline int cookie_good(const struct flow *flow, __u32 sequence, 
 }
 
 /* Notes that cookies are about; those who look for returning ones need not look when there are none. */
-static __always_inline void cookie_issued(void)
+static __always_inline void cookie_issued(__u64 now)
 {
-	__u64 now = now_ns();
 	__u32 all = 0;
 	struct cookie_cell *cell = bpf_map_lookup_elem(&cookie_cells, &all);
 
@@ -111,11 +121,34 @@ static __always_inline int cookies_about(void)
 	return cell && cell->issued_ns && now_ns() - cell->issued_ns < COOKIE_LIFE_NS;
 }
 
+#define USUAL_HEADER 40 /* bytes of the TCP header of nearly every SYN: those of read_usual_options() */
+
+/* Without a call of a helper where the linear part of the frame has it all. */
+static __always_inline int copy_usual_header(struct xdp_md *ctx, const struct packet *pkt, struct tcp_options *options)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__u32 l4 = pkt->l4;
+	struct tcphdr *tcp;
+
+	if (l4 > HEADERS_END)
+		return 0;
+	tcp = (void *)(long)ctx->data + l4;
+	if ((void *)tcp + USUAL_HEADER > end || tcp->doff * 4 != USUAL_HEADER)
+		return 0;
+	__builtin_memcpy(options, tcp, USUAL_HEADER);
+	options->length = USUAL_HEADER - sizeof(*tcp);
+	return 1;
+}
+
 /* The TCP header and options of a packet in XDP; 0 when the frame does not hold them. */
 static __always_inline int load_options(struct xdp_md *ctx, const struct packet *pkt, struct tcp_options *options)
 {
 	__u32 length;
 
+	if (copy_usual_header(ctx, pkt, options)) {
+		read_options(options);
+		return 1;
+	}
 	if (bpf_xdp_load_bytes(ctx, pkt->l4, &options->tcp, sizeof(options->tcp)))
 		return 0;
 	length = options_length(&options->tcp);

@@ -12,10 +12,11 @@
 #define OPTION_TIMESTAMPS 8
 #define OPTION_MD5 19 /* RFC 2385 */
 #define OPTION_AO 29  /* RFC 5925 */
+#define SCALE_MOST 14 /* RFC 7323 2.3 */
 
 struct tcp_options {
 	struct tcphdr tcp;	  /* in */
-	__u8 bytes[OPTIONS_ROOM]; /* in: as in the header, up to TCP_OPTIONS_MAX */
+	__u8 bytes[OPTIONS_ROOM]; /* in: as in the header, up to TCP_OPTIONS_MAX; aligned as the header is */
 	__u32 length;		  /* in */
 	volatile __u32 at;	  /* of the walk; volatile, so that it is not followed in a register */
 	/* out */
@@ -42,8 +43,8 @@ static __always_inline void note_option(struct tcp_options *options, __u8 kind, 
 		options->mss = option_u16(options, at);
 	} else if (kind == OPTION_SCALE && size == 3) {
 		options->scale = options->bytes[at & 63];
-		if (options->scale > 14) /* RFC 7323 2.3 */
-			options->scale = 14;
+		if (options->scale > SCALE_MOST)
+			options->scale = SCALE_MOST;
 	} else if (kind == OPTION_SACK && size == 2) {
 		options->sack = 1;
 	} else if (kind == OPTION_TIMESTAMPS && size == 10) {
@@ -55,13 +56,35 @@ static __always_inline void note_option(struct tcp_options *options, __u8 kind, 
 	}
 }
 
+/* In the order in which Linux sends them: MSS, SACK, timestamps, a NOP, window scale. 0: it is another one. */
+static __always_inline int read_usual_options(struct tcp_options *options)
+{
+	const __be32 *word = (const void *)options->bytes;
+	__u32 first, last;
+
+	if (options->length != 20)
+		return 0;
+	first = bpf_ntohl(word[0]);
+	last = bpf_ntohl(word[4]);
+	if (first >> 16 != (OPTION_MSS << 8 | 4) || last >> 8 != (OPTION_NOP << 16 | OPTION_SCALE << 8 | 3) ||
+	    word[1] != bpf_htonl(OPTION_SACK << 24 | 2 << 16 | OPTION_TIMESTAMPS << 8 | 10))
+		return 0;
+	options->mss = first;
+	options->scale = (last & 0xff) > SCALE_MOST ? SCALE_MOST : last;
+	options->sack = options->timestamps = 1;
+	options->authenticated = 0;
+	options->tsval = bpf_ntohl(word[2]);
+	options->tsecr = bpf_ntohl(word[3]);
+	return 1;
+}
+
 /* All that the walk knows is kept in *options, whose content the verifier does not follow: the rounds look alike. */
 __noinline int read_options(struct tcp_options *options)
 {
 	__u8 kind, size;
 	__u32 at;
 
-	if (!options)
+	if (!options || read_usual_options(options))
 		return 0;
 	options->at = 0;
 	options->mss = 0;
