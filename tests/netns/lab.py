@@ -188,7 +188,7 @@ def mac_of(device):
         return probe.getsockname()[4]
 
 
-BPF_PROG_LOAD, BPF_OBJ_PIN, PROG_TYPE_XDP = 5, 6, 6
+BPF_PROG_LOAD, BPF_OBJ_PIN, PROG_TYPE_XDP, XDP_HAS_FRAGS = 5, 6, 6, 1 << 5
 NR_BPF = 321  # x86-64
 
 
@@ -200,7 +200,8 @@ def let_pass(lab, namespace, device):
     """An XDP program on device that passes everything: a veth takes what XDP sends back (XDP_TX) only with one there."""
     code = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)  # r0 = XDP_PASS; exit
     code, name = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
-    fd = bpf(BPF_PROG_LOAD, struct.pack("=IIQQ", PROG_TYPE_XDP, 2, ctypes.addressof(code), ctypes.addressof(name)) + bytes(96))
+    fd = bpf(BPF_PROG_LOAD, struct.pack("=IIQQ20xI", PROG_TYPE_XDP, 2, ctypes.addressof(code), ctypes.addressof(name),
+                                        XDP_HAS_FRAGS) + bytes(72))
     path = f"{lab.pins}-pass-{device}"
     pin = ctypes.create_string_buffer(path.encode())
     try:

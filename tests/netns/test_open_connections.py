@@ -13,6 +13,7 @@ import time
 sys.dont_write_bytecode = True
 from frames import *  # noqa: E402,F403
 from lab import *  # noqa: E402,F403
+from other_sockops import *  # noqa: E402,F403
 
 POLICY = """
 mode: {mode}
@@ -24,8 +25,6 @@ services:
 """
 WITHOUT = "mode: {mode}\nservices: {{ web: {{ ports: tcp/443 }} }}\n"
 MOST, PROMISED = 5, 30  # s: ten are promised, of a machine that is not overloaded
-PROG_TYPE_SOCK_OPS, CGROUP_SOCK_OPS, ATTACH, DETACH, ALLOW_MULTI = 13, 3, 8, 9, 2
-SET_CB_FLAGS, STATE_CB_OP = 59, 10
 
 
 def state_of(lab, address, service="web"):
@@ -197,41 +196,10 @@ def try_namespaces(lab, mode):
         close(made)
 
 
-def clobber(cgroup):
-    """A sockops program that takes all callbacks from a connection as soon as its state changes. The descriptor."""
-    code = struct.pack("<BBhi", 0x61, 0x12, 0, 0)             # r2 = ctx->op
-    code += struct.pack("<BBhi", 0x55, 0x02, 2, STATE_CB_OP)  # not a change of state: return
-    code += struct.pack("<BBhi", 0xB7, 0x02, 0, 0)            # r2 = 0
-    code += struct.pack("<BBhi", 0x85, 0, 0, SET_CB_FLAGS)    # bpf_sock_ops_cb_flags_set(ctx, 0)
-    code += struct.pack("<BBhi", 0xB7, 0, 0, 1) + struct.pack("<BBhi", 0x95, 0, 0, 0)
-    code, name = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
-    program = bpf(BPF_PROG_LOAD, struct.pack("=IIQQ", PROG_TYPE_SOCK_OPS, len(code) // 8, ctypes.addressof(code),
-                                             ctypes.addressof(name)) + bytes(96))
-    bpf(ATTACH, struct.pack("=IIII", cgroup, program, CGROUP_SOCK_OPS, ALLOW_MULTI) + bytes(112))
-    return program
-
-
-def move(cgroup):
-    with open(cgroup + "/cgroup.procs", "w", encoding="ascii") as file:
-        file.write(str(os.getpid()))
-
-
 def try_clobbered(lab, mode, daemon):
-    root = next(line.split()[1] for line in open("/proc/mounts", encoding="ascii") if line.split()[2] == "cgroup2")
-    with open("/proc/self/cgroup", encoding="ascii") as file:
-        home = root + next(line.strip().split("::")[1] for line in file if line.startswith("0::"))
-    cgroup = f"{root}/bulwark-test-{os.getpid()}"
-    os.mkdir(cgroup)
-    lab.undo.callback(os.rmdir, cgroup)
-    fd = os.open(cgroup, os.O_RDONLY)
-    lab.undo.callback(os.close, fd)
-    os.close(clobber(fd))
     me, peer = lab.eth0.v4, lab.c0.v4
-    move(cgroup)
-    try:
+    with robbed_cgroup(lab):
         echo(lab, lab.node, me, 446)
-    finally:
-        move(home)
     lab.apply(POLICY.format(mode=mode, more="  robbed: { ports: tcp/446, limits: [ { connections: 5, per: source } ] }"))
     with it(f"{mode}: a connection whose callbacks another program took away is counted and, when it ends, forgotten"):
         made = [connect(lab.client, me, 446) for _ in range(MOST)]
