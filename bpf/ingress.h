@@ -112,8 +112,7 @@ static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *
 		return;
 	verdict->why = judge_tls(skb, pkt, segment, tls);
 	verdict->rule = tls->rule;
-	verdict->monitor =
-		tls->flags & TLS_MONITOR || (verdict->why == REASON_TLS_SPLIT && !(tls->flags & TLS_UNKNOWN_DROP));
+	verdict->monitor = tls->flags & TLS_MONITOR || (tls_unknown(verdict->why) && !(tls->flags & TLS_UNKNOWN_DROP));
 }
 
 static __always_inline void ask_http(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,

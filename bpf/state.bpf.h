@@ -189,6 +189,22 @@ struct {
 } proven_drops SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SIGHTINGS);
+	__type(key, __u64);
+	__type(value, struct sighting);
+} sightings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FINGERPRINTS);
+	__type(key, __u64);
+	__type(value, struct fingerprint);
+} fingerprints SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, REASON_SLOTS);
 	__type(key, __u32);

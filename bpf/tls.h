@@ -26,18 +26,73 @@ static __always_inline int alpn_known(const struct first_bytes *bytes, const str
 	return 0;
 }
 
+/* What one hello shows of its client; nobody reads what a former one left there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sighting);
+} sight SEC(".maps");
+
+__noinline int see_client(const struct first_bytes *bytes, const struct hello *hello, struct sighting *sighting)
+{
+	return bytes && hello && sighting ? hello_sight(bytes, hello, sighting) : 0;
+}
+
+__noinline __u64 client_number(const struct sighting *sighting)
+{
+	return sighting ? sighting_number(sighting) : 0;
+}
+
+/* Whether the rule denies such clients. One that was never seen is put down for the daemon, once; where there is no
+ * room, its next hello is. */
+__noinline int judge_client(const struct first_bytes *bytes, const struct hello *hello, const struct tls_entry *tls)
+{
+	struct fingerprint *known;
+	struct sighting *sighting;
+	__u32 zero = 0;
+	__u64 number;
+
+	sighting = bpf_map_lookup_elem(&sight, &zero);
+	if (!bytes || !hello || !tls || !sighting)
+		return REASON_NONE;
+	if (!see_client(bytes, hello, sighting))
+		return REASON_TLS_JA4_UNKNOWN;
+	number = client_number(sighting);
+	known = bpf_map_lookup_elem(&fingerprints, &number);
+	if (!known) {
+		bpf_map_update_elem(&sightings, &number, sighting, BPF_NOEXIST);
+		return REASON_TLS_JA4_UNKNOWN;
+	}
+	known->seen_ns = now_ns();
+	if (!name_find(fingerprint_hash(known, constants.name_seed, tls->number)))
+		return REASON_NONE;
+	if (!known->denied)
+		known->denied = 1;
+	return REASON_TLS_JA4;
+}
+
 static __always_inline enum reason judge_hello(const struct first_bytes *bytes, const struct hello *hello,
 					       const struct tls_entry *tls)
 {
 	if (hello->version < tls->min_version)
 		return REASON_TLS_VERSION;
-	if (!hello->sni_length)
-		return tls->flags & TLS_NO_SNI_DROP ? REASON_TLS_NO_SNI : REASON_NONE;
-	if (tls->flags & TLS_NAMES && !host_known(bytes, hello->sni, hello->sni_length, NAME_SNI, tls->number))
+	if (!hello->sni_length && tls->flags & TLS_NO_SNI_DROP)
+		return REASON_TLS_NO_SNI;
+	if (hello->sni_length && tls->flags & TLS_NAMES &&
+	    !host_known(bytes, hello->sni, hello->sni_length, NAME_SNI, tls->number))
 		return REASON_TLS_SNI;
 	if (tls->flags & TLS_ALPN && hello->alpn_length && !alpn_known(bytes, hello, tls->number))
 		return REASON_TLS_ALPN;
+	if (constants.have_ja4 && tls->flags & TLS_DENY_JA4)
+		return judge_client(bytes, hello, tls);
 	return REASON_NONE;
+}
+
+/* Reasons for which `unknown` has the verdict. */
+static __always_inline int tls_unknown(enum reason why)
+{
+	return why == REASON_TLS_SPLIT || why == REASON_TLS_JA4_UNKNOWN;
 }
 
 /* A function of its own: the verifier does not follow what is behind its pointers, so every round looks alike to it. */

@@ -75,7 +75,8 @@ enum name_kind {
 	NAME_HOST = 4,
 	NAME_HOST_WILDCARD = 5,
 	NAME_METHOD = 6,
-	NAME_PATH = 7, /* without a slash at its end; as every name but methods and protocols, in any letters */
+	NAME_PATH = 7, /* without a slash at its end; as every name but methods, protocols and JA4, in any letters */
+	NAME_JA4 = 8,
 };
 
 struct name_item {
@@ -117,7 +118,7 @@ SHARED_INLINE __u64 name_hash(const struct first_bytes *bytes, __u32 at, __u32 l
 		word = word_at(bytes, at + done);
 		if (length - done < 8)
 			word &= (1ULL << (length - done) * 8) - 1;
-		sip_word(&s, kind == NAME_METHOD || kind == NAME_ALPN ? word : lower_word(word));
+		sip_word(&s, kind == NAME_METHOD || kind == NAME_ALPN || kind == NAME_JA4 ? word : lower_word(word));
 	}
 	return sip_end(&s, length) | 1;
 }

@@ -130,6 +130,7 @@ enum {
 	TLS_UNKNOWN_DROP = 1u << 2, /* so is one of which not all is seen */
 	TLS_ALPN = 1u << 3,	    /* one of the protocols, where any is offered */
 	TLS_MONITOR = 1u << 4,
+	TLS_DENY_JA4 = 1u << 5, /* the client is none of those whose JA4 are among its names */
 };
 
 /* http_rules[]: what a service asks of a request. [0] is unused. */
@@ -283,6 +284,7 @@ struct generation_config {
 	__u8 have_tags;	    /* some service has a tag */
 	__u8 have_tls;	    /* some service has a rule for ClientHellos */
 	__u8 have_http;	    /* likewise for requests */
+	__u8 have_ja4;	    /* some of these deny fingerprints */
 	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
 	__u8 needs_sockops; /* likewise sockops */
 	__u8 unused[1];

@@ -23,10 +23,14 @@ struct hello {
 	__u16 sni, sni_length; /* 0: none */
 	__u16 alpn, alpn_length;
 	__u16 versions, versions_length;
-	__u16 seen; /* extensions of the above, HELLO_SEEN_* */
+	__u16 seen;    /* extensions of the above, HELLO_SEEN_* */
+	__u16 highest; /* of what stands in the list of versions, whatever it is; without one the hello's own */
+	__u16 ciphers, ciphers_length;
+	__u16 extensions;		     /* where the first one begins */
+	__u16 algorithms, algorithms_length; /* of signatures */
 };
-_Static_assert(sizeof(struct hello) == 20, "no holes");
-enum { HELLO_SEEN_SNI = 1, HELLO_SEEN_ALPN = 2, HELLO_SEEN_VERSIONS = 4 };
+_Static_assert(sizeof(struct hello) == 32, "no holes");
+enum { HELLO_SEEN_SNI = 1, HELLO_SEEN_ALPN = 2, HELLO_SEEN_VERSIONS = 4, HELLO_SEEN_ALGORITHMS = 8 };
 
 #define HELLO_EXTENSIONS 64 /* walked at most; clients send about twenty */
 #define HELLO_VERSIONS 16   /* likewise of the versions that one offers */
@@ -34,7 +38,7 @@ enum { HELLO_SEEN_SNI = 1, HELLO_SEEN_ALPN = 2, HELLO_SEEN_VERSIONS = 4 };
 #define RECORD_HEADER 5
 #define HANDSHAKE_HEADER 4
 
-enum { EXTENSION_SNI = 0, EXTENSION_ALPN = 16, EXTENSION_VERSIONS = 43 };
+enum { EXTENSION_SNI = 0, EXTENSION_ALGORITHMS = 13, EXTENSION_ALPN = 16, EXTENSION_VERSIONS = 43 };
 
 /* Record and handshake header: whether it is a ClientHello, and whole. length: bytes that are there. */
 SHARED_INLINE enum hello_state hello_open(const struct first_bytes *bytes, __u32 length, struct hello *hello)
@@ -88,15 +92,21 @@ SHARED_INLINE enum hello_state hello_fixed(const struct first_bytes *bytes, stru
 	if (size > 32 || !hello_step(hello, 1 + size))
 		return HELLO_MALFORMED;
 	size = number_at(bytes, hello->at);
+	hello->ciphers = hello->at + 2;
+	hello->ciphers_length = size;
 	if (size < 2 || size & 1 || !hello_step(hello, 2 + size))
 		return HELLO_MALFORMED;
 	size = byte_at(bytes, hello->at);
 	if (!size || !hello_step(hello, 1 + size))
 		return HELLO_MALFORMED;
+	hello->extensions = hello->end;
 	if (hello->at == hello->end)
 		return HELLO_WHOLE; /* SSL 3.0 and TLS 1.0 know none */
 	size = number_at(bytes, hello->at);
-	return hello_step(hello, 2) && hello->at + size == hello->end ? HELLO_WHOLE : HELLO_MALFORMED;
+	if (!hello_step(hello, 2) || hello->at + size != hello->end)
+		return HELLO_MALFORMED;
+	hello->extensions = hello->at;
+	return HELLO_WHOLE;
 }
 
 /* at, size: of the extension's content. */
@@ -131,6 +141,15 @@ SHARED_INLINE int hello_versions(const struct first_bytes *bytes, struct hello *
 	return 1;
 }
 
+SHARED_INLINE int hello_algorithms(const struct first_bytes *bytes, struct hello *hello, __u32 at, __u32 size)
+{
+	if (size < 4 || number_at(bytes, at) != size - 2 || size & 1)
+		return 0;
+	hello->algorithms = at + 2;
+	hello->algorithms_length = size - 2;
+	return 1;
+}
+
 /* The extension at hello->at. None that is looked at may stand there twice (RFC 8446 4.2). */
 SHARED_INLINE int hello_extension(const struct first_bytes *bytes, struct hello *hello)
 {
@@ -145,6 +164,8 @@ SHARED_INLINE int hello_extension(const struct first_bytes *bytes, struct hello 
 		seen = HELLO_SEEN_ALPN;
 	else if (type == EXTENSION_VERSIONS)
 		seen = HELLO_SEEN_VERSIONS;
+	else if (type == EXTENSION_ALGORITHMS)
+		seen = HELLO_SEEN_ALGORITHMS;
 	if (!seen)
 		return 1;
 	if (hello->seen & seen)
@@ -154,9 +175,18 @@ SHARED_INLINE int hello_extension(const struct first_bytes *bytes, struct hello 
 		right = hello_sni(bytes, hello, at + 4, size);
 	else if (type == EXTENSION_ALPN)
 		right = hello_alpn(bytes, hello, at + 4, size);
+	else if (type == EXTENSION_ALGORITHMS)
+		right = hello_algorithms(bytes, hello, at + 4, size);
 	else
 		right = hello_versions(bytes, hello, at + 4, size);
 	return right;
+}
+
+/* Values that stand for nothing, which clients mix in so that servers learn to ignore what they do not know
+ * (RFC 8701): 0a0a, 1a1a, ... fafa. */
+SHARED_INLINE int is_grease(__u32 value)
+{
+	return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff);
 }
 
 /* The highest version of the list, which counts instead of the hello's own (RFC 8446 4.2.1). Values that are no
@@ -165,8 +195,10 @@ SHARED_INLINE void hello_version(const struct first_bytes *bytes, struct hello *
 {
 	__u32 highest = 0;
 
+	hello->highest = hello->version;
 	if (!(hello->seen & HELLO_SEEN_VERSIONS))
 		return;
+	hello->highest = 0;
 	for (__u32 i = 0; i < HELLO_VERSIONS; i++) {
 		__u32 version;
 
@@ -175,6 +207,8 @@ SHARED_INLINE void hello_version(const struct first_bytes *bytes, struct hello *
 		version = number_at(bytes, hello->versions + 2 * i);
 		if (version >> 8 == 3 && version > highest)
 			highest = version;
+		if (!is_grease(version) && version > hello->highest)
+			hello->highest = version;
 	}
 	hello->version = highest;
 }

@@ -28,20 +28,23 @@
  * budgets       array          BUDGET_COUNT   shield                      shield            -
  * limiters      array of lines LIMITER_LINES  shield                      shield            the smallest debt goes
  * service_cells array          SERVICE_CELLS  shield                      shield            -
- * open_counts   hash           OPEN_COUNTS_MAX sockops, recount            shield, lookup    not counted: refuses
- * nobody open_found    array          1              daemon                      recount           it is told in
- * portions open_checked  array          1              recount, daemon             shield, status    - cookie_cells
- * array          SERVICE_ROWS   shield                      shield, ingress   - known         array of lines
- * KNOWN_LINES    shield                      shield            the oldest goes samples       array of lines
- * SAMPLE_LINES   programs                    programs          the oldest goes proven_drops  array of lines
- * PROVEN_LINES   programs                    status            the oldest goes telling       percpu array REASON_SLOTS
- * programs                    metrics           - events        ring buffer    EVENTS_BYTES   programs daemon counted
- * as lost
+ * open_counts   hash           OPEN_COUNTS_MAX sockops, recount            shield, lookup    refuses nobody
+ * open_found    array          1              daemon                      recount           told in portions
+ * open_checked  array          1              recount, daemon             shield, status    -
+ * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
+ * known         array of lines KNOWN_LINES    shield                      shield            the oldest goes
+ * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
+ * proven_drops  array of lines PROVEN_LINES   programs                    status            the oldest goes
+ * sightings     hash           SIGHTINGS      ingress                     daemon            told at its next hello
+ * fingerprints  hash           FINGERPRINTS   daemon; ingress (use of it) ingress           the longest unseen goes
+ * telling       percpu array   REASON_SLOTS   programs                    metrics           -
+ * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
  */
 #ifndef BULWARK_STATE_H
 #define BULWARK_STATE_H
 
 #include "control.h"
+#include "fingerprint.h"
 #include "hold_lines.h"
 #include "reasons.h"
 
@@ -311,6 +314,13 @@ struct recount_request {
 	__u64 now_ns; /* coarse monotonic clock */
 };
 _Static_assert(sizeof(struct recount_request) == 16, "recount_request is shared with the programs");
+
+/*
+ * sightings: clients whose JA4 is not known yet, by sighting_number(), until the daemon takes them out. fingerprints:
+ * number -> JA4, what the daemon made of them. Those in use and those that a policy denies stay when there is no room.
+ */
+#define SIGHTINGS 256
+#define FINGERPRINTS 16384
 
 /* telling[reason], per CPU: the budget of events and what was not told. */
 struct telling {

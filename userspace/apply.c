@@ -12,6 +12,7 @@
 #include "policy_diff.h"
 #include "saved.h"
 #include "saved_bans.h"
+#include "saved_fingerprints.h"
 
 /* ---- from the policy to an image ---- */
 
@@ -301,14 +302,16 @@ static void forget_fallthrough(struct apply *apply)
 	fallthrough_forget(apply->instance);
 }
 
-/* After a boot: what was held before it is held again, before the first packet is judged. */
-static void restore_bans(struct apply *apply)
+/* After a boot: what was held before it is held again, and who was known is known, before the first packet is judged.
+ */
+static void restore(struct apply *apply)
 {
 	struct bans_restored restored;
 	int error;
 
 	if (!instance_made(apply->instance))
 		return;
+	fingerprints_restore(&apply->context->places, apply->instance);
 	error = bans_restore(&apply->context->places, apply->instance, &restored);
 	if (error)
 		apply_note(apply, "the saved bans could not be read: %s", strerror(-error));
@@ -335,7 +338,7 @@ static int go_live(struct apply *apply)
 		error = apply_save(apply);
 	if (error)
 		return fail_kernel(error, apply->context->verb);
-	restore_bans(apply);
+	restore(apply);
 	status = attach(apply);
 	if (status)
 		return status;

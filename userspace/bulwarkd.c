@@ -321,6 +321,8 @@ static void on_drain(struct daemon *daemon)
 	if (!rang(loop.drain.fd))
 		return;
 	idle = !daemon->ring || event_ring_drain(daemon->ring) <= 0;
+	if (fingerprints_learn(daemon))
+		idle = false;
 	sinks_run(daemon);
 	if (idle == loop.idle)
 		return;
@@ -365,6 +367,7 @@ static void on_tick(struct daemon *daemon)
 	tell_histories(daemon);
 	watch_bans(daemon, false);
 	attacks_look(daemon);
+	fingerprints_keep(daemon, false);
 	tell_losses(daemon, false);
 	ledger_look(daemon);
 	if (daemon->limits.sync == SYNC_SECOND)
@@ -437,6 +440,7 @@ static void end(void)
 	tell_histories(daemon);
 	watch_bans(daemon, true);
 	attacks_close(daemon);
+	fingerprints_keep(daemon, true);
 	tell_losses(daemon, true);
 	ledger_look(daemon);
 	event_log_sync(&daemon->log);

@@ -55,6 +55,8 @@ static int add_tls(struct naming *naming, const struct policy_tls *tls, __u32 ru
 		err = add_host(naming, tls->sni.items[i], NAME_SNI, rule);
 	for (size_t i = 0; !err && i < tls->alpn.count; i++)
 		err = add_name(naming, tls->alpn.items[i], NAME_ALPN, rule, 0);
+	for (size_t i = 0; !err && i < tls->deny_ja4.count; i++)
+		err = add_name(naming, tls->deny_ja4.items[i], NAME_JA4, rule, 0);
 	return err;
 }
 
@@ -69,6 +71,7 @@ static struct tls_entry tls_entry_of(const struct compile *compile, const struct
 		.rule = rule,
 		.flags = (tls->sni.count ? TLS_NAMES : 0) | (tls->no_sni_drop ? TLS_NO_SNI_DROP : 0) |
 			 (tls->unknown_drop ? TLS_UNKNOWN_DROP : 0) | (tls->alpn.count ? TLS_ALPN : 0) |
+			 (tls->deny_ja4.count ? TLS_DENY_JA4 : 0) |
 			 (tls->monitor || service->monitor || compile->policy->monitor ? TLS_MONITOR : 0),
 	};
 }
@@ -95,6 +98,7 @@ static int compile_tls(struct naming *naming)
 		compile->tls_numbers[i] = number;
 		image->tls_rule_count++;
 		image->config.have_tls = image->config.needs_ingress = 1;
+		image->config.have_ja4 |= service->tls.deny_ja4.count != 0;
 		err = add_tls(naming, &service->tls, number);
 	}
 	return err;

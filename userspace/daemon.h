@@ -101,6 +101,9 @@ struct daemon {
 	unsigned recounted_generation; /* the last one was for it */
 	bool recount_failed;	       /* which was told */
 
+	__u64 clients_saved_ns; /* CLOCK_MONOTONIC: fingerprints of TLS clients */
+	bool clients_changed;
+
 	struct renewal renew;
 	struct remote_feeds fetching;
 	struct attack_watch *attacks;
@@ -181,6 +184,12 @@ void watch_bans(struct daemon *daemon, bool flush);
 void attacks_look(struct daemon *daemon);
 void attacks_begin(struct daemon *daemon); /* after the state directory is known: what is usual, as it was saved */
 void attacks_close(struct daemon *daemon); /* saves that, and frees */
+
+/* ---- daemon_fingerprints.c ---- */
+
+void fingerprints_enter(struct daemon *daemon);		   /* an instance was opened */
+size_t fingerprints_learn(struct daemon *daemon);	   /* often: how many clients were new */
+void fingerprints_keep(struct daemon *daemon, bool flush); /* saves them when there are new ones */
 
 /* ---- daemon_connections.c ---- */
 

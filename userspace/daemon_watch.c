@@ -46,6 +46,7 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 	}
 	daemon->pins = pins;
 	ledger_enter(daemon);
+	fingerprints_enter(daemon);
 	daemon->bans_told_ns = daemon->bans_told_ns ?: boottime_ns();
 	daemon->bans_saved = false;
 	names_forget(daemon->names);

@@ -387,6 +387,7 @@ static json_t *action_of(const char *action)
 		{"disallow", "disallow", "network", "denied"},
 		{"attack-started", "attack-started", "network", "start"},
 		{"attack-ended", "attack-ended", "network", "end"},
+		{"tls-client-seen", "tls-client-seen", "network", "info"},
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)

@@ -272,6 +272,22 @@ int automatic_restore(struct instance *instance, const struct automatic_row *row
 /* "rate-packets on public-api, ban number 2" */
 const char *automatic_words(struct instance *instance, const struct automatic_ban *ban, char *words, size_t size);
 
+/* ---- TLS clients by the number of their hellos (kernel_fingerprints.c) ---- */
+
+struct sighting_row {
+	__u64 number;
+	struct sighting sighting;
+};
+/* Those nobody knows yet, at most so many; they are taken out. */
+size_t sightings_take(struct instance *instance, struct sighting_row *rows, size_t most);
+struct fingerprint_row {
+	__u64 number;
+	struct fingerprint fingerprint;
+};
+int fingerprints_read(struct instance *instance, struct fingerprint_row **rows, size_t *count); /* the caller's */
+/* One that is there stays as it is; when there is no room, those that were not seen for longest go. */
+int fingerprint_learn(struct instance *instance, const struct fingerprint_row *row);
+
 /* Drains the event ring without blocking or waits on its fd. */
 struct event_ring;
 /* number: of the event since the ring was made, from 1. Who dies in here gets the same one again. */

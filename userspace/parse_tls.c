@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "ja4.h"
 #include "parse.h"
 #include "../include/generation.h"
 
@@ -124,6 +125,31 @@ static void tls_alpn(struct parser *parser, void *object, const struct node *val
 	take_each(parser, &tls->alpn, value, "'alpn'", take_protocol);
 }
 
+static void take_ja4(struct parser *parser, struct texts *fingerprints, const struct node *item)
+{
+	const char *text = take_text(parser, item), *why = text ? ja4_trouble(text) : NULL;
+	char **added;
+
+	if (!text)
+		return;
+	if (why) {
+		wrong(parser, item, "'%.80s': %s", text, why);
+		return;
+	}
+	if (has_text(fingerprints, text)) {
+		wrong(parser, item, "'%.80s' stands in this list already", text);
+		return;
+	}
+	added = append(parser, &fingerprints->items, &fingerprints->count, sizeof(*added));
+	if (added && !(*added = copy_text(parser, text)))
+		fingerprints->count--;
+}
+
+static void tls_deny_ja4(struct parser *parser, void *object, const struct node *value)
+{
+	take_each(parser, &((struct policy_tls *)object)->deny_ja4, value, "'deny-ja4'", take_ja4);
+}
+
 static void tls_no_sni(struct parser *parser, void *object, const struct node *value)
 {
 	struct policy_tls *tls = object;
@@ -152,9 +178,8 @@ static void tls_monitor(struct parser *parser, void *object, const struct node *
 }
 
 static const struct key tls_keys[] = {
-	{"sni", tls_sni},   {"no-sni", tls_no_sni},   {"min-version", tls_min_version},
-	{"alpn", tls_alpn}, {"unknown", tls_unknown}, {"monitor", tls_monitor},
-	{"deny-ja4", NULL},
+	{"sni", tls_sni},	  {"no-sni", tls_no_sni},   {"min-version", tls_min_version}, {"alpn", tls_alpn},
+	{"unknown", tls_unknown}, {"monitor", tls_monitor}, {"deny-ja4", tls_deny_ja4},
 };
 const struct scope tls_scope = SCOPE("tls", "'tls'", tls_keys);
 

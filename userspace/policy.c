@@ -160,6 +160,7 @@ void service_free(struct service *service)
 		uses_free(&service->http.paths[i].allow);
 	}
 	free(service->http.paths);
+	texts_free(&service->tls.deny_ja4);
 	free(service->name);
 	free(service->ports);
 	uses_free(&service->allow);

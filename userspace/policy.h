@@ -116,6 +116,7 @@ struct texts { /* names as a policy writes them; owned */
 struct policy_tls { /* what a service asks of a ClientHello */
 	struct place at;
 	struct texts sni, alpn; /* none: any. sni in lower case */
+	struct texts deny_ja4;
 	bool given, has_sni, has_alpn, has_no_sni;
 	bool no_sni_drop;  /* said, or because there are names */
 	bool unknown_drop; /* unknown: drop; else what cannot be seen whole passes, counted */

@@ -192,6 +192,8 @@ static void print_tls(FILE *out, const struct policy_tls *tls)
 		fprintf(out, "      min-version: %s\n", tls_versions[tls->min_version - 0x0301]);
 	if (tls->alpn.count)
 		print_texts(out, "alpn", &tls->alpn);
+	if (tls->deny_ja4.count)
+		print_texts(out, "deny-ja4", &tls->deny_ja4);
 	fprintf(out, "      unknown: %s\n", tls->unknown_drop ? "drop" : "pass");
 	if (tls->monitor)
 		fputs("      monitor: true\n", out);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hello.h"
+#include "ja4.h"
 
 #define HEADERS 12 /* every part of so many bytes is tried, and some longer ones */
 
@@ -16,6 +16,27 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 static void within(__u32 at, __u32 length, const struct hello *hello)
 {
 	if (length && (at < RECORD_HEADER + HANDSHAKE_HEADER || at + length > hello->end))
+		abort();
+}
+
+/* What is seen of a client is of the hello alone, and makes a JA4 that a policy could name. */
+static void see_client(const struct hello *hello, const unsigned char *data, size_t size)
+{
+	static struct sighting one, other;
+	static struct first_bytes bytes;
+	char text[JA4_TEXT];
+
+	memset(&one, 0, sizeof(one));
+	memset(&other, 0xff, sizeof(other));
+	memset(&bytes, 0, sizeof(bytes));
+	memcpy(bytes.byte, data, size);
+	if (!hello_sight(&bytes, hello, &one))
+		return;
+	memset(bytes.byte + size, 0xff, sizeof(bytes.byte) - size);
+	if (!hello_sight(&bytes, hello, &other) || sighting_number(&one) != sighting_number(&other))
+		abort();
+	if (one.cipher_count > SIGHT_CIPHERS || one.extension_count > SIGHT_EXTENSIONS ||
+	    one.algorithm_count > SIGHT_ALGORITHMS || ja4_trouble(ja4_text(&one, text)))
 		abort();
 }
 
@@ -48,6 +69,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		within(hello.sni, hello.sni_length, &hello);
 		within(hello.alpn, hello.alpn_length, &hello);
 		within(hello.versions, hello.versions_length, &hello);
+		within(hello.ciphers, hello.ciphers_length, &hello);
+		within(hello.algorithms, hello.algorithms_length, &hello);
+		see_client(&hello, data, size);
 	}
 	for (size_t part = 0; part < size; part += part < HEADERS ? 1 : size / 8 + 1) {
 		enum hello_state then = read_all(data, part, 0xff, &again);

@@ -3,13 +3,11 @@
 """ClientHellos: real clients reach a real server with the names, versions and protocols it takes, all others are reset
 at both ends before the server has seen their hello, however it is cut into segments."""
 
-import fcntl
 import ssl
-import struct
 import sys
-import warnings
 
 sys.dont_write_bytecode = True
+from hellos import *  # noqa: E402,F403
 from lab import *  # noqa: E402,F403
 
 POLICY = """
@@ -23,75 +21,6 @@ services:
     tls: {{ sni: [api.example.com, "*.eu.example.com"], min-version: TLSv1.2, alpn: [h2, http/1.1], unknown: {unknown}{more} }}
   plain: {{ ports: tcp/80 }}
 """
-
-
-warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is tried here
-
-
-def context(alpn=(), highest=None):
-    one = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    one.check_hostname = False
-    one.verify_mode = ssl.CERT_NONE
-    one.set_ciphers("ALL:@SECLEVEL=0")
-    one.minimum_version = ssl.TLSVersion.TLSv1
-    if highest:
-        one.maximum_version = highest
-    if alpn:
-        one.set_alpn_protocols(list(alpn))
-    return one
-
-
-def hello(name, **more):
-    """The bytes of a ClientHello."""
-    outgoing = ssl.MemoryBIO()
-    client = context(**more).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
-    with contextlib.suppress(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
-
-
-def padded(name, size):
-    """A ClientHello of size bytes that ends with an extension nobody knows: longer than a segment."""
-    data = bytearray(hello(name))
-    room = size - len(data) - 4
-    data += b"\x0a\x0a" + room.to_bytes(2, "big") + bytes(room)
-    at = 9 + 2 + 32
-    at += 1 + data[at]
-    at += 2 + int.from_bytes(data[at:at + 2], "big")
-    at += 1 + data[at]
-    data[3:5] = (len(data) - 5).to_bytes(2, "big")
-    data[6:9] = (len(data) - 9).to_bytes(3, "big")
-    data[at:at + 2] = (len(data) - at - 2).to_bytes(2, "big")
-    return bytes(data)
-
-
-def answer_to(lab, pieces, address=None, namespace=None):
-    """What comes back to bytes sent in these segments: the first answer, b"" at its end, or "reset"."""
-    with connect(namespace or lab.client, address or lab.eth0.v4, 443) as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            for piece in pieces:
-                client.sendall(piece)
-                if piece is not pieces[-1]:  # it has been received, so the next piece is a segment of its own
-                    wait(lambda: not outstanding(client), "an acknowledgement")
-            return client.recv(5)
-        except (ConnectionResetError, BrokenPipeError):
-            return "reset"
-
-
-def outstanding(client):
-    """Bytes that the peer has not acknowledged (SIOCOUTQ)."""
-    return struct.unpack("i", fcntl.ioctl(client, 0x5411, b"\0\0\0\0"))[0]
-
-
-def handshake(lab, name, address=None, namespace=None, **more):
-    """The version agreed upon, or "reset"."""
-    with connect(namespace or lab.client, address or lab.eth0.v4, 443) as client:
-        try:
-            with context(**more).wrap_socket(client, server_hostname=name) as secure:
-                return secure.version()
-        except (ConnectionResetError, BrokenPipeError):
-            return "reset"
 
 
 def sockets_at_443(lab):
