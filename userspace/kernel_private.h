@@ -43,8 +43,8 @@
 	MAP(fragments)                                                                                                 \
 	MAP(budgets)                                                                                                   \
 	MAP(limiters)                                                                                                  \
-	MAP(service_cells) MAP(samples) MAP(proven_drops) MAP(sightings) MAP(fingerprints) MAP(telling) MAP(events)    \
-		MAP(origin)
+	MAP(service_cells)                                                                                             \
+	MAP(samples) MAP(proven_drops) MAP(sightings) MAP(fingerprints) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)
