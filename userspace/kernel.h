@@ -235,6 +235,9 @@ struct hold_row {
 	bool automatic; /* the shield's own: its origin is ORIGIN_AUTOMATIC */
 };
 #define ORIGIN_AUTOMATIC "auto"
+/* Every ban and exception in force but the shield's own, in no order and one at a time: a million rows are 300 MiB.
+ * Ends with the first visit that is not 0, and returns that. */
+int holds_each(struct instance *instance, int (*visit)(void *arg, const struct hold_row *row), void *arg);
 int hold_ban(struct instance *instance, const struct prefix *prefix, __u64 for_ns, const char *origin,
 	     const char *reason);
 /* All of them, or none. prefixes: sorted, no two alike. */

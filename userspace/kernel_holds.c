@@ -289,6 +289,14 @@ struct hold_list {
 	size_t count, capacity;
 };
 
+static void row_fill(struct hold_row *row, const struct hold_key *key, const struct hold *hold)
+{
+	memset(row, 0, sizeof(*row));
+	row->prefix.length = key->length;
+	memcpy(row->prefix.address, key->address, sizeof(row->prefix.address));
+	row->hold = *hold;
+}
+
 static int list_add(void *arg, const struct hold_key *key, const struct hold *hold)
 {
 	struct hold_list *list = arg;
@@ -303,11 +311,7 @@ static int list_add(void *arg, const struct hold_key *key, const struct hold *ho
 		list->rows = row;
 		list->capacity = capacity;
 	}
-	row = &list->rows[list->count++];
-	memset(row, 0, sizeof(*row));
-	row->prefix.length = key->length;
-	memcpy(row->prefix.address, key->address, sizeof(row->prefix.address));
-	row->hold = *hold;
+	row_fill(&list->rows[list->count++], key, hold);
 	return 0;
 }
 
@@ -359,6 +363,37 @@ static void read_note(struct instance *instance, const struct hold_key *key, str
 	row->note.ban_since_ns = row->hold.ban_since_s * 1000000000ULL;
 	memcpy(row->note.ban_origin, batch->origin, sizeof(batch->origin));
 	memcpy(row->note.ban_reason, batch->reason, sizeof(batch->reason));
+}
+
+struct visiting {
+	struct instance *instance;
+	const struct hold_batch *batches; /* NULL: they cannot be read, and say nothing */
+	__u64 now_ns;
+	int (*visit)(void *arg, const struct hold_row *row);
+	void *arg;
+};
+
+static int visit_hold(void *arg, const struct hold_key *key, const struct hold *hold)
+{
+	const struct visiting *visiting = arg;
+	struct hold_row row;
+
+	if (expired(hold, visiting->now_ns))
+		return 0;
+	row_fill(&row, key, hold);
+	read_note(visiting->instance, key, &row, visiting->batches);
+	return visiting->visit(visiting->arg, &row);
+}
+
+int holds_each(struct instance *instance, int (*visit)(void *arg, const struct hold_row *row), void *arg)
+{
+	struct hold_batch *batches =
+		array_read(instance->maps[MAP_hold_batches], HOLD_BATCHES, sizeof(struct hold_batch));
+	struct visiting visiting = {instance, batches, boottime_ns(), visit, arg};
+	int error = holds_walk(instance, visit_hold, &visiting);
+
+	free(batches);
+	return error;
 }
 
 /* The shield's own bans, as if an operator of that name had written them. */

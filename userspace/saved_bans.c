@@ -41,9 +41,19 @@ static int put(FILE *file, json_t *line)
 	return fputc('\n', file) == EOF ? -errno : 0;
 }
 
-static int put_hold(FILE *file, const struct hold_row *row, __u64 now, __s64 offset)
+struct saving {
+	FILE *file;
+	__u64 now_ns;
+	__s64 offset; /* as day_minus_boot() */
+};
+
+static int put_hold(void *arg, const struct hold_row *row)
 {
+	const struct saving *saving = arg;
 	const struct hold_note *note = &row->note;
+	__u64 now = saving->now_ns;
+	__s64 offset = saving->offset;
+	FILE *file = saving->file;
 	char text[PREFIX_TEXT];
 	int error = 0;
 
@@ -75,21 +85,15 @@ static int put_automatic(FILE *file, struct instance *instance, const struct aut
 
 static int write_all(FILE *file, struct instance *instance)
 {
+	struct saving saving = {file, boottime_ns(), day_minus_boot()};
 	struct automatic_row *automatic = NULL;
-	struct hold_row *rows = NULL;
-	size_t count = 0, automatic_count = 0;
-	__s64 offset = day_minus_boot();
-	__u64 now = boottime_ns();
-	int error = holds_read(instance, &rows, &count);
+	size_t count = 0;
+	int error = holds_each(instance, put_hold, &saving);
 
-	error = error ?: automatic_read(instance, &automatic, &automatic_count);
+	error = error ?: automatic_read(instance, &automatic, &count);
 	for (size_t i = 0; !error && i < count; i++)
-		if (!rows[i].automatic)
-			error = put_hold(file, &rows[i], now, offset);
-	for (size_t i = 0; !error && i < automatic_count; i++)
-		if (automatic[i].ban.forget_ns > now)
-			error = put_automatic(file, instance, &automatic[i], offset);
-	free(rows);
+		if (automatic[i].ban.forget_ns > saving.now_ns)
+			error = put_automatic(file, instance, &automatic[i], saving.offset);
 	free(automatic);
 	return error;
 }

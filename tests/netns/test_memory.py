@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What the daemon and its children hold in memory with very many bans: no more than it promises, and less than one list
+of them would take. BANS and PREFIXES in the environment ask for more (1 and 10 million: 11 MiB; prefixes are in the
+kernel's tables alone)."""
+
+import re
+import sys
+
+sys.dont_write_bytecode = True
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+lists:
+  feed: { feed: feed.txt, refresh: 1h }
+block: [feed]
+services:
+  web: { ports: tcp/443 }
+metrics: { listen: "127.0.0.1:10473" }
+"""
+RESIDENT_KIB = 64 * 1024
+BANS, PREFIXES = int(os.environ.get("BANS", "300000")), int(os.environ.get("PREFIXES", "100000"))
+
+
+def addresses(first, count):
+    return "".join(f"{first + (i >> 24)}.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}\n" for i in range(count))
+
+
+def peak_kib(pid):
+    with contextlib.suppress(OSError, TypeError), open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1])
+    return 0
+
+
+class Family:
+    """The daemon and its children, as large as each ever was."""
+
+    def __init__(self, process):
+        self.pid, self.peaks = process.pid, {}
+
+    def look(self):
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as file:
+            for pid in [self.pid, *file.read().split()]:
+                self.peaks[int(pid)] = max(self.peaks.get(int(pid), 0), peak_kib(pid))
+        return max(self.peaks.values())
+
+
+def bans(lab):
+    text = lab.node.run("curl", "-s", "http://127.0.0.1:10473/metrics", status=None)
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("bulwark_bans ")), None)
+
+
+def tests(lab):
+    lab.file("feed.txt", addresses(47, PREFIXES))
+    lab.apply(POLICY)
+    lab.bulwark("ban", "--file", lab.file("bans", addresses(101, BANS)), "--for", "2h")
+    family = Family(lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment))
+    with it(f"{BANS} bans and {PREFIXES} prefixes: counted, saved, and never more than 64 MiB resident"):
+        saved = lab.state + "/bans.jsonl"
+        wait(lambda: family.look() and os.path.exists(saved), "the first save", 120)
+        wait(lambda: family.look() and (bans(lab) or 0) == BANS, "the number of bans in the metrics", 120)
+        print(f"# KiB: {sorted(family.peaks.values())}")
+        assert family.look() < RESIDENT_KIB, f"{family.peaks} KiB"
+        assert len(family.peaks) > 1, "who saves was not seen"
+        with open(saved, "rb") as file:
+            same(sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b"")), BANS)
+
+
+main("memory", tests)
