@@ -130,6 +130,14 @@ static int write_whole(struct event_log *log, const char *line, size_t length)
 	return -ENOSPC;
 }
 
+/* A file that somebody removed takes lines that nobody will ever read. */
+static bool is_gone(const struct event_log *log)
+{
+	struct stat stat;
+
+	return log->fd >= 0 && log->regular && !fstat(log->fd, &stat) && !stat.st_nlink;
+}
+
 static bool too_large(const struct event_log *log, size_t more)
 {
 	return log->limits.file_bytes && log->size + more > log->limits.file_bytes;
@@ -159,6 +167,8 @@ int event_log_write(struct event_log *log, const char *line, __u64 now_ns)
 
 	if (log->error && now_ns < log->retry_ns)
 		return log->error;
+	if (is_gone(log))
+		event_log_close(log);
 	if (log->fd < 0)
 		error = open_file(log);
 	if (!error && log->regular && log->size && (too_large(log, length + 1) || too_old(log)))

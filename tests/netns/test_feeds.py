@@ -3,6 +3,7 @@
 """Feeds with `refresh` under bulwarkd: a changed file is in force by itself, a bad one never; what is in force stays."""
 
 import os
+import shutil
 import sys
 
 sys.dont_write_bytecode = True
@@ -99,10 +100,41 @@ def try_bad(lab):
         wait(lambda: counted() == ["4", "4"], "four that were applied, four that were refused", 60)
 
 
+def huge(path):
+    with open(path, "wb") as file:
+        file.truncate(5 << 30)
+
+
+def try_no_feeds(lab):
+    """What is no feed at all: `check` says so at once, as does every apply."""
+    path = lab.file("odd.yaml", "version: 1\nlists: { odd: { feed: odd } }\nblock: [odd]\n")
+    odd = lab.directory + "/odd"
+    rows = [("5 GB", huge, "is larger than 1 GiB"),
+            ("binary garbage", lambda path: lab.file("odd", GOOD + "\0\1\2\3" * 1000), "is a binary file"),
+            ("a FIFO", os.mkfifo, "is a pipe"),
+            ("a link to a device", lambda path: os.symlink("/dev/zero", path), "is a device"),
+            ("a link to a link to nothing", lambda path: os.symlink("nowhere", path), "No such file"),
+            ("a link to itself", lambda path: os.symlink(path, path), "symbolic link"),
+            ("a directory", os.mkdir, "is a directory")]
+    for words, make, told in rows:
+        with it(f"{words} is refused"):
+            make(odd)
+            began = time.monotonic()
+            try:
+                holds(lab.bulwark("check", path, status=2), "odd.yaml:2:", told)
+            finally:
+                shutil.rmtree(odd) if os.path.isdir(odd) else os.unlink(odd)
+            assert time.monotonic() - began < 5, "read"
+    with it("a link to a list is read"):
+        os.symlink("feed.txt", odd)
+        same(lab.json("check", path)["files"][0]["lists"][0]["v4"], 4)
+
+
 def tests(lab):
     for name, text in (("feed.txt", GOOD), ("slow.txt", "46.50.0.0/24\n"), ("own.txt", "46.40.0.0/24\n")):
         lab.file(name, text)
         os.utime(f"{lab.directory}/{name}", (time.time() - 3600,) * 2)
+    try_no_feeds(lab)
     lab.apply(POLICY)
     lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
     wait(lambda: events(lab, "policy-applied"), "bulwarkd")

@@ -5,6 +5,7 @@ through floods, kill -9 at any moment, a full disk, rotation, SIGHUP, SIGTERM, a
 
 import glob
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -122,12 +123,40 @@ def try_full_disk(lab):
         found = adds_up(lab, log)
         missing = sum(one["bulwark"]["events"] for one in lines(log) if one["event"]["action"] == "events-unwritten")
         same(missing, found["lost{at=log}"], "events told as unwritten")
-    with it("the directory of the log goes, and comes back"):
+    with it("the log is moved away, and opened anew"):
         os.rename(log, disk + "/gone")
         daemon.process.send_signal(signal.SIGHUP)
         flood(lab, 0.3)
         found = settled(lab)
         same(*sums(found), f"{found}")
+    stop(daemon.process)
+
+
+def try_vanished(lab):
+    directory = lab.directory + "/vanishes"
+    os.mkdir(directory)
+    log = directory + "/events.jsonl"
+    daemon = Daemon(lab, log)
+    wait(lambda: metrics(lab), "metrics")
+    flood(lab, 0.2)
+    before = settled(lab)
+    with it("the directory of the log vanishes: what is not written is counted, and said"):
+        shutil.rmtree(directory)
+        flood(lab, 0.3)
+        found = settled(lab)
+        same(*sums(found), f"{found}")
+        same(found["written"], before["written"])
+        assert found["lost{at=log}"] > before["lost{at=log}"], found
+        with open(lab.directory + "/bulwarkd.log", encoding="utf-8") as words:
+            holds(words.read(), f"{log}: No such file or directory; events are counted")
+    with it("a directory that is there again is written to by itself"):
+        os.mkdir(directory)
+        flood(lab, 0.3)
+        wait(lambda: os.path.exists(log) and [one for one in lines(log) if one["event"]["action"] == "events-unwritten"],
+             "the words", 30)
+        found = settled(lab)
+        same(*sums(found), f"{found}")
+        same(len(lines(log)), found["written"] - before["written"])
     stop(daemon.process)
 
 
@@ -152,6 +181,7 @@ def tests(lab):
     lab.apply(POLICY)
     try_kills(lab, log)
     try_full_disk(lab)
+    try_vanished(lab)
     try_age(lab)
 
 

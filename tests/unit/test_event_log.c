@@ -168,6 +168,29 @@ static void test_reopen(void **state)
 	assert_int_equal(size_of(".moved"), 4);
 }
 
+/* A directory that vanishes: every line is written or refused, and a new directory is taken by itself. */
+static void test_removed(void **state)
+{
+	struct event_log_limits limits = {.keep = 1};
+	struct event_log log;
+	char command[128];
+
+	(void)state;
+	assert_int_equal(event_log_open(&log, path, &limits), 0);
+	assert_int_equal(event_log_write(&log, "1", 0), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(event_log_write(&log, "2", SECOND), 0);
+	assert_int_equal(size_of(""), 2);
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(event_log_write(&log, "3", 2 * SECOND), -ENOENT);
+	assert_int_equal(mkdir(directory, 0700), 0);
+	assert_int_equal(event_log_write(&log, "4", 2 * SECOND + 1), -ENOENT); /* not tried again so soon */
+	assert_int_equal(event_log_write(&log, "5", 4 * SECOND), 0);
+	assert_int_equal(size_of(""), 2);
+	event_log_close(&log);
+}
+
 static void append(const char *text)
 {
 	FILE *file = fopen(path, "a");
@@ -226,6 +249,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sequence_with_zeros, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reopen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader, setup, teardown),
 	};
