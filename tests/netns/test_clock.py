@@ -11,6 +11,7 @@ import sys
 sys.dont_write_bytecode = True
 from frames import *  # noqa: E402,F403
 from lab import *  # noqa: E402,F403
+from ledger import *  # noqa: E402,F403
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 YEAR = 365 * 86400
@@ -24,18 +25,9 @@ metrics: { listen: "127.0.0.1:10473" }
 """
 
 
-def metrics(lab):
+def metric(lab, name):
     text = lab.node.run("curl", "-s", "-m", "5", "http://127.0.0.1:10473/metrics", status=None)
-    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
-            for line in text.splitlines() if line and not line.startswith("#")}
-
-
-def told(lab):
-    found = []
-    for name in glob.glob(lab.state + "/events.jsonl*"):
-        with open(name, encoding="utf-8") as file:
-            found += [json.loads(line) for line in file if line.endswith("\n")]
-    return sorted(found, key=lambda one: one["bulwark"]["sequence"])
+    return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + " ")), None)
 
 
 def send(lab, source):
@@ -43,26 +35,18 @@ def send(lab, source):
         sender.send(ethernet(lab.eth1.mac, lab.a0.mac, tcp(source, lab.eth1.v4, 4000, 9200, SYN)))
 
 
-def adds_up(found):
-    made = found['bulwark_events_made_total{by="kernel"}'] + found['bulwark_events_made_total{by="daemon"}']
-    return made == sum(value for name, value in found.items() if name.startswith(
-        ("bulwark_events_written_total", "bulwark_events_sampled_out_total", "bulwark_events_lost_total",
-         "bulwark_events_waiting")))
-
-
 def try_jump(lab, daemon, words, seconds, source):
     with it(f"{words}: the daemon goes on, its events have that time, and they add up"):
         with open(lab.directory + "/shift", "w", encoding="ascii") as file:
             file.write(str(seconds))
         send(lab, source)
-        event = wait(lambda: [one for one in told(lab) if one.get("source", {}).get("ip") == source], "the event")[0]
+        event = wait(lambda: [one for one in lines(lab.state + "/events.jsonl") if one.get("source", {}).get("ip") == source], "the event")[0]
         year = time.gmtime(time.time() + seconds).tm_year
         same(int(event["@timestamp"][:4]), year)
-        wait(lambda: adds_up(metrics(lab)), "a sum", 10)
+        adds_up(lab, lab.state + "/events.jsonl")
         assert daemon.poll() is None, "it ended"
     with it(f"{words}: what is in force stays: policy, ban, exception"):
-        found = metrics(lab)
-        same([found["bulwark_" + name] for name in ("protected", "bans", "allows")], [1, 1, 1])
+        same([metric(lab, "bulwark_" + name) for name in ("protected", "bans", "allows")], [1, 1, 1])
         same(lab.status()["generation"], 1)
         assert 3000 < lab.json("bans")[0]["left_s"] <= 3600, lab.json("bans")
 
@@ -82,19 +66,17 @@ def tests(lab):
     wait(lambda: metrics(lab), "bulwarkd", 30)
     try_jump(lab, daemon, "a year ahead", YEAR, "46.30.9.1")
     with it("a feed is a year old then, and the metric says so"):
-        assert metrics(lab)['bulwark_feed_age_seconds{list="feed"}'] > YEAR - 86400
+        assert metric(lab, 'bulwark_feed_age_seconds{list="feed"}') > YEAR - 86400
     try_jump(lab, daemon, "back again", 0, "46.30.9.2")
     try_jump(lab, daemon, "a year into the past", -YEAR, "46.30.9.3")
-    with it("numbers have no hole, and the log was rotated at most twice"):
-        numbers = [one["bulwark"]["sequence"] for one in told(lab)]
-        same(numbers, list(range(1, len(numbers) + 1)))
+    with it("the log was rotated at most twice"):
         assert len(glob.glob(lab.state + "/events.jsonl*")) <= 3, glob.glob(lab.state + "/events.jsonl*")
     with it("ended and begun again, it goes on from there"):
         stop(daemon)
         same(daemon.returncode, 0)
         lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
         wait(lambda: metrics(lab), "bulwarkd", 30)
-        wait(lambda: adds_up(metrics(lab)), "a sum", 10)
+        adds_up(lab, lab.state + "/events.jsonl")
 
 
 main("clock", tests)
