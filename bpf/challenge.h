@@ -271,7 +271,7 @@ __noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
 
 	if (!pkt || !pkt->service || pkt->forwarded || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return REASON_SERVICE;
-	service = service_at(pkt->service);
+	service = service_in_force(pkt);
 	if (!service || !challenges(ctx, pkt, service))
 		return REASON_SERVICE;
 	window = listener_look(ctx, pkt) & 0xffff;

@@ -191,7 +191,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 
 	if (!pkt)
 		return why;
-	service = service_at(pkt->service);
+	service = service_in_force(pkt);
 	if (!service)
 		return why;
 	packets = segments(interface, pkt->length);

@@ -21,6 +21,7 @@
 #include "cookies.h"
 #include "connections.h"
 #include "services.h"
+#include "profile.h"
 #include "icmp.h"
 #include "sources.h"
 #include "amplification.h"

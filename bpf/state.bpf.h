@@ -37,6 +37,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SERVICE_ROWS);
+	__type(key, __u32);
+	__type(value, struct profile_switch);
+} profiles SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, INTERFACES);
 	__type(key, __u32);
 	__type(value, struct interface_entry);

@@ -78,10 +78,11 @@ struct slot_info {
 	__u8 policy_hash[32];
 	char policy_path[208]; /* as given to apply, NUL-terminated */
 };
-#define SLOT_FLAG_MONITOR 1u /* the whole policy only monitors */
-#define SLOT_FLAG_INGRESS 2u /* it needs the hook TC ingress */
-#define SLOT_FLAG_SOCKOPS 4u /* it needs the hook sockops */
-#define SLOT_FLAG_CLOSED 8u  /* `on-failure: closed`: in the place of a saved policy that cannot be loaded */
+#define SLOT_FLAG_MONITOR 1u  /* the whole policy only monitors */
+#define SLOT_FLAG_INGRESS 2u  /* it needs the hook TC ingress */
+#define SLOT_FLAG_SOCKOPS 4u  /* it needs the hook sockops */
+#define SLOT_FLAG_CLOSED 8u   /* `on-failure: closed`: in the place of a saved policy that cannot be loaded */
+#define SLOT_FLAG_PROFILE 16u /* it has an `under-attack` */
 #define GENERATION_MARK(flags)                                                                                         \
 	((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
 _Static_assert(sizeof(struct slot_info) == 256, "slot_info is pinned");

@@ -9,7 +9,8 @@
  *   v6_bits, v6_deep_bits, v6_lines64, v6_wide_bits, v6_lines128   IPv6 lookup, by stem
  *   v6_short, v6_mask32, v6_mask48, v6_masks                       IPv6 lookup, by length
  *   classes                                            class -> struct class_entry
- *   services                                           service index -> struct service_entry
+ *   services                                           service index (and once more, profile_shift later) ->
+ *                                                      struct service_entry
  *   limits                                             limit index -> struct limit_entry
  *   port_services                                      protocol, port -> service index
  *   tls_rules                                          index in a service -> struct tls_entry
@@ -287,7 +288,9 @@ struct generation_config {
 	__u8 have_ja4;	    /* some of these deny fingerprints */
 	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
 	__u8 needs_sockops; /* likewise sockops */
-	__u8 unused[1];
+	__u8 unused[3];
+	__u16 profile_shift; /* from a service to what it is under attack; 0: the policy has no `under-attack` */
+	__u16 unused4;
 	struct cookie_offer cookies;
 	__u64 name_seed;	 /* of the hashes in `names` */
 	__u32 name_lines;	 /* a power of two */

@@ -12,6 +12,7 @@
  * stances       array (data)   SERVICE_ROWS   daemon, controller          programs, status, metrics -
  * fallthrough   percpu array   HOOK_COUNT     root programs               status            -
  * origin        array          1              controller, once            controller        -
+ * profiles      array (data)   SERVICE_ROWS   daemon, controller          programs, status  -
  * interfaces    array          INTERFACES     controller, daemon          programs          row 0 serves the rest
  * own_addresses hash           4096           controller, daemon          programs          the route lookup decides
  * host_facts    array          1              controller, daemon, egress programs  -
@@ -103,10 +104,26 @@ struct stance {
 	__u16 fresh;	       /* thousandths of it that asked for a connection */
 	__u8 state;	       /* enum attack_state */
 	__u8 cause;	       /* enum attack_cause */
-	__u8 unused[10];
+	__u8 profile_told;     /* 1: that `under-attack` is switched on, see profiles */
+	__u8 unused[9];
 };
 #define MITIGATED_NOT (~0u)
 _Static_assert(sizeof(struct stance) == 64, "stance is pinned");
+
+/*
+ * profiles[row]: whether a service is held as its policy's `under-attack` says; [0]: all of them, by hand. The packet
+ * path reads until_ns alone, so that a switch is one aligned store. The daemon puts the end off as long as an attack
+ * goes on: when it dies, the profile ends by itself.
+ */
+struct profile_switch {
+	__u64 until_ns; /* CLOCK_MONOTONIC; 0: not switched on; PROFILE_FOR_GOOD: until it is switched off */
+	__u64 since_ns;
+	__u64 lifted_ns; /* [0]: when somebody last switched off by hand; attacks from before stay without */
+	char by[32];	 /* [0]: who switched on */
+	__u64 unused;
+};
+_Static_assert(sizeof(struct profile_switch) == 64, "profile_switch is pinned");
+#define PROFILE_FOR_GOOD (~0ULL)
 
 /* interfaces[ifindex % INTERFACES] */
 #define INTERFACES 4096

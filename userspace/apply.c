@@ -225,6 +225,7 @@ static void describe_slot(const struct apply *apply, struct slot_info *info)
 			 (apply->request->policy->monitor ? SLOT_FLAG_MONITOR : 0) |
 			 (apply->image.config.needs_ingress ? SLOT_FLAG_INGRESS : 0) |
 			 (apply->image.config.needs_sockops ? SLOT_FLAG_SOCKOPS : 0) |
+			 (apply->image.config.profile_shift ? SLOT_FLAG_PROFILE : 0) |
 			 (apply->request->closed ? SLOT_FLAG_CLOSED : 0),
 		.loaded_at = time(NULL),
 	};

@@ -11,6 +11,8 @@
 static void disarm(struct image *image, size_t service)
 {
 	image->services[service].flags &= ~(SERVICE_COOKIES | SERVICE_COOKIES_ALWAYS);
+	/* and what it is under attack; without a profile the same one */
+	image->services[service + image->config.profile_shift].flags &= ~(SERVICE_COOKIES | SERVICE_COOKIES_ALWAYS);
 }
 
 static void disarm_all(struct image *image)
@@ -32,7 +34,8 @@ static void disarm_named(struct image *image, const char *name)
 static bool any_armed(const struct image *image)
 {
 	for (size_t i = 1; i < image->service_count; i++)
-		if (image->services[i].flags & SERVICE_COOKIES)
+		if ((image->services[i].flags | image->services[i + image->config.profile_shift].flags) &
+		    SERVICE_COOKIES)
 			return true;
 	return false;
 }
@@ -64,7 +67,8 @@ static void ask_firewall(struct apply *apply)
 	host_firewall_read(firewall);
 	for (size_t i = 0; i < policy->service_count; i++) {
 		const struct service *service = &policy->services[i];
-		const char *why = service->syn_cookies ? against(firewall, service, words, sizeof(words)) : NULL;
+		bool asked = service->syn_cookies || service_under_attack(policy, service).syn_cookies;
+		const char *why = asked ? against(firewall, service, words, sizeof(words)) : NULL;
 
 		if (!why)
 			continue;

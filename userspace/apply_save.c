@@ -148,6 +148,21 @@ static json_t *describe_lists(const struct apply *apply)
 	return lists;
 }
 
+/* For bulwarkd, which switches it. */
+static json_t *describe_profile(const struct policy *policy)
+{
+	json_t *services = json_array();
+
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+
+		if (service_differs(policy, service))
+			json_array_append_new(services, json_string(service->name));
+	}
+	return json_pack("{s:I, s:b, s:o}", "hold_s", (json_int_t)(policy->under_attack.hold_s ?: PROFILE_HOLD_S),
+			 "by_hand", policy->under_attack.by_hand, "services", services);
+}
+
 static json_t *describe(const struct apply *apply)
 {
 	const struct apply_request *request = apply->request;
@@ -174,6 +189,8 @@ static json_t *describe(const struct apply *apply)
 	if (description && request->policy->anonymize_v4)
 		json_object_set_new(description, "anonymize",
 				    json_pack("[i, i]", request->policy->anonymize_v4, request->policy->anonymize_v6));
+	if (description && apply->image.config.profile_shift)
+		json_object_set_new(description, "under_attack", describe_profile(request->policy));
 	if (description && request->from_saved)
 		json_object_set_new(description, "policy_of", json_integer(request->from_saved));
 	return description;

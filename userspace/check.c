@@ -54,6 +54,13 @@ static bool is_used_by_path(const struct policy_http *http, unsigned list)
 	return false;
 }
 
+static bool is_limited_under_attack(const struct policy *policy, size_t service, unsigned list)
+{
+	struct service other = service_under_attack(policy, &policy->services[service]);
+
+	return is_limited(&other, list);
+}
+
 static bool is_used(const struct policy *policy, unsigned list)
 {
 	const struct list_uses *const places[] = {&policy->trusted, &policy->block, &policy->never_ban,
@@ -64,7 +71,8 @@ static bool is_used(const struct policy *policy, unsigned list)
 			return true;
 	for (size_t i = 0; i < policy->service_count; i++)
 		if (find_use(&policy->services[i].allow, list) || find_use(&policy->services[i].to, list) ||
-		    is_limited(&policy->services[i], list) || is_used_by_path(&policy->services[i].http, list))
+		    is_limited(&policy->services[i], list) || is_limited_under_attack(policy, i, list) ||
+		    is_used_by_path(&policy->services[i].http, list))
 			return true;
 	return false;
 }
@@ -439,10 +447,7 @@ static void check_tag(struct checker *checker, const struct service *service)
 /* Who may be challenged must be a TCP client. */
 static void check_syn_cookies(struct checker *checker, const struct service *service)
 {
-	for (size_t i = 0; i < service->port_count; i++)
-		if (service->ports[i].protocol == IPPROTO_TCP)
-			return;
-	if (service->syn_cookies && service->port_count)
+	if (service->syn_cookies && service->port_count && !serves_tcp(service))
 		error_at(checker, &service->syn_cookies_at,
 			 "service '%s' has no TCP port, so 'syn-cookies' says nothing: remove it", service->name);
 }
@@ -458,10 +463,7 @@ static void check_first(struct checker *checker, const struct service *service)
 		error_at(checker, &service->http.at,
 			 "service '%s' has 'tls' and 'http': what is encrypted shows no requests; remove one",
 			 service->name);
-	for (size_t i = 0; i < service->port_count; i++)
-		if (service->ports[i].protocol == IPPROTO_TCP)
-			return;
-	if (service->port_count)
+	if (service->port_count && !serves_tcp(service))
 		error_at(checker, at, "service '%s' has '%s', but no TCP port to look for it on", service->name, word);
 }
 
@@ -538,7 +540,42 @@ static void check_services(struct checker *checker)
 		check_ports(checker);
 }
 
+/* ---- under attack ---- */
+
+static void check_profiles(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+	const struct policy_profile *common = &policy->under_attack;
+
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct service *service = &policy->services[i];
+		const struct policy_profile *own = &service->under_attack;
+		struct service other = service_under_attack(policy, service);
+
+		if (other.limits != service->limits)
+			check_limits(checker, &other);
+		if (own->given && !own->has_limits && !own->has_syn_cookies)
+			warn_at(checker, &own->at, "'under-attack' of service '%s' is empty: it changes nothing",
+				service->name);
+		if (own->has_syn_cookies && own->syn_cookies && service->port_count && !serves_tcp(service))
+			error_at(checker, &own->syn_cookies_at,
+				 "service '%s' has no TCP port, so 'syn-cookies' says nothing: remove it",
+				 service->name);
+	}
+	if (common->given && !policy_has_profile(policy))
+		warn_at(checker, &common->at,
+			"'under-attack' changes nothing: give it limits or syn-cookies, here or on a service");
+}
+
 /* ---- bans ---- */
+
+static bool bans_follow(const struct service *service)
+{
+	for (size_t i = 0; i < service->limit_count; i++)
+		if (service->limits[i].per == LIMITED_SOURCE && !service->limits[i].monitor)
+			return true;
+	return false;
+}
 
 static void check_ban(struct checker *checker)
 {
@@ -546,9 +583,12 @@ static void check_ban(struct checker *checker)
 	bool follows = false;
 
 	for (size_t i = 0; i < policy->service_count; i++)
-		for (size_t j = 0; j < policy->services[i].limit_count; j++)
-			follows |= policy->services[i].limits[j].per == LIMITED_SOURCE &&
-				   !policy->services[i].limits[j].monitor;
+		follows |= bans_follow(&policy->services[i]);
+	for (size_t i = 0; i < policy->service_count; i++) {
+		struct service other = service_under_attack(policy, &policy->services[i]);
+
+		follows |= bans_follow(&other);
+	}
 	if (policy->ban.given && !follows && !policy->monitor)
 		warn_at(checker, &policy->ban.at,
 			"no service has a limit per source, so nothing leads to a ban: what many share is nobody's "
@@ -674,6 +714,7 @@ void policy_check(const struct policy *policy, struct report *report)
 	check_blocked_fronts(&checker, &policy->proxies, "proxies", "every client behind it is dropped");
 	check_blocked_fronts(&checker, &policy->health_checks, "health-checks", "its checks are dropped");
 	check_services(&checker);
+	check_profiles(&checker);
 	check_ban(&checker);
 	check_whole(&checker);
 	check_metrics(&checker);

@@ -61,6 +61,7 @@ static void note_ends(struct compile *compile)
 	const struct policy *policy = compile->policy;
 	const struct list_uses *all[] = {&policy->trusted, &policy->block, &policy->never_ban, &policy->health_checks,
 					 &policy->proxies};
+	struct service other;
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		note_uses(compile, all[i]);
@@ -71,6 +72,8 @@ static void note_ends(struct compile *compile)
 		note_uses(compile, &policy->services[i].allow);
 		note_uses(compile, &policy->services[i].to);
 		note_limits(compile, &policy->services[i]);
+		other = service_under_attack(policy, &policy->services[i]);
+		note_limits(compile, &other);
 	}
 	for (unsigned i = 0; i < 2; i++)
 		XXH3_128bits_update(compile->hash[i], &compile->image->ends, sizeof(compile->image->ends));
@@ -126,14 +129,24 @@ static void configure_tags(const struct compile *compile)
 	config->needs_ingress = config->needs_sockops = 1;
 }
 
+static bool limits_sources(const struct service *service)
+{
+	for (size_t i = 0; i < service->limit_count; i++)
+		if (service->limits[i].per == LIMITED_SOURCE)
+			return true;
+	return false;
+}
+
 static void configure_bans(const struct policy *policy, struct generation_config *config)
 {
 	const struct policy_ban *ban = &policy->ban;
 
 	config->ban_v6_length = policy->source_v6 ?: 64;
-	for (size_t i = 0; i < policy->service_count; i++)
-		for (size_t j = 0; j < policy->services[i].limit_count; j++)
-			config->have_bans |= ban->given && policy->services[i].limits[j].per == LIMITED_SOURCE;
+	for (size_t i = 0; ban->given && i < policy->service_count; i++) {
+		struct service other = service_under_attack(policy, &policy->services[i]);
+
+		config->have_bans |= limits_sources(&policy->services[i]) || limits_sources(&other);
+	}
 	config->ban = (struct ban_rule){
 		.window_ns = ban->window_s * SECOND_NS,
 		.for_ns = ban->for_s * SECOND_NS,

@@ -50,6 +50,8 @@ int compile_lists(struct compile *compile);   /* compile_lists.c: prefixes of al
 int compile_classes(struct compile *compile); /* compile_rules.c: image->classes from the tables */
 int compile_limits(struct compile *compile);  /* compile_limits.c: image->limits */
 __u16 first_limit(const struct policy *policy, size_t service); /* where a service's limits begin in image->limits */
+/* Behind those of peace: where those begin that a service has under attack alone; the total for one past the last. */
+__u16 first_limit_under_attack(const struct policy *policy, size_t service);
 int compile_first(struct compile *compile); /* compile_first.c: image->tls_rules and names; before the services */
 struct limit_entry;
 /* The limit of requests of a service, in compile_limits.c. */

@@ -12,6 +12,13 @@ bool has_cookies(const struct compile *compile, const struct service *service)
 	return service->syn_cookies && !service->monitor && !compile->policy->monitor;
 }
 
+static bool may_have_cookies(const struct compile *compile, const struct service *service)
+{
+	struct service other = service_under_attack(compile->policy, service);
+
+	return has_cookies(compile, service) || has_cookies(compile, &other);
+}
+
 /* As tcp_select_initial_window() chooses it: so that a window of 16 bits reaches all of the largest buffer. */
 static __u8 scale_of(__u64 space)
 {
@@ -29,7 +36,7 @@ void configure_cookies(struct compile *compile)
 	const struct policy *policy = compile->policy;
 
 	for (size_t i = 0; i < policy->service_count; i++)
-		if (compile->service_rules[i] && has_cookies(compile, &policy->services[i]))
+		if (compile->service_rules[i] && may_have_cookies(compile, &policy->services[i]))
 			offer->format = COOKIES_OWN;
 	compile->image->config.needs_ingress |= offer->format == COOKIES_OWN;
 	offer->ttl = tcp ? tcp->ttl : 64;

@@ -185,39 +185,80 @@ int requests_entry(struct compile *compile, const struct service *service, struc
 	return err;
 }
 
+/* A cell of its own for what counts like no limit of the service in peace: what is owed goes over a switch. */
+static int place_under_attack(const struct compile *compile, const struct service *service,
+			      const struct limit_entry *peace, struct limit_entry *entry, __u8 *free_position)
+{
+	for (size_t i = 0; i < service->limit_count; i++)
+		if (peace[i].id == entry->id) {
+			entry->position = peace[i].position;
+			return 0;
+		}
+	entry->position = (*free_position)++;
+	if (entry->position < LIMITS_A_SERVICE)
+		return 0;
+	policy_say(
+		compile->policy, compile->report, SEVERITY_ERROR, &service->at,
+		"service '%s' counts more than %d different things in peace and under attack: let limits of both count "
+		"the same",
+		service->name, LIMITS_A_SERVICE);
+	return -E2BIG;
+}
+
+static int compile_limit(struct compile *compile, const struct service *service, size_t position, size_t at)
+{
+	struct limit_entry *entry = &compile->image->limits[at];
+	int err = limit_entry(compile, service, position, entry);
+
+	if (err)
+		return err;
+	entry->rule = compile->limit_rules[at];
+	widen(&compile->image->config, entry);
+	say_capacity(compile, &service->limits[position], entry);
+	return 0;
+}
+
+static int compile_limits_under_attack(struct compile *compile, size_t index)
+{
+	const struct service *service = &compile->policy->services[index];
+	struct service other = service_under_attack(compile->policy, service);
+	const struct limit_entry *peace = &compile->image->limits[first_limit(compile->policy, index)];
+	size_t at = first_limit_under_attack(compile->policy, index);
+	__u8 free_position = (__u8)service->limit_count;
+	int err = 0;
+
+	if (other.limits == service->limits)
+		return 0;
+	for (size_t i = 0; i < other.limit_count; i++, at++) {
+		int error = compile_limit(compile, &other, i, at);
+
+		err = error ?: err;
+		if (!error)
+			err = place_under_attack(compile, service, peace, &compile->image->limits[at], &free_position)
+				      ?: err;
+	}
+	return err;
+}
+
 int compile_limits(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
+	size_t count = first_limit_under_attack(policy, policy->service_count), at = 0;
 	struct image *image = compile->image;
-	struct generation_config *config = &image->config;
-	size_t count = 0, at = 0;
 	int err = 0;
 
-	for (size_t i = 0; i < policy->service_count; i++)
-		count += policy->services[i].limit_count;
 	if (!count)
 		return 0;
 	image->limits = calloc(count, sizeof(*image->limits));
 	if (!image->limits)
 		return -ENOMEM;
 	for (size_t i = 0; i < policy->service_count; i++) {
-		const struct service *service = &policy->services[i];
-
-		for (size_t j = 0; j < service->limit_count; j++, at++) {
-			struct limit_entry *entry = &image->limits[at];
-			int error = limit_entry(compile, service, j, entry);
-
-			if (error) {
-				err = error;
-				continue;
-			}
-			entry->rule = compile->limit_rules[at];
-			widen(config, entry);
-			say_capacity(compile, &service->limits[j], entry);
-		}
+		for (size_t j = 0; j < policy->services[i].limit_count; j++, at++)
+			err = compile_limit(compile, &policy->services[i], j, at) ?: err;
+		err = compile_limits_under_attack(compile, i) ?: err;
 	}
 	image->limit_count = count;
-	config->have_limits = 1;
+	image->config.have_limits = 1;
 	return err;
 }
 
@@ -227,5 +268,18 @@ __u16 first_limit(const struct policy *policy, size_t service)
 
 	for (size_t i = 0; i < service; i++)
 		first += policy->services[i].limit_count;
+	return (__u16)first;
+}
+
+__u16 first_limit_under_attack(const struct policy *policy, size_t service)
+{
+	size_t first = first_limit(policy, policy->service_count);
+
+	for (size_t i = 0; i < service; i++) {
+		struct service other = service_under_attack(policy, &policy->services[i]);
+
+		if (other.limits != policy->services[i].limits)
+			first += other.limit_count;
+	}
 	return (__u16)first;
 }

@@ -95,9 +95,18 @@ static void settle_contradiction(struct compile *compile, size_t index)
 	compiled->blocked = false;
 }
 
+static void mark_limits(struct compile *compile, const struct service *service)
+{
+	for (size_t i = 0; i < service->limit_count; i++) {
+		mark_uses(compile, &service->limits[i].except, NULL);
+		mark_uses(compile, &service->limits[i].only, NULL);
+	}
+}
+
 static int number_lists(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
+	struct service other;
 	int number = 0;
 
 	compile->lists = calloc(policy->list_count + 1, sizeof(*compile->lists));
@@ -116,10 +125,9 @@ static int number_lists(struct compile *compile)
 		for (size_t j = 0; j < policy->services[i].http.path_count; j++)
 			mark_uses(compile, &policy->services[i].http.paths[j].allow, NULL);
 		mark_uses(compile, &policy->services[i].to, NULL);
-		for (size_t j = 0; j < policy->services[i].limit_count; j++) {
-			mark_uses(compile, &policy->services[i].limits[j].except, NULL);
-			mark_uses(compile, &policy->services[i].limits[j].only, NULL);
-		}
+		mark_limits(compile, &policy->services[i]);
+		other = service_under_attack(policy, &policy->services[i]);
+		mark_limits(compile, &other);
 	}
 	mark_blocked(compile);
 	for (size_t i = 0; i < policy->list_count; i++) {

@@ -11,20 +11,24 @@
 
 #include "compile.h"
 
+static __u8 cookie_flags(const struct compile *compile, const struct service *service)
+{
+	if (!has_cookies(compile, service))
+		return 0;
+	return service->syn_cookies == SYN_COOKIES_ALWAYS ? SERVICE_COOKIES | SERVICE_COOKIES_ALWAYS : SERVICE_COOKIES;
+}
+
 static struct service_entry entry_of(const struct compile *compile, size_t index)
 {
 	const struct service *service = &compile->policy->services[index];
 	bool monitor = service->monitor || compile->policy->monitor;
-	__u8 cookies = !has_cookies(compile, service)		    ? 0
-		       : service->syn_cookies == SYN_COOKIES_ALWAYS ? SERVICE_COOKIES | SERVICE_COOKIES_ALWAYS
-								    : SERVICE_COOKIES;
 
 	return (struct service_entry){
 		.allow = service->has_allow || service->allow.count ? lists_or_nobody(compile, &service->allow) : 0,
 		.to = service->has_to || service->to.count ? lists_or_nobody(compile, &service->to) : 0,
 		.tag = service->tag,
 		.rule = compile->service_rules[index],
-		.flags = (monitor ? SERVICE_MONITOR : 0) | cookies,
+		.flags = (monitor ? SERVICE_MONITOR : 0) | cookie_flags(compile, service),
 		.ttl = service->ttl,
 		.limits = first_limit(compile->policy, index),
 		.limit_count = (__u8)service->limit_count,
@@ -122,13 +126,47 @@ static void renumber(struct image *image)
 		image->port_services[i] = image->port_services[i] ? count - image->port_services[i] : 0;
 }
 
+/* An entry as it is under attack: the one of peace with other limits and cookies. */
+static struct service_entry entry_under_attack(const struct compile *compile, struct service_entry entry,
+					       const char *name)
+{
+	const struct policy *policy = compile->policy;
+
+	for (size_t i = 0; i < policy->service_count; i++) {
+		struct service other;
+
+		if (strcmp(policy->services[i].name, name))
+			continue;
+		other = service_under_attack(policy, &policy->services[i]);
+		entry.flags &= ~(SERVICE_COOKIES | SERVICE_COOKIES_ALWAYS);
+		entry.flags |= cookie_flags(compile, &other);
+		if (other.limits != policy->services[i].limits) {
+			entry.limits = first_limit_under_attack(policy, i);
+			entry.limit_count = (__u8)other.limit_count;
+		}
+	}
+	return entry;
+}
+
+static void compile_profiles(struct compile *compile)
+{
+	struct image *image = compile->image;
+
+	if (!policy_has_profile(compile->policy))
+		return;
+	image->config.profile_shift = (__u16)image->service_count;
+	for (size_t i = 1; i < image->service_count; i++)
+		image->services[image->service_count + i] =
+			entry_under_attack(compile, image->services[i], image->service_names[i]);
+}
+
 int compile_services(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
 	struct image *image = compile->image;
 	int err = 0;
 
-	image->services = calloc(SERVICES_MAX, sizeof(*image->services));
+	image->services = calloc(2 * SERVICES_MAX, sizeof(*image->services));
 	image->service_names = calloc(SERVICES_MAX, sizeof(*image->service_names));
 	image->port_services = calloc(PORTS_COUNT, sizeof(*image->port_services));
 	if (!image->services || !image->service_names || !image->port_services)
@@ -145,6 +183,7 @@ int compile_services(struct compile *compile)
 	if (err)
 		return err;
 	renumber(image);
+	compile_profiles(compile);
 	for (size_t i = 1; i < image->service_count; i++)
 		image->config.have_to |= image->services[i].to != 0;
 	return 0;

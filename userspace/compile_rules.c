@@ -110,23 +110,34 @@ static size_t service_candidates(struct compile *compile, struct candidate *cand
 	return count;
 }
 
-/* The limits of services that count, by the service's name. */
+/* The limits of a service, by its name; numbers go to limit_rules from `at` on. */
+static size_t limits_of(struct compile *compile, const struct service *service, size_t at, struct candidate *candidates)
+{
+	if (entry_over(service->until, compile->now))
+		return 0;
+	for (size_t i = 0; i < service->limit_count; i++) {
+		const struct place *place = &service->limits[i].at;
+
+		candidates[i] =
+			(struct candidate){RULE_KIND_LIMIT, service->name, place,
+					   file_index(compile->policy, place->file), &compile->limit_rules[at + i]};
+	}
+	return service->limit_count;
+}
+
+/* Those of services that count, in peace and under attack. */
 static size_t limit_candidates(struct compile *compile, struct candidate *candidates)
 {
 	const struct policy *policy = compile->policy;
-	size_t count = 0, at = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < policy->service_count; i++) {
 		const struct service *service = &policy->services[i];
+		struct service other = service_under_attack(policy, service);
 
-		for (size_t j = 0; j < service->limit_count; j++, at++) {
-			const struct place *place = &service->limits[j].at;
-
-			if (!entry_over(service->until, compile->now))
-				candidates[count++] =
-					(struct candidate){RULE_KIND_LIMIT, service->name, place,
-							   file_index(policy, place->file), &compile->limit_rules[at]};
-		}
+		count += limits_of(compile, service, first_limit(policy, i), candidates + count);
+		if (other.limits != service->limits)
+			count += limits_of(compile, &other, first_limit_under_attack(policy, i), candidates + count);
 	}
 	return count;
 }
@@ -177,7 +188,7 @@ static int number_candidates(struct compile *compile, struct candidate *candidat
 int compile_rules(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
-	size_t limits = first_limit(policy, policy->service_count), count;
+	size_t limits = first_limit_under_attack(policy, policy->service_count), count;
 	struct candidate *candidates;
 	int err;
 

@@ -57,6 +57,13 @@ struct remote_feeds {
 	__u64 counts[FETCH_REFUSED + 1]; /* by enum fetch_outcome, since the daemon began */
 };
 
+struct profile_rules { /* what the policy in force says of `under-attack` */
+	unsigned generation;
+	json_t *services; /* names of those that have it; NULL: none */
+	__u64 hold_ns;
+	bool by_hand; /* never by itself */
+};
+
 struct renewal { /* of the policy in force */
 	struct helper helper;
 	unsigned generation; /* whose description this is; 0: to be read */
@@ -107,6 +114,7 @@ struct daemon {
 	struct renewal renew;
 	struct remote_feeds fetching;
 	struct attack_watch *attacks;
+	struct profile_rules profiles;
 
 	__u64 gap_told, gap_newest; /* lines of verdicts that a killed daemon wrote after it last saved its state */
 	__u64 written_ahead;	    /* number of an event that is in the log and still in the ring; 0: none */
@@ -195,6 +203,13 @@ void fingerprints_keep(struct daemon *daemon, bool flush); /* saves them when th
 
 /* Every second: counts open connections again when it is time. */
 void watch_connections(struct daemon *daemon);
+
+/* ---- daemon_profiles.c ---- */
+
+/* Every second: switches a service to what it is under attack, tells what was switched. told: as it was said
+ * last. */
+struct attack;
+void profile_follow(struct daemon *daemon, __u16 row, const char *service, const struct attack *attack, bool *told);
 
 /* ---- daemon_ledger.c ---- */
 

@@ -21,6 +21,7 @@ _Static_assert(sizeof(struct attack_rates) == RATES * sizeof(double), "all of th
 struct watched { /* a service; row 0: what belongs to none */
 	char name[64];
 	__u16 row;
+	bool profile_told;
 	bool followed; /* before says what had come at the last look */
 	struct attack attack;
 	__u64 before[VERDICT_COUNT][PROOF_COUNT];
@@ -192,6 +193,7 @@ static void put_stance(struct daemon *daemon, const struct watched *watched)
 		.fresh = (__u16)attack_syn_share(attack),
 		.state = (__u8)attack->state,
 		.cause = (__u8)attack->cause,
+		.profile_told = watched->profile_told,
 	};
 
 	stance_write(daemon->instance, watched->row, &stance);
@@ -231,8 +233,10 @@ static struct watched *watched_of(struct daemon *daemon, __u16 row, const char *
 	*one = (struct watched){.row = row, .attack.host = !row};
 	snprintf(one->name, sizeof(one->name), "%s", name);
 	baseline_read(json_object_get(watch->saved, name), &one->attack.baseline);
-	if (!stance_read(daemon->instance, row, &stance))
+	if (!stance_read(daemon->instance, row, &stance)) {
+		one->profile_told = stance.profile_told;
 		adopt(&one->attack, &stance);
+	}
 	return one;
 }
 
@@ -267,12 +271,13 @@ static bool take_load(struct watched *watched, const __u64 now[VERDICT_COUNT][PR
 
 static void step(struct daemon *daemon, struct watched *watched, const struct attack_sample *sample)
 {
-	enum attack_state before = watched->attack.state;
+	bool peace = watched->attack.state == STANCE_NORMAL && !watched->profile_told;
 	enum attack_change change = attack_step(&watched->attack, sample);
 
-	if (watched->attack.state != STANCE_NORMAL || before != STANCE_NORMAL)
-		put_stance(daemon, watched);
 	tell_change(daemon, watched, change);
+	profile_follow(daemon, watched->row, watched->name, &watched->attack, &watched->profile_told);
+	if (!peace || watched->attack.state != STANCE_NORMAL || watched->profile_told)
+		put_stance(daemon, watched);
 }
 
 /* Packets refused in this tick, by reason; the sum. */

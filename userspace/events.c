@@ -380,6 +380,8 @@ static json_t *action_of(const char *action)
 		{"closed", "policy-closed", "configuration", "change"},
 		{"paused", "shield-paused", "configuration", "change"},
 		{"resumed", "shield-resumed", "configuration", "change"},
+		{"under-attack-on", "under-attack-on", "configuration", "change"},
+		{"under-attack-off", "under-attack-off", "configuration", "change"},
 		{"down", "shield-removed", "configuration", "deletion"},
 		{"ban", "ban", "network", "denied"},
 		{"unban", "unban", "network", "allowed"},

@@ -224,6 +224,19 @@ static double attack_mitigated(const struct stance *stance)
 	return end > stance->attack_since_ns ? (double)(end - stance->attack_since_ns) / 1e9 : 0;
 }
 
+/* Its own, or that of all. */
+static void write_profiles(struct exposure *of, const struct stance_row *rows, size_t count)
+{
+	__u64 now = stance_now_ns();
+
+	metric_family(
+		&of->text, METRIC_GAUGE, "bulwark_under_attack_profile",
+		"1 while a service is held as the policy's under-attack says; service other: all of them, by hand.");
+	for (size_t i = 0; i < count; i++)
+		metric_count(&of->text, profile_is_on(&rows[i].profile, now) || profile_is_on(&rows[0].profile, now),
+			     "service", rows[i].row ? rows[i].name : NO_NAME, NULL);
+}
+
 static int write_attacks(struct exposure *of)
 {
 	struct stance_row *rows = NULL;
@@ -243,6 +256,7 @@ static int write_attacks(struct exposure *of)
 		      "From the first second of the last attack on a service until no more was let in than is usual; 0 "
 		      "before the first.",
 		      attack_mitigated);
+	write_profiles(of, rows, count);
 	free(rows);
 	return error;
 }

@@ -118,7 +118,9 @@ static int run_test(const struct policy *policy, const struct image *image, stru
 		policy_say(policy, report, SEVERITY_ERROR, &test->at, "packet '%s': %s", test->packet, error);
 		return 0;
 	}
+	generation_profile(offline, test->under_attack);
 	err = err ? err : judge_frame(offline, &frame, now, &decision);
+	generation_profile(offline, false);
 	if (err)
 		return err;
 	seen = seen_of(image, &decision);

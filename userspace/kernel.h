@@ -105,6 +105,8 @@ int generation_sent(struct generation *generation, const void *frame, size_t len
 		    struct decision *decision);
 /* Offline: puts a connection into the table. state: CONNECTION_*. */
 int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state);
+/* Offline: services are held as `under-attack` says, or as in peace. */
+void generation_profile(struct generation *generation, bool under_attack);
 /* Offline: this host's own addresses; none: every destination is. */
 int generation_own(struct generation *generation, const struct prefix *addresses, size_t count);
 
@@ -183,11 +185,23 @@ struct stance_row {
 	__u16 row;
 	char name[64]; /* "" in row 0: what belongs to no service */
 	struct stance stance;
+	struct profile_switch profile;
 };
 /* How things stand: row 0, and every service that has a row. The caller's (free). */
 int stances_read(struct instance *instance, struct stance_row **rows, size_t *count);
 int stance_read(struct instance *instance, __u16 row, struct stance *stance);
 int stance_write(struct instance *instance, __u16 row, const struct stance *stance);
+/* The switch of a service's profile; row 0: of all, by hand. */
+int profile_read(struct instance *instance, __u16 row, struct profile_switch *profile);
+static inline bool profile_is_on(const struct profile_switch *profile, __u64 now_ns)
+{
+	return profile->until_ns > now_ns;
+}
+/* Switched on until then (again: only the end moves), or off. One store decides. by may be NULL. */
+#define PROFILE_BY_DETECTION "detection"
+int profile_set(struct instance *instance, __u16 row, __u64 until_ns, const char *by);
+/* By hand: no profile is in force any more, and attacks of before bring none back. */
+int profiles_lift(struct instance *instance);
 __u64 stance_now_ns(void); /* CLOCK_MONOTONIC, as stances have it */
 /* "syn-flood", or the name of a reason */
 const char *cause_name(unsigned cause);

@@ -105,6 +105,8 @@ int service_rows_take(struct instance *instance, struct image *image, __u32 numb
 		rows_in_slot(instance, slot, used);
 	for (size_t i = 1; !error && i < image->service_count; i++)
 		error = name_row(instance, names, used, image->service_names[i], number, &image->services[i].row);
+	for (size_t i = 1; image->config.profile_shift && i < image->service_count; i++)
+		image->services[i + image->config.profile_shift].row = image->services[i].row;
 	free(names);
 	return error;
 }
@@ -404,6 +406,8 @@ int live_limits(struct instance *instance, const struct prefix *address, struct 
 	limits = live_map(instance, slot, "limits", &unused);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	debtor.now = (now.tv_sec * 1000000000ULL + now.tv_nsec) >> LIMITER_TIME_SHIFT;
+	if (!error && debtor.config.profile_shift) /* the same services once more, as they are under attack */
+		about.max_entries = debtor.config.profile_shift;
 	for (__u32 i = 1; !error && services >= 0 && limits >= 0 && i < about.max_entries; i++)
 		if (!bpf_map_lookup_elem(services, &i, &service))
 			error = ask_service(&debtor, limits, &service);

@@ -52,7 +52,8 @@ void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		{"v6_lines128", t->v6_lines128, sizeof(*t->v6_lines128),
 		 t->v6_lines128 ? t->v6_lines128_size + V6_PROBES : 0, false},
 		{"classes", image->classes, sizeof(*image->classes), image->class_count, false},
-		{"services", image->services, sizeof(*image->services), image->service_count, true},
+		{"services", image->services, sizeof(*image->services),
+		 image->service_count + image->config.profile_shift, true},
 		{"limits", image->limits, sizeof(*image->limits), image->limit_count, false},
 		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
 		{"tls_rules", image->tls_rules, sizeof(*image->tls_rules), image->tls_rule_count, false},
@@ -209,7 +210,7 @@ __u32 generation_mark(const struct image *image)
 	hash = XXH3_64bits_withSeed(host, sizeof(host), hash);
 	if (image->config.cookies.format)
 		hash = XXH3_64bits_withSeed(&image->config.cookies, sizeof(image->config.cookies), hash);
-	for (size_t i = 1; image->config.cookies.format && i < image->service_count; i++)
+	for (size_t i = 1; image->config.cookies.format && i < image->service_count + image->config.profile_shift; i++)
 		hash = XXH3_64bits_withSeed(&image->services[i].flags, 1, hash); /* which of them are armed */
 	if (image->spared)
 		hash = XXH3_64bits_withSeed(&image->spared, sizeof(image->spared), hash);
@@ -518,6 +519,11 @@ int generation_connection(struct generation *generation, const struct connection
 	if (!generation->counts || is_open(before) == is_open(state))
 		return 0;
 	return count_offline(generation, key, is_open(state) ? RECOUNT_OPENED : RECOUNT_CLOSED);
+}
+
+void generation_profile(struct generation *generation, bool under_attack)
+{
+	generation->shield->bss->offline_profile = under_attack;
 }
 
 int generation_own(struct generation *generation, const struct prefix *addresses, size_t count)

@@ -22,6 +22,7 @@
 	MAP(service_counters)                                                                                          \
 	MAP(service_names)                                                                                             \
 	MAP(stances)                                                                                                   \
+	MAP(profiles)                                                                                                  \
 	MAP(fallthrough)                                                                                               \
 	MAP(interfaces)                                                                                                \
 	MAP(host_facts)                                                                                                \

@@ -52,6 +52,7 @@ struct scope {
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
 extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
 extern const struct scope http_scope, path_scope, requests_scope;
+extern const struct scope profile_scope, service_profile_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
 #define ITEMS_MAX 65536 /* entries of any one sequence or map but `addresses` */
@@ -124,6 +125,11 @@ bool prefix_lengths(const char *text, __u8 *v4_length, __u8 *v6_length);
 /* "packets", "bytes", ... by enum limit_measure, and the unit that their numbers have. */
 extern const char *const limit_measures[];
 enum unit measure_unit(enum limit_measure measure);
+
+/* ---- parse_profile.c ---- */
+void parse_service_profile(struct parser *parser, void *service, const struct node *value);
+void parse_policy_profile(struct parser *parser, void *policy, const struct node *value);
+extern const char *const switch_words[]; /* by policy_profile.by_hand; ends with NULL */
 
 /* ---- parse_ban.c ---- */
 void parse_ban(struct parser *parser, void *policy, const struct node *map);

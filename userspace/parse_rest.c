@@ -110,11 +110,17 @@ static void test_service(struct parser *parser, void *object, const struct node 
 	take_copy(parser, value, &test->service);
 }
 
+static void test_under_attack(struct parser *parser, void *object, const struct node *value)
+{
+	take_bool(parser, value, &((struct test_parts *)object)->test.under_attack);
+}
+
 static const struct key test_keys[] = {
 	{"packet", test_packet},
 	{"expect", test_expect},
 	{"reason", test_reason},
 	{"service", test_service},
+	{"under-attack", test_under_attack},
 };
 const struct scope test_scope = SCOPE("test", "a test", test_keys);
 
@@ -385,7 +391,7 @@ static const struct key policy_keys[] = {
 	{"metrics", policy_metrics},
 	{"tests", policy_tests},
 	{"zones", NULL},
-	{"under-attack", NULL},
+	{"under-attack", parse_policy_profile},
 };
 const struct scope policy_scope = SCOPE("policy", "a policy", policy_keys);
 

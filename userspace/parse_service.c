@@ -123,14 +123,23 @@ static void service_why(struct parser *parser, void *object, const struct node *
 }
 
 static const struct key service_keys[] = {
-	{"ports", service_ports}, {"allow", service_allow},
-	{"to", service_to},	  {"ttl", service_ttl},
-	{"tag", service_tag},	  {"monitor", service_monitor},
-	{"limits", parse_limits}, {"syn-cookies", service_syn_cookies},
-	{"until", service_until}, {"owner", service_owner},
-	{"why", service_why},	  {"tls", parse_tls},
-	{"http", parse_http},	  {"ban", NULL},
-	{"zone", NULL},		  {"client", NULL},
+	{"ports", service_ports},
+	{"allow", service_allow},
+	{"to", service_to},
+	{"ttl", service_ttl},
+	{"tag", service_tag},
+	{"monitor", service_monitor},
+	{"limits", parse_limits},
+	{"syn-cookies", service_syn_cookies},
+	{"until", service_until},
+	{"owner", service_owner},
+	{"why", service_why},
+	{"tls", parse_tls},
+	{"http", parse_http},
+	{"under-attack", parse_service_profile},
+	{"ban", NULL},
+	{"zone", NULL},
+	{"client", NULL},
 };
 const struct scope service_scope = SCOPE("service", "a service", service_keys);
 

@@ -2,6 +2,7 @@
 /* A policy's memory: its files with their texts, and giving all of it back. */
 #include <errno.h>
 #include <stdarg.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,10 +148,18 @@ void limit_free(struct policy_limit *limit)
 	free(limit->why);
 }
 
+static void profile_free(struct policy_profile *profile)
+{
+	for (size_t i = 0; i < profile->limit_count; i++)
+		limit_free(&profile->limits[i]);
+	free(profile->limits);
+}
+
 void service_free(struct service *service)
 {
 	for (size_t i = 0; i < service->limit_count; i++)
 		limit_free(&service->limits[i]);
+	profile_free(&service->under_attack);
 	texts_free(&service->tls.sni);
 	texts_free(&service->tls.alpn);
 	texts_free(&service->http.hosts);
@@ -169,6 +178,47 @@ void service_free(struct service *service)
 	free(service->owner);
 	free(service->why);
 	free(service->until);
+}
+
+bool serves_tcp(const struct service *service)
+{
+	for (size_t i = 0; i < service->port_count; i++)
+		if (service->ports[i].protocol == IPPROTO_TCP)
+			return true;
+	return false;
+}
+
+struct service service_under_attack(const struct policy *policy, const struct service *service)
+{
+	const struct policy_profile *own = &service->under_attack, *common = &policy->under_attack;
+	const struct policy_profile *limits = own->has_limits ? own : common;
+	const struct policy_profile *cookies = own->has_syn_cookies ? own : common;
+	struct service other = *service;
+
+	if (limits->has_limits) {
+		other.limits = limits->limits;
+		other.limit_count = limits->limit_count;
+	}
+	if (cookies->has_syn_cookies && serves_tcp(service)) {
+		other.syn_cookies = cookies->syn_cookies;
+		other.syn_cookies_at = cookies->syn_cookies_at;
+	}
+	return other;
+}
+
+bool service_differs(const struct policy *policy, const struct service *service)
+{
+	struct service other = service_under_attack(policy, service);
+
+	return other.limits != service->limits || other.syn_cookies != service->syn_cookies;
+}
+
+bool policy_has_profile(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->service_count; i++)
+		if (service_differs(policy, &policy->services[i]))
+			return true;
+	return false;
 }
 
 static void test_free(struct policy_test *test)
@@ -211,5 +261,6 @@ void policy_free(struct policy *policy)
 	free(policy->metrics.cert);
 	free(policy->metrics.key);
 	free(policy->metrics.token_file);
+	profile_free(&policy->under_attack);
 	free(policy);
 }

@@ -108,6 +108,18 @@ struct policy_limit {
 
 enum syn_cookies { SYN_COOKIES_OFF, SYN_COOKIES_AUTO, SYN_COOKIES_ALWAYS };
 
+struct policy_profile { /* under-attack: what holds instead as long as there is an attack */
+	struct place at;
+	bool given, has_limits, has_syn_cookies;
+	struct policy_limit *limits; /* in file order */
+	size_t limit_count;
+	enum syn_cookies syn_cookies;
+	struct place syn_cookies_at;
+	__u64 hold_s; /* of the policy's: so long after the last second of an attack; 0: not given */
+	bool by_hand; /* of the policy's: never by itself */
+};
+#define PROFILE_HOLD_S 300 /* where the policy does not say */
+
 struct texts { /* names as a policy writes them; owned */
 	char **items;
 	size_t count;
@@ -167,6 +179,7 @@ struct service {
 	bool monitor;
 	enum syn_cookies syn_cookies;
 	struct place syn_cookies_at;
+	struct policy_profile under_attack;
 	char *owner, *why, *until;
 };
 
@@ -185,8 +198,9 @@ struct policy_test {
 	char *packet; /* packet text, see judge.h */
 	struct place at, packet_at, reason_at, service_at;
 	enum expectation expect;
-	char *reason;  /* stable name, or NULL */
-	char *service; /* name, or NULL */
+	char *reason;	   /* stable name, or NULL */
+	char *service;	   /* name, or NULL */
+	bool under_attack; /* as long as the profile holds */
 };
 
 struct policy {
@@ -209,7 +223,8 @@ struct policy {
 	size_t service_count;
 
 	struct policy_ban ban;
-	__u8 source_v6; /* how much of an IPv6 address is one source; 0: not given, 64 */
+	struct policy_profile under_attack; /* of every service that does not say its own */
+	__u8 source_v6;			    /* how much of an IPv6 address is one source; 0: not given, 64 */
 	struct policy_rate icmp_echo;
 	struct place icmp_at;
 	enum stray stray;
@@ -231,6 +246,12 @@ struct policy {
 	struct policy_test *tests;
 	size_t test_count;
 };
+
+/* What a service is under attack: itself but for what the profiles say. Borrows from both, never to be freed. */
+struct service service_under_attack(const struct policy *policy, const struct service *service);
+bool serves_tcp(const struct service *service);
+bool service_differs(const struct policy *policy, const struct service *service); /* under attack from in peace */
+bool policy_has_profile(const struct policy *policy);				  /* any service differs under attack */
 
 /*
  * Parses one policy text. name is what messages call it; directory resolves includes and feeds (borrowed).

@@ -148,12 +148,12 @@ static void print_uses_inline(FILE *out, const struct policy *policy, const char
 	fputc(']', out);
 }
 
-static void print_limit(FILE *out, const struct policy *policy, const struct policy_limit *limit)
+static void print_limit(FILE *out, const struct policy *policy, const char *indent, const struct policy_limit *limit)
 {
 	enum unit unit = measure_unit(limit->measure);
 	char buffer[VALUE_TEXT];
 
-	fprintf(out, "      - { %s: %s", limit_measures[limit->measure],
+	fprintf(out, "%s- { %s: %s", indent, limit_measures[limit->measure],
 		limit->measure == MEASURE_CONNECTIONS ? amount_text(limit->most, unit, buffer)
 						      : amount_rate_text(&limit->rate, unit, buffer));
 	if (limit->burst)
@@ -243,6 +243,29 @@ static void print_http(FILE *out, const struct policy *policy, const struct poli
 		fputs("      monitor: true\n", out);
 }
 
+static void print_profile(FILE *out, const struct policy *policy, const struct policy_profile *profile,
+			  const char *indent)
+{
+	char buffer[VALUE_TEXT];
+
+	if (!profile->given)
+		return;
+	fprintf(out, "%sunder-attack:%s\n", indent,
+		profile->has_limits || profile->has_syn_cookies || profile->hold_s || profile->by_hand ? "" : " {}");
+	if (profile->has_limits)
+		fprintf(out, "%s  limits:%s\n", indent, profile->limit_count ? "" : " []");
+	for (size_t i = 0; i < profile->limit_count; i++) {
+		fputs(indent, out);
+		print_limit(out, policy, "    ", &profile->limits[i]);
+	}
+	if (profile->has_syn_cookies)
+		fprintf(out, "%s  syn-cookies: %s\n", indent, syn_cookies_words[profile->syn_cookies]);
+	if (profile->hold_s)
+		fprintf(out, "%s  hold: %s\n", indent, period_text(profile->hold_s, buffer));
+	if (profile->by_hand)
+		fprintf(out, "%s  switch: %s\n", indent, switch_words[profile->by_hand]);
+}
+
 static void print_service(FILE *out, const struct policy *policy, const struct service *service)
 {
 	char buffer[VALUE_TEXT];
@@ -258,7 +281,7 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 	if (service->limit_count)
 		fputs("    limits:\n", out);
 	for (size_t i = 0; i < service->limit_count; i++)
-		print_limit(out, policy, &service->limits[i]);
+		print_limit(out, policy, "      ", &service->limits[i]);
 	if (service->tls.given)
 		print_tls(out, &service->tls);
 	if (service->http.given)
@@ -269,6 +292,7 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		fprintf(out, "    tag: %u\n", service->tag);
 	if (service->syn_cookies)
 		fprintf(out, "    syn-cookies: %s\n", syn_cookies_words[service->syn_cookies]);
+	print_profile(out, policy, &service->under_attack, "    ");
 	if (service->monitor)
 		fputs("    monitor: true\n", out);
 	print_notes(out, "    ", service->until, service->owner, service->why, "\n");
@@ -316,6 +340,7 @@ static void print_rest(FILE *out, const struct policy *policy)
 		fprintf(out, "source-v6: /%u\n", policy->source_v6);
 	if (policy->ban.given)
 		print_ban(out, &policy->ban);
+	print_profile(out, policy, &policy->under_attack, "");
 	if (policy->tag_mask)
 		fprintf(out, "tag-mask: 0x%08x\n", policy->tag_mask);
 	if (policy->icmp_echo.given)
@@ -350,6 +375,8 @@ static void print_tests(FILE *out, const struct policy *policy)
 			fprintf(out, "    reason: %s\n", test->reason);
 		if (test->service)
 			fprintf(out, "    service: %s\n", test->service);
+		if (test->under_attack)
+			fputs("    under-attack: true\n", out);
 	}
 }
 

@@ -15,7 +15,7 @@ const struct option_line global_options[] = {
 };
 
 /* Words of the product that come with later versions: refused plainly, never ignored. */
-static const char *const later[] = {"panic", "capture", "exposure", "draft", "verify", "isolate", "bugreport"};
+static const char *const later[] = {"capture", "exposure", "draft", "verify", "isolate", "bugreport"};
 
 static void print_options(const struct option_line *lines, FILE *out)
 {

@@ -70,7 +70,7 @@ static void mark_live(json_t *entries, unsigned generation)
 		const char *action = json_string_value(json_object_get(entry, "action"));
 
 		if (json_integer_value(json_object_get(entry, "generation")) != generation || !action ||
-		    !strcmp(action, "paused") || !strcmp(action, "resumed"))
+		    !strcmp(action, "paused") || !strcmp(action, "resumed") || !strncmp(action, "under-attack-", 13))
 			continue;
 		json_object_set_new(entry, "live", json_true());
 		return;

@@ -479,6 +479,34 @@ static json_t *attacks_json(const struct status *status)
 	return all;
 }
 
+static json_t *profiles_json(const struct status *status)
+{
+	struct stance_row *rows = NULL;
+	__u64 now = stance_now_ns();
+	json_t *all = json_array();
+	size_t count = 0;
+
+	if (stances_read(status->instance, &rows, &count))
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct profile_switch *profile = &rows[i].profile;
+		json_t *one;
+
+		if (!profile_is_on(profile, now))
+			continue;
+		one = json_pack("{s:s?, s:s, s:f, s:b}", "service", rows[i].row ? rows[i].name : NULL, "by",
+				profile->by, "for_s", (double)(now - profile->since_ns) / 1e9, "stale",
+				rows[i].row && now - rows[i].stance.told_ns > STALE_NS);
+		json_object_set_new(one, "remaining_s",
+				    profile->until_ns == PROFILE_FOR_GOOD
+					    ? json_null()
+					    : json_real((double)(profile->until_ns - now) / 1e9));
+		json_array_append_new(all, one);
+	}
+	free(rows);
+	return all;
+}
+
 static json_t *document(const struct status *status)
 {
 	char head[640];
@@ -496,8 +524,9 @@ static json_t *document(const struct status *status)
 		json_object_set_new(all, "proven_clients_dropped_5m", json_integer(status->proven_drops));
 	}
 	if (all && !*instance_broken(status->instance))
-		json_object_update_new(all, json_pack("{s:o, s:o}", "syn_cookies_armed", armed_json(status), "attacks",
-						      attacks_json(status)));
+		json_object_update_new(all,
+				       json_pack("{s:o, s:o, s:o}", "syn_cookies_armed", armed_json(status), "attacks",
+						 attacks_json(status), "under_attack_profile", profiles_json(status)));
 	if (all && status->control.reverted)
 		json_object_set_new(all, "reverted", json_true());
 	return all;
@@ -597,6 +626,35 @@ static void say_attacks(const struct status *status)
 	json_decref(rows);
 }
 
+static void say_profiles(const struct status *status)
+{
+	json_t *rows = *instance_broken(status->instance) ? json_array() : profiles_json(status), *row;
+	char since[64], left[64];
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *remaining = json_object_get(row, "remaining_s");
+		const char *service = json_string_value(json_object_get(row, "service"));
+
+		duration_text((__u64)json_real_value(json_object_get(row, "for_s")) * 1000000000ULL, since,
+			      sizeof(since));
+		duration_text((__u64)json_real_value(remaining) * 1000000000ULL, left, sizeof(left));
+		printf("  under-attack profile: %s, by %s, for %s; ", service ?: "every service",
+		       json_string_value(json_object_get(row, "by")), since);
+		if (!(status->live && status->live->flags & SLOT_FLAG_PROFILE))
+			printf("the policy in force has none, so that it changes nothing\n");
+		else if (json_is_null(remaining))
+			printf("until `bulwark panic off`\n");
+		else
+			printf("ends in %s%s\n", left,
+			       !service					     ? ""
+			       : json_is_true(json_object_get(row, "stale")) ? ": bulwarkd does not run"
+									     : " unless the attack goes on");
+	}
+	json_decref(rows);
+}
+
 static void say_rates(const struct status *status)
 {
 	static const char *const words[] = {"pass", "drop", "reply", "would drop"};
@@ -668,6 +726,7 @@ static int say(const struct status *status)
 	say_interfaces(status);
 	if (status->live) {
 		say_attacks(status);
+		say_profiles(status);
 		say_armed(status);
 		say_rates(status);
 		if (status->live)

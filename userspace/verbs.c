@@ -92,6 +92,11 @@ static const struct option_line pause_options[] = {
 	{},
 };
 
+static const struct option_line panic_options[] = {
+	{"--for", "1h", "switch off again by itself after this time (default: by 'panic off')", 'f'},
+	{},
+};
+
 static const struct option_line rollback_options[] = {
 	{"--force", NULL, "even if it cuts off the operator", 'F'},
 	{},
@@ -122,6 +127,7 @@ const struct verb verbs[] = {
 	{"allows", "", "the exceptions in force", verb_allows, NULL},
 	{"pause", "--for 10m", "let everything pass for a time; the kernel re-arms itself", verb_pause, pause_options},
 	{"resume", "", "end a pause early", verb_resume, NULL},
+	{"panic", "on|off", "the policy's under-attack profile by hand, on every service", verb_panic, panic_options},
 	{"lookup", "ADDR [DST:PORT]", "everything that concerns an address; the verdict of its next SYN", verb_lookup,
 	 NULL},
 	{"doctor", "[IFACE]", "what this host and its interfaces can do, and what attaching would cost", verb_doctor,

@@ -64,6 +64,7 @@ int verb_disallow(struct context *context, int argc, char **argv);
 int verb_allows(struct context *context, int argc, char **argv);
 int verb_pause(struct context *context, int argc, char **argv);
 int verb_resume(struct context *context, int argc, char **argv);
+int verb_panic(struct context *context, int argc, char **argv);
 int verb_lookup(struct context *context, int argc, char **argv);
 int verb_log(struct context *context, int argc, char **argv);
 int verb_report(struct context *context, int argc, char **argv);

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""An attack is seen while it goes on, said, and over when it is over; the lawful client beside it is served."""
+"""An attack is seen while it goes on, said, and over when it is over; the service is held as its `under-attack` says
+meanwhile, and the lawful client beside it is served."""
 
 import json
 import os
 import random
+import socket
 import sys
 import time
 
@@ -15,9 +17,17 @@ from lab import *  # noqa: E402,F403
 POLICY = """
 mode: native
 services:
-  web:    { ports: tcp/443, limits: [ { new-connections: 300/s, per: service } ], syn-cookies: auto }
+  web:
+    ports: tcp/443
+    limits: [ { new-connections: 300/s, per: service } ]
+    under-attack: { syn-cookies: always }
+  echo:
+    ports: udp/6001
+    under-attack: { limits: [ { packets: 3/m, burst: 3, per: source } ] }
   quiet:  { ports: tcp/8000 }
+under-attack: { hold: 12s }
 """
+QUESTIONS = 20
 SOURCES = 4096
 
 
@@ -49,6 +59,58 @@ def value(lab, name, service):
     return [float(line[len(wanted):]) for line in lab.bulwark("metrics").splitlines() if line.startswith(wanted)]
 
 
+def profiles(lab):
+    return {one["service"]: one for one in lab.status()["under_attack_profile"]}
+
+
+def answered(lab):
+    """How many of some datagrams are answered."""
+    with lab.client.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.connect((lab.eth0[4], 6001))
+        for number in range(QUESTIONS):
+            asker.send(b"%d" % number)
+        asker.settimeout(0.5)
+        answers = 0
+        with contextlib.suppress(TimeoutError):
+            while answers < QUESTIONS:
+                asker.recv(100)
+                answers += 1
+    return answers
+
+
+def try_by_hand(lab):
+    with it("panic on holds every service as under attack, and says by whom"):
+        same(answered(lab), QUESTIONS)
+        holds(lab.bulwark("panic", "on"), "until `bulwark panic off`")
+        same(answered(lab), 3)
+        same(fetch(lab.client, lab.eth0[4]), "served\n")
+        one = profiles(lab)[None]
+        same((one["by"], one["remaining_s"]), ("root", None))
+        holds(lab.bulwark("status"), "under-attack profile: every service, by root")
+        same(value(lab, "bulwark_under_attack_profile", "web"), [1])
+    with it("it outlives a reload, and the daemon tells who did it"):
+        lab.apply(POLICY + "stray: drop\n")
+        assert answered(lab) <= 1, "it was forgotten"
+        told = wait(lambda: events(lab, "under-attack-on"), "the event")[0]
+        same((told["user"]["name"], "service" in told), ("root", False))
+    with it("panic off ends it"):
+        lab.bulwark("panic", "off")
+        same((answered(lab), profiles(lab)), (QUESTIONS, {}))
+        wait(lambda: events(lab, "under-attack-off"), "the event")
+    with it("for a time: the kernel ends it by itself, and that is told"):
+        lab.bulwark("panic", "on", "--for", "2s")
+        assert answered(lab) <= 3, "it was not switched on"
+        wait(lambda: not profiles(lab), "the end", 10)
+        same(answered(lab), QUESTIONS)
+        wait(lambda: [one for one in events(lab, "under-attack-off") if one["event"].get("reason") == "expired"], "the event")
+    with it("words that are no answer are refused, and so is a policy without under-attack"):
+        holds(lab.bulwark("panic", "maybe", status=2), "neither on nor off")
+        holds(lab.bulwark("panic", status=2), "on|off is missing")
+        lab.apply("services: { web: { ports: tcp/443 } }")
+        holds(lab.bulwark("panic", "on", status=2), "has no 'under-attack'")
+        lab.apply(POLICY)
+
+
 def try_attack(lab):
     with it("in peace nothing is said"):
         for _ in range(20):
@@ -68,6 +130,13 @@ def try_attack(lab):
             same((one["state"], one["cause"], one["stale"], list(attacks(lab))), ("attack", "syn-flood", False, ["web"]))
             holds(lab.bulwark("status"), "UNDER ATTACK: web, syn-flood")
             same((value(lab, "bulwark_attack_active", "web"), value(lab, "bulwark_attacks_total", "web")), ([1], [1]))
+        with it("the service is held as under attack, the others are not"):
+            on = wait(lambda: [one for one in events(lab, "under-attack-on") if "service" in one], "the event", 5)[0]
+            same((on["service"]["name"], on["bulwark"]["by"], on["event"]["reason"]), ("web", "detection", "syn-flood"))
+            one, = profiles(lab).values()
+            assert one["service"] == "web" and 5 < one["remaining_s"] <= 12, one
+            same(answered(lab), QUESTIONS)
+            wait(lambda: ("reply", "syn-cookie") in lab.counts(), "cookies", 5)
         with it("the client is served meanwhile"):
             for _ in range(10):
                 same(fetch(lab.client, lab.eth0[4]), "served\n")
@@ -78,7 +147,7 @@ def try_attack(lab):
             holds(lab.bulwark("status"), "bulwarkd does not run")
             lab.daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
             wait(lambda: not attacks(lab)["web"]["stale"], "the new daemon", 15)
-            same(len(events(lab, "attack-started")), 1)
+            same((len(events(lab, "attack-started")), list(profiles(lab))), (1, ["web"]))
     finally:
         stop_child(flooder)
     over = time.time()
@@ -89,6 +158,9 @@ def try_attack(lab):
         assert ended["event"]["duration"] / 1e9 < over - began + 3, ended
         same((attacks(lab), value(lab, "bulwark_attack_active", "web")), ({}, [0]))
         assert value(lab, "bulwark_attack_time_to_detect_seconds", "web")[0] <= 2
+    with it("and the service is held as in peace again"):
+        off = wait(lambda: [one for one in events(lab, "under-attack-off") if "service" in one], "the event", 30)[0]
+        same((off["service"]["name"], off["event"]["reason"], profiles(lab)), ("web", "expired", {}))
 
 
 def tests(lab):
@@ -98,6 +170,8 @@ def tests(lab):
     lab.apply(POLICY)
     lab.daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
     wait(lambda: os.path.exists(lab.state + "/events.jsonl"), "the daemon")
+    lab.udp_echo(lab.node, 4, lab.eth0[4], 6001)
+    try_by_hand(lab)
     try_attack(lab)
     with it("none of these packets went by unjudged"):
         same(lab.fallthrough(), 0)
