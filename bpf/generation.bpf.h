@@ -43,7 +43,7 @@ TABLE(names, struct name_line);
 
 /* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */
 __u64 virtual_now_ns = 0;
-__u32 own_known = 0; /* own_addresses says which destinations are this host's; else every one is */
+__u32 own_known = 0;	   /* own_addresses says which destinations are this host's; else every one is */
 __u32 offline_profile = 0; /* 1: `under-attack` holds */
 struct decision decision = {};
 
