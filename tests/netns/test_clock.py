@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A clock that jumps a year ahead, and back: the daemon goes on, events are told and add up, bans last as long as they
-should, the log is rotated once, and what was in force stays."""
+should, and what was in force stays. (Times of files are the kernel's and do not jump with it: rotation by age is left
+out.)"""
 
-import glob
 import shutil
 import subprocess
 import sys
@@ -61,7 +61,7 @@ def tests(lab):
     lab.apply(POLICY)
     lab.bulwark("ban", "46.99.0.1", "--for", "1h")
     lab.bulwark("allow", "46.99.0.2", "--for", "1h", "--reason", "a test")
-    daemon = lab.start(lab.node, BULWARKD, "--foreground", "--log-age", "30d",
+    daemon = lab.start(lab.node, BULWARKD, "--foreground",
                        env=dict(lab.environment, LD_PRELOAD=lab.directory + "/clock.so", CLOCK_SHIFT=lab.directory + "/shift"))
     wait(lambda: metrics(lab), "bulwarkd", 30)
     try_jump(lab, daemon, "a year ahead", YEAR, "46.30.9.1")
@@ -69,8 +69,6 @@ def tests(lab):
         assert metric(lab, 'bulwark_feed_age_seconds{list="feed"}') > YEAR - 86400
     try_jump(lab, daemon, "back again", 0, "46.30.9.2")
     try_jump(lab, daemon, "a year into the past", -YEAR, "46.30.9.3")
-    with it("the log was rotated at most twice"):
-        assert len(glob.glob(lab.state + "/events.jsonl*")) <= 3, glob.glob(lab.state + "/events.jsonl*")
     with it("ended and begun again, it goes on from there"):
         stop(daemon)
         same(daemon.returncode, 0)
