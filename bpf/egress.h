@@ -44,6 +44,7 @@ static __always_inline void decide_sent(const struct packet *pkt, const struct o
 		decision.verdict = outcome->verdict;
 		decision.reason = outcome->reason;
 		decision.rule = outcome->rule;
+		decision.hook = outcome->hook;
 	} else {
 		decision.would = outcome->reason;
 		decision.would_rule = outcome->rule;

@@ -145,15 +145,28 @@ static __always_inline int stream_live(struct __sk_buff *skb, const struct packe
 	return known;
 }
 
-/* Offline the SYN of a capture, or a test that says so, tells where a stream begins. */
-static __always_inline int stream_offline(const struct packet *pkt, struct segment *segment)
+/* A record of TLS that holds the beginning of a ClientHello: none follows another in a stream. */
+static __always_inline int begins_hello(struct __sk_buff *skb, const struct segment *segment)
+{
+	__u8 bytes[6];
+
+	return !bpf_skb_load_bytes(skb, segment->l3 + segment->at, bytes, sizeof(bytes)) && bytes[0] == 0x16 &&
+	       bytes[1] == 3 && bytes[5] == 1;
+}
+
+/* Offline the SYN of a capture, or a test that says so, tells where a stream begins. One that began before the capture
+ * is known to begin where a ClientHello does; else this segment is some later one of it. */
+static __always_inline int stream_offline(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {
 	__u64 hash = hash_inbound(KEY_STREAM, &pkt->flow);
 	__u32 *start = bpf_map_lookup_elem(&stream_starts, &hash);
 
-	if (!start)
-		return 0;
-	segment->offset = segment->sequence - *start;
+	if (start)
+		segment->offset = segment->sequence - *start;
+	else if (begins_hello(skb, segment))
+		bpf_map_update_elem(&stream_starts, &hash, &segment->sequence, BPF_ANY);
+	else
+		segment->offset = FIRST_BYTES;
 	return 1;
 }
 
@@ -178,7 +191,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 	segment->has_socket = 0;
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
-	return constants.offline ? stream_offline(pkt, segment) : stream_live(skb, pkt, segment);
+	return constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);
 }
 
 /* ---- ending a connection ---- */

@@ -63,6 +63,7 @@ void explain_print(const struct explain *explain, const struct explained *packet
 void explain_print_end(const struct explain *explain);
 /* The source of a packet as the program read it, or NULL. */
 const char *explain_verdict(unsigned verdict);
+const char *explain_path(const struct decision *decision); /* xdp, tc */
 const char *explain_source(const struct explained *packet, char buffer[PREFIX_TEXT]);
 
 /* explain_summary.c */

@@ -22,6 +22,12 @@ static const char *address_text(const __u8 address[16], char buffer[PREFIX_TEXT]
 	return prefix_text(&prefix, buffer);
 }
 
+/* The section of the packet's path that decided. */
+const char *explain_path(const struct decision *decision)
+{
+	return decision->hook == HOOK_XDP ? "xdp" : "tc";
+}
+
 /* No cookie is made here, nor checked. */
 const char *explain_verdict(unsigned verdict)
 {
@@ -74,7 +80,7 @@ static void print_object(const struct explain *explain, const struct explained *
 	if (judged && packet->sent)
 		json_object_set_new(object, "sent", json_true());
 	if (judged)
-		json_object_set_new(object, "path", json_string(decision->hook == HOOK_INGRESS ? "tc" : "xdp"));
+		json_object_set_new(object, "path", json_string(explain_path(decision)));
 	if (judged && decision->open_before)
 		json_object_set_new(object, "open-before", json_true());
 	if (packet->truncated)
@@ -186,8 +192,8 @@ static void print_answer(const struct explain *explain, const struct explained *
 	if (packet->fate == FATE_SENT)
 		printf("  sent by this host: leaves, and its answer would be known\n");
 	else
-		printf("  %s, %s: %s\n", explain_verdict(decision->verdict), reason_name(decision->reason),
-		       reason_sentence(decision->reason));
+		printf("  %s at %s, %s: %s\n", explain_verdict(decision->verdict), explain_path(decision),
+		       reason_name(decision->reason), reason_sentence(decision->reason));
 	if (service)
 		printf("  service %s\n", service);
 	print_rule(explain, "by", decision->rule);
@@ -212,6 +218,8 @@ static void print_line(const struct explain *explain, const struct explained *pa
 		service = place = NULL;
 	}
 	printf("%6llu %11.6f  %-5s %-20s %s", packet->number, seconds, verdict, reason, flow);
+	if (packet->fate == FATE_JUDGED && decision->hook != HOOK_XDP)
+		fputs("  at tc", stdout);
 	if (service)
 		printf("  service %s", service);
 	if (place)

@@ -23,6 +23,7 @@ struct summary {
 	struct tally *slots; /* open addressing, at most half full */
 	size_t capacity, count;
 	struct counter reasons[VERDICT_COUNT][REASON_COUNT];
+	unsigned long long at_tc, at_xdp; /* packets, by the section of their path that decided */
 };
 
 struct summary *summary_new(void)
@@ -95,6 +96,7 @@ int summary_add(struct summary *summary, const struct explained *packet)
 
 	if (packet->fate != FATE_JUDGED || decision->reason >= REASON_COUNT)
 		return 0;
+	*(decision->hook == HOOK_XDP ? &summary->at_xdp : &summary->at_tc) += 1;
 	err = tally(summary, packet, decision->verdict, decision->reason);
 	if (!err && decision->would && decision->would < REASON_COUNT)
 		err = tally(summary, packet, VERDICT_WOULD_DROP, decision->would);
@@ -178,7 +180,7 @@ static int print_for_people(const struct explain *explain, json_t *reasons, json
 	}
 	if (count > SOURCES_IN_TABLE)
 		printf("and %zu more; --json has up to %d\n", count - SOURCES_IN_TABLE, SOURCES_IN_JSON);
-	putchar('\n');
+	printf("\ndecided at xdp: %llu, at tc: %llu\n", explain->summary->at_xdp, explain->summary->at_tc);
 	explain_print_end(explain);
 	json_decref(reasons);
 	json_decref(sources);
@@ -193,10 +195,11 @@ int summary_print(const struct explain *explain)
 
 	if (!json)
 		return print_for_people(explain, reasons, sources);
-	return print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "passed",
-				    (json_int_t)explain->counts[VERDICT_PASS], "dropped",
-				    (json_int_t)explain->counts[VERDICT_DROP], "would-drop",
-				    (json_int_t)explain->counts[VERDICT_WOULD_DROP], "sent", (json_int_t)explain->sent,
-				    "cut-off", (json_int_t)explain->cut_off, "open-before",
-				    (json_int_t)explain->open_before, "reasons", reasons, "sources", sources));
+	return print_json(json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:o, s:o}", "passed",
+		(json_int_t)explain->counts[VERDICT_PASS], "dropped", (json_int_t)explain->counts[VERDICT_DROP],
+		"would-drop", (json_int_t)explain->counts[VERDICT_WOULD_DROP], "sent", (json_int_t)explain->sent,
+		"cut-off", (json_int_t)explain->cut_off, "open-before", (json_int_t)explain->open_before, "path", "xdp",
+		(json_int_t)explain->summary->at_xdp, "tc", (json_int_t)explain->summary->at_tc, "reasons", reasons,
+		"sources", sources));
 }

@@ -65,7 +65,7 @@ it "lookup knows of monitor" json "it['next_syn']['verdict'] == 'pass' and it['n
 
 sed -i 's/^block: .*/block: [{ list: bad, direction: out }]/' "$DIR/a.yaml"
 bulwark apply "$DIR/a.yaml" >/dev/null
-it "explain judges what this host sends" says "drop, blocked-out" bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.66:443 syn'
+it "explain judges what this host sends" says "drop at tc, blocked-out" bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.66:443 syn'
 it "and names the line" json "it['sent'] and it['source'] == '192.0.2.1' and it['rule'].endswith('a.yaml:$(grep -n '^block' "$DIR/a.yaml" | cut -d: -f1)')" \
 	bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.66:443 syn'
 it "what leaves is said to" says "sent by this host" bulwark explain --packet 'tcp 192.0.2.1:50000 > 192.0.2.67:443 syn'
