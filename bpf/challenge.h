@@ -260,7 +260,7 @@ static __always_inline int challenges(struct xdp_md *ctx, const struct packet *p
 		arm(cell, now);
 	else if (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && listener_look(ctx, pkt) & QUEUE_FULL)
 		arm(cell, now);
-	return cell_armed(cell, now);
+	return cell_armed(cell, now) || pkt->over;
 }
 
 /* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. */

@@ -150,6 +150,14 @@ static __always_inline void note_proven_drop(const struct packet *pkt)
 		slot_renew(slot, expiry, MARK_ASKED);
 }
 
+/* Whether a handshake over the limit is an offence: then a SYN over it is answered with a cookie whatever else goes on,
+ * for a SYN can be forged and only its ACK cannot. */
+static __always_inline int may_offend(const struct service_entry *service, const struct limit_entry *limit)
+{
+	return constants.have_bans && constants.cookies.format && limit->kind == LIMIT_NEW_CONNECTIONS && limit->bans &&
+	       service->flags & SERVICE_COOKIES;
+}
+
 /* A SYN over a limit, where cookies are armed: one of new connections is answered, for the ACK that brings the cookie
  * back is counted again; over another one that everybody shares those with a history are. */
 static __always_inline int proves_first(struct packet *pkt, const struct service_entry *service,
@@ -159,7 +167,7 @@ static __always_inline int proves_first(struct packet *pkt, const struct service
 		return 0;
 	if (limit->kind == LIMIT_NEW_CONNECTIONS)
 		arm_over(service, limit);
-	if (!is_armed(service))
+	if (!is_armed(service) && !may_offend(service, limit))
 		return 0;
 	if (limit->kind != LIMIT_NEW_CONNECTIONS)
 		return limit->kind != LIMIT_CONNECTIONS && limit->per == LIMIT_PER_SERVICE &&
@@ -169,15 +177,21 @@ static __always_inline int proves_first(struct packet *pkt, const struct service
 	return 1;
 }
 
-/* Some limits count only what begins a connection: a SYN, and for some the ACK that completes the handshake. Which of
- * these, new-connections: that of a cookie; connections: any. */
-static __always_inline int concerns(const struct limit_entry *limit, const struct packet *pkt, int proven)
+/* Some limits count only what begins a connection: a SYN, and the ACK that completes the handshake. Which of these,
+ * connections: any. new-connections: that of a cookie; where a SYN over the limit was answered with one so that its ACK
+ * can be an offence, also all others, so that a source has the limit once and not by either way. */
+static __always_inline int concerns(const struct limit_entry *limit, const struct service_entry *service,
+				    const struct packet *pkt, int proven)
 {
 	if (limit->kind != LIMIT_NEW_CONNECTIONS && limit->kind != LIMIT_CONNECTIONS)
 		return 1;
 	if (pkt->flow.protocol != IPPROTO_TCP)
 		return 0;
-	return !proven || (limit->kind == LIMIT_CONNECTIONS ? pkt->completes : pkt->handshake);
+	if (!proven)
+		return 1;
+	if (limit->kind == LIMIT_CONNECTIONS)
+		return pkt->completes;
+	return pkt->handshake || (pkt->completed && may_offend(service, limit));
 }
 
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:
@@ -202,7 +216,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 		limit = bpf_map_lookup_elem(&limits, &index);
 		if (!limit)
 			break;
-		if (!counts_source(limit, lists) || !concerns(limit, pkt, proven) ||
+		if (!counts_source(limit, lists) || !concerns(limit, service, pkt, proven) ||
 		    within_limit(pkt, service, limit, packets, proven))
 			continue;
 		if (limit->monitor) {

@@ -133,9 +133,13 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 }
 
 /* A function of its own: its stack must not add to that of the questions. */
-__noinline int note_handshake(struct xdp_md *ctx, const struct packet *pkt)
+__noinline int note_handshake(struct xdp_md *ctx, struct packet *pkt)
 {
-	return pkt && is_proof(ctx, pkt) ? known_note(pkt) : 0;
+	if (!pkt || !is_proof(ctx, pkt))
+		return 0;
+	/* its first data may come before the kernel has seen it, and is no second handshake */
+	pkt->completed = (pkt->tcp_flags & ~(TCP_ECE | TCP_CWR)) == TCP_ACK && pkt->l4_length <= TCP_HEADER_MOST;
+	return known_note(pkt);
 }
 
 /* What a service bears: limits, and whom they ban; SYN cookies. lists: those that the source is in. */

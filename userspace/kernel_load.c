@@ -289,6 +289,8 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 		generation->ingress = image->config.have_tls || image->config.have_http;
 		generation->counts = image->config.have_open;
 		error = offline ? 0 : service_rows_take(instance, image, number);
+		for (__u32 i = 1; offline && i < image->service_count; i++)
+			image->services[i].row = i; /* none shares its cells with another one */
 	}
 	/* The verifier gives up with EAGAIN when a signal comes, and does so on a busy machine more often than libbpf
 	 * tries again. */

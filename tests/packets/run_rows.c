@@ -135,7 +135,8 @@ static int run_packet(struct run *run, const char *text, bool sent)
 		err = generation_judge(run->offline, frame.bytes, frame.length, now, &run->decision);
 	if (err)
 		snprintf(run->words, sizeof(run->words), "%s", kernel_words());
-	if (err || (!sent && run->decision.verdict != VERDICT_PASS))
+	/* a client that is challenged goes on, as in explain */
+	if (err || (!sent && run->decision.verdict != VERDICT_PASS && run->decision.verdict != VERDICT_REPLY))
 		return err;
 	return connections_after(run->connections, run->offline, &flow, now);
 }
