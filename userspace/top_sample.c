@@ -167,6 +167,25 @@ static int sample_state(struct top *top)
 	return error;
 }
 
+/* Behind the headline, while there is one. */
+static void say_attacks(struct top *top)
+{
+	size_t used = strlen(top->headline), count = 0;
+	struct stance_row *rows = NULL;
+	const char *before = "; UNDER ATTACK: ";
+
+	if (!top->instance || stances_read(top->instance, &rows, &count))
+		return;
+	for (size_t i = 0; i < count && used + 1 < sizeof(top->headline); i++) {
+		if (rows[i].stance.state != STANCE_ATTACK)
+			continue;
+		used += (size_t)snprintf(top->headline + used, sizeof(top->headline) - used, "%s%s (%s)", before,
+					 rows[i].row ? rows[i].name : "no service", cause_name(rows[i].stance.cause));
+		before = ", ";
+	}
+	free(rows);
+}
+
 static void say_headline(struct top *top)
 {
 	const struct control_state *control = &top->control;
@@ -335,6 +354,7 @@ int top_sample(struct top *top)
 	sample_totals(top);
 	sample_sources(top);
 	say_headline(top);
+	say_attacks(top);
 	top->sampled_ns = now;
 	instance_close(top->instance);
 	top->instance = NULL;

@@ -25,6 +25,7 @@ struct review {
 	json_int_t events, packets;
 	json_t *reasons, *services, *sources, *hours; /* name -> {"events", "packets"} */
 	json_t *bans, *changes, *troubles;	      /* events, the newest first */
+	json_t *attacks;			      /* the newest first */
 	json_t *actions;			      /* action -> how often */
 };
 
@@ -93,6 +94,34 @@ static json_t *short_line(const json_t *document, const char *action)
 			 "message", json_object_get(document, "message"), "by", text_at(document, "user", "name"));
 }
 
+/* Events come newest first: an attack that ended is known by its end, when its beginning comes. */
+static void take_attack(struct review *review, const json_t *document)
+{
+	const json_t *bulwark = json_object_get(document, "bulwark"), *event = json_object_get(document, "event");
+	const char *start = text_at(document, "event", "start"), *service = text_at(document, "service", "name");
+	json_t *known;
+	size_t i;
+
+	json_array_foreach(review->attacks, i, known)
+	{
+		if (start && !strcmp(start, json_string_value(json_object_get(known, "start")) ?: "") &&
+		    json_equal(json_object_get(known, "service"), json_object_get(bulwark, "service")))
+			return;
+	}
+	if (json_array_size(review->attacks) < LINES_SHOWN)
+		json_array_append_new(
+			review->attacks,
+			json_pack("{s:s?, s:s?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?}", "service",
+				  service, "cause", text_at(document, "event", "reason"), "start",
+				  json_object_get(event, "start"), "end", json_object_get(event, "end"), "duration",
+				  json_object_get(event, "duration"), "peak", json_object_get(bulwark, "peak"),
+				  "packets", json_object_get(bulwark, "packets"), "refused",
+				  json_object_get(bulwark, "refused"), "proven_share",
+				  json_object_get(bulwark, "proven_share"), "detected_s",
+				  json_object_get(bulwark, "detected_s"), "mitigated_s",
+				  json_object_get(bulwark, "mitigated_s")));
+}
+
 static bool take(void *arg, const json_t *document)
 {
 	const char *action = text_at(document, "event", "action");
@@ -112,9 +141,11 @@ static bool take(void *arg, const json_t *document)
 		return true;
 	}
 	count(review->actions, action, 0);
+	if (begins(action, "attack-"))
+		take_attack(review, document);
 	if (!strcmp(action, "ban"))
 		list = review->bans;
-	else if (begins(action, "policy-") || begins(action, "shield-"))
+	else if (begins(action, "policy-") || begins(action, "shield-") || begins(action, "under-attack-"))
 		list = review->changes;
 	else if (begins(action, "events-") || strstr(action, "refused") || strstr(action, "unprotected") ||
 		 strstr(action, "unavailable"))
@@ -129,6 +160,27 @@ static bool take(void *arg, const json_t *document)
 static json_int_t times(const struct review *review, const char *action)
 {
 	return json_integer_value(json_object_get(json_object_get(review->actions, action), "events"));
+}
+
+/* An attack of which as much got in as came was met by no limit, or by ones that are too wide. */
+static void advise_on_attacks(const json_t *attacks, json_t *words)
+{
+	const json_t *attack;
+	char text[256];
+	size_t i;
+
+	json_array_foreach(attacks, i, attack)
+	{
+		const char *service = json_string_value(json_object_get(attack, "service"));
+
+		if (!service || json_is_number(json_object_get(attack, "mitigated_s")))
+			continue;
+		snprintf(text, sizeof(text),
+			 "the attack on %s that began at %s was not mitigated: give it limits, tighter ones, or an "
+			 "`under-attack`",
+			 service, json_string_value(json_object_get(attack, "start")) ?: "an unknown time");
+		json_array_append_new(words, json_string(text));
+	}
 }
 
 static json_t *advice(const struct review *review)
@@ -152,6 +204,7 @@ static json_t *advice(const struct review *review)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		if (times(review, rows[i].action))
 			json_array_append_new(words, json_string(rows[i].words));
+	advise_on_attacks(review->attacks, words);
 	if (!review->events)
 		json_array_append_new(words, json_string("the log holds nothing of this time: does bulwarkd run?"));
 	else if (review->first > review->from + HOUR)
@@ -228,14 +281,14 @@ static json_t *document_of(struct review *review)
 	char host[256] = "", from[32], to[32];
 
 	gethostname(host, sizeof(host) - 1);
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:o}", "host", host, "from",
-			 iso(review->from, from), "to", iso(review->to, to), "events", review->events,
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:O, s:o}", "host", host,
+			 "from", iso(review->from, from), "to", iso(review->to, to), "events", review->events,
 			 "packets_refused", review->packets, "sources", (int)json_object_size(review->sources),
 			 "reasons", sorted(review->reasons, by_packets, 1000), "services",
 			 sorted(review->services, by_packets, 1000), "top_sources",
 			 sorted(review->sources, by_events, ROWS_SHOWN), "hours", sorted(review->hours, by_name, 10000),
-			 "bans", review->bans, "changes", review->changes, "troubles", review->troubles, "advice",
-			 advice(review));
+			 "attacks", review->attacks, "bans", review->bans, "changes", review->changes, "troubles",
+			 review->troubles, "advice", advice(review));
 }
 
 static void print_counts(const json_t *rows, const char *title, const char *what, bool with_packets)
@@ -281,6 +334,38 @@ static void print_lines(const json_t *lines, const char *title)
 		printf("- and what came before: bulwark log\n");
 }
 
+static void print_attacks(const json_t *attacks)
+{
+	const json_t *attack;
+	char mitigated[32], lasted[64];
+	size_t i;
+
+	if (!json_array_size(attacks))
+		return;
+	printf("\n## Attacks\n\n| began | service | cause | lasted | packets/s at worst | refused | inside open "
+	       "connections "
+	       "| detected after | mitigated after |\n|---|---|---|---:|---:|---:|---:|---:|---:|\n");
+	json_array_foreach(attacks, i, attack)
+	{
+		const json_t *duration = json_object_get(attack, "duration"),
+			     *after = json_object_get(attack, "mitigated_s");
+		double packets = json_number_value(json_object_get(attack, "packets"));
+
+		duration_text((__u64)json_integer_value(duration) / 1000000000 * 1000000000, lasted, sizeof(lasted));
+		snprintf(mitigated, sizeof(mitigated), json_is_number(after) ? "%.1f s" : "never",
+			 json_number_value(after));
+		printf("| %s | %s | %s | %s | %lld | %.0f %% | %.1f %% | %.1f s | %s |\n",
+		       json_string_value(json_object_get(attack, "start")) ?: "-",
+		       json_string_value(json_object_get(attack, "service")) ?: "(none)",
+		       json_string_value(json_object_get(attack, "cause")) ?: "-",
+		       json_is_integer(duration) ? lasted : "goes on",
+		       (long long)json_integer_value(json_object_get(attack, "peak")),
+		       packets > 0 ? 100 * json_number_value(json_object_get(attack, "refused")) / packets : 0,
+		       100 * json_number_value(json_object_get(attack, "proven_share")),
+		       json_number_value(json_object_get(attack, "detected_s")), mitigated);
+	}
+}
+
 static int print_markdown(json_t *document)
 {
 	const json_t *advices = json_object_get(document, "advice"), *one;
@@ -293,6 +378,7 @@ static int print_markdown(json_t *document)
 	       (long long)json_integer_value(json_object_get(document, "packets_refused")),
 	       (long long)json_integer_value(json_object_get(document, "sources")),
 	       (long long)json_integer_value(json_object_get(document, "events")));
+	print_attacks(json_object_get(document, "attacks"));
 	print_counts(json_object_get(document, "reasons"), "Why", "reason", true);
 	print_counts(json_object_get(document, "services"), "At which services", "service", true);
 	print_counts(json_object_get(document, "hours"), "When", "hour (UTC)", true);
@@ -333,12 +419,12 @@ int verb_report(struct context *context, int argc, char **argv)
 		return fail(EXIT_SYSTEM, "%s: %s: %m; bulwarkd writes it, --file names another", context->verb, file);
 	review.from = review.to - (time_t)(since_ns / 1000000000);
 	review.reasons = json_object(), review.services = json_object(), review.sources = json_object();
-	review.hours = json_object(), review.actions = json_object();
+	review.hours = json_object(), review.actions = json_object(), review.attacks = json_array();
 	review.bans = json_array(), review.changes = json_array(), review.troubles = json_array();
 	event_log_walk_back(file, KEEP_READ, take, &review);
 	document = document_of(&review);
 	json_decref(review.reasons), json_decref(review.services), json_decref(review.sources);
-	json_decref(review.hours), json_decref(review.actions);
+	json_decref(review.hours), json_decref(review.actions), json_decref(review.attacks);
 	json_decref(review.bans), json_decref(review.changes), json_decref(review.troubles);
 	if (!document)
 		return fail(EXIT_SYSTEM, "%s: %m", context->verb);

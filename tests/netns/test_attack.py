@@ -129,6 +129,8 @@ def try_attack(lab):
             one = wait(lambda: attacks(lab).get("web"), "status", 5)
             same((one["state"], one["cause"], one["stale"], list(attacks(lab))), ("attack", "syn-flood", False, ["web"]))
             holds(lab.bulwark("status"), "UNDER ATTACK: web, syn-flood")
+            holds(lab.bulwark("top", "--batch", "1", environment={"COLUMNS": "120", "LINES": "40"}), "UNDER ATTACK: web (syn-flood)")
+            holds(lab.bulwark("report"), "goes on")
             same((value(lab, "bulwark_attack_active", "web"), value(lab, "bulwark_attacks_total", "web")), ([1], [1]))
         with it("the service is held as under attack, the others are not"):
             on = wait(lambda: [one for one in events(lab, "under-attack-on") if "service" in one], "the event", 5)[0]
@@ -158,6 +160,10 @@ def try_attack(lab):
         assert ended["event"]["duration"] / 1e9 < over - began + 3, ended
         same((attacks(lab), value(lab, "bulwark_attack_active", "web")), ({}, [0]))
         assert value(lab, "bulwark_attack_time_to_detect_seconds", "web")[0] <= 2
+    with it("the report has it"):
+        one, = lab.json("report")["attacks"]
+        same((one["service"], one["cause"], one["start"]), ("web", "syn-flood", started["event"]["start"]))
+        holds(lab.bulwark("report"), "## Attacks", "| web | syn-flood |")
     with it("and the service is held as in peace again"):
         off = wait(lambda: [one for one in events(lab, "under-attack-off") if "service" in one], "the event", 30)[0]
         same((off["service"]["name"], off["event"]["reason"], profiles(lab)), ("web", "expired", {}))
