@@ -10,6 +10,9 @@
 
 const volatile struct generation_config constants = {};
 
+/* What the sums of a service begin as. */
+const struct connection_sums no_sums = {};
+
 #define TABLE(table, entry)                                                                                            \
 	struct {                                                                                                       \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \

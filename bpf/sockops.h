@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * sockops: an accepted socket gets the tag of its service, for the application to read and for its answers to carry;
- * and where a policy limits them, open connections are counted (open_counts.h).
+ * where a policy limits them, open connections are counted (open_counts.h); where it wants it, all of them by service
+ * (accounts.h).
  */
 #ifndef BULWARK_SOCKOPS_H
 #define BULWARK_SOCKOPS_H
@@ -48,6 +49,8 @@ static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *f
 	address_from_v4(&flow->destination, OPS_WORD(ops, local_ip4, 0));
 }
 
+#include "accounts.h"
+
 static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct flow *flow)
 {
 	const struct service_entry *service;
@@ -85,7 +88,7 @@ static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 	struct flow flow = {};
 	__u32 what = ops->op;
 
-	if ((!constants.have_tags && !constants.have_open) || constants.offline ||
+	if ((!constants.have_tags && !constants.have_open && !constants.have_accounts) || constants.offline ||
 	    bpf_get_netns_cookie(ops) != constants.netns_cookie)
 		return 1;
 	if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
@@ -94,9 +97,15 @@ static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 			tag_socket(ops, &flow);
 		if (constants.have_open)
 			count_socket(ops, &flow);
-	} else if (constants.have_open && what == BPF_SOCK_OPS_STATE_CB && socket_closes(ops)) {
+		if (constants.have_accounts)
+			account_open(ops, &flow);
+	} else if ((constants.have_open || constants.have_accounts) && what == BPF_SOCK_OPS_STATE_CB &&
+		   socket_closes(ops)) {
 		read_socket(ops, &flow);
-		count_open(&flow, OPEN_STEP_DOWN);
+		if (constants.have_open)
+			count_open(&flow, OPEN_STEP_DOWN);
+		if (constants.have_accounts)
+			account_close(ops);
 	}
 	return 1;
 }

@@ -288,7 +288,8 @@ struct generation_config {
 	__u8 have_ja4;	    /* some of these deny fingerprints */
 	__u8 needs_ingress; /* the hook TC ingress is attached for this policy */
 	__u8 needs_sockops; /* likewise sockops */
-	__u8 unused[3];
+	__u8 have_accounts; /* connections are counted by service */
+	__u8 unused[2];
 	__u16 profile_shift; /* from a service to what it is under attack; 0: the policy has no `under-attack` */
 	__u16 unused4;
 	struct cookie_offer cookies;

@@ -38,6 +38,8 @@
  * proven_drops  array of lines PROVEN_LINES   programs                    status            the oldest goes
  * sightings     hash           SIGHTINGS      ingress                     daemon            told at its next hello
  * fingerprints  hash           FINGERPRINTS   daemon; ingress (use of it) ingress           the longest unseen goes
+ * accounts      socket storage -              sockops                     sockops           not counted
+ * connection_sums percpu hash  SERVICE_ROWS   sockops; apply clears       metrics, status   not counted
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
  */
@@ -275,6 +277,40 @@ struct cookie_cell {
 	__u64 unused[3];
 };
 _Static_assert(sizeof(struct cookie_cell) == 64, "one cache line");
+
+/* Values by powers of two: bucket[n] counts those below 2 to the power of n that are in no lower one, the last one all
+ * others. */
+#define HISTOGRAM_BUCKETS 24
+struct histogram {
+	__u64 sum; /* of the values */
+	__u64 bucket[HISTOGRAM_BUCKETS + 1];
+};
+
+/* connection_sums[row of a service]: TCP connections that clients opened. What a connection has moved is added when it
+ * ends, whatever generation is in force then (accounts: by its socket). */
+enum connection_end {
+	END_FIN = 0,
+	END_RESET = 1,	 /* by the client */
+	END_TIMEOUT = 2, /* nobody answered any more */
+	END_ABORT = 3,	 /* by this host: closed with data unread or unsent, a refusal at TC, SOCK_DESTROY */
+	END_COUNT = 4,
+};
+enum { DIRECTION_OF_CLIENT = 0, DIRECTION_OF_SERVICE = 1, DIRECTION_COUNT = 2 }; /* who sent it */
+struct connection_sums {
+	__u64 opened;
+	__u64 closed[END_COUNT];
+	__u64 bytes[DIRECTION_COUNT];	 /* of payload, once each */
+	__u64 segments[DIRECTION_COUNT]; /* with retransmits */
+	__u64 retransmits;		 /* of the service */
+	struct histogram handshake_us, rtt_us, duration_ms;
+};
+_Static_assert(sizeof(struct connection_sums) == 8 * (10 + 3 * 26), "connection_sums is pinned");
+struct account {
+	__u64 since_ns; /* coarse monotonic clock */
+	__u32 row;	/* of the service; 0: it has ended */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct account) == 16, "account is pinned");
 
 /*
  * open_counts: open connections, for each limit of them and each part of the source that it counts as one. Only what

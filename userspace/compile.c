@@ -137,6 +137,12 @@ static bool limits_sources(const struct service *service)
 	return false;
 }
 
+static void configure_accounts(const struct policy *policy, struct generation_config *config)
+{
+	config->have_accounts = policy->metrics.connections;
+	config->needs_sockops |= config->have_accounts;
+}
+
 static void configure_bans(const struct policy *policy, struct generation_config *config)
 {
 	const struct policy_ban *ban = &policy->ban;
@@ -178,6 +184,7 @@ static void configure_policy(const struct compile *compile)
 	config->have_health_checks = lists_as_set(compile, &policy->health_checks) != 0;
 	if (config->limit_horizon_ns < FLOOR_BURST_NS) /* its accounts stand among those of the limits */
 		config->limit_horizon_ns = FLOOR_BURST_NS;
+	configure_accounts(policy, config);
 	config->event_interval_ns = SECOND_NS;
 	if (sample->given && sample->period_ns)
 		config->event_interval_ns = sample->count ? sample->period_ns / sample->count : ~0ULL >> 1;

@@ -280,6 +280,17 @@ static int write_services(struct exposure *of)
 	return error ?: write_armed(of) ?: write_attacks(of);
 }
 
+static int write_connection_sums(struct exposure *of)
+{
+	struct connections_row *rows = NULL;
+	size_t count = 0;
+	int error = of->instance ? connections_read(of->instance, &rows, &count) : 0;
+
+	write_connections(&of->text, rows, count);
+	free(rows);
+	return error;
+}
+
 /* ---- what is in force ---- */
 
 static bool attached(const struct attachment *attachment)
@@ -595,7 +606,7 @@ static int write_all(struct exposure *of)
 	write_lists(of);
 	write_refreshes(of);
 	write_sinks(of);
-	error = write_packets(of) ?: write_services(of) ?: write_events(of) ?: write_tables(of) ?: write_fallthrough(of);
+	error = write_packets(of) ?: write_services(of) ?: write_connection_sums(of) ?: write_events(of) ?: write_tables(of) ?: write_fallthrough(of);
 	exposition_end(&of->text);
 	return error;
 }

@@ -34,4 +34,7 @@ struct exposition_memory {
 char *exposition(const struct places *places, struct instance *instance, const struct daemon_state *ledger,
 		 struct exposition_memory *memory, enum exposition_format format, size_t *length);
 
+/* Families of connections, by service (exposition_connections.c). */
+void write_connections(struct exposition_text *text, struct connections_row *rows, size_t count);
+
 #endif

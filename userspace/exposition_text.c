@@ -14,7 +14,7 @@ static const char *suffix(enum metric_type type)
 /* OpenMetrics names the family, the older format the samples; that one knows no info. */
 void metric_family(struct exposition_text *text, enum metric_type type, const char *name, const char *help)
 {
-	static const char *const words[] = {"counter", "gauge", "info"};
+	static const char *const words[] = {"counter", "gauge", "info", "histogram"};
 	bool open = text->format == EXPOSITION_OPENMETRICS;
 	const char *behind = open ? "" : suffix(type);
 
@@ -81,6 +81,29 @@ void metric_number(struct exposition_text *text, double value, ...)
 	write_labels(text->out, labels);
 	va_end(labels);
 	fprintf(text->out, " %.15g\n", value);
+}
+
+void metric_histogram(struct exposition_text *text, const struct histogram *histogram, double unit, const char *label,
+		      const char *value)
+{
+	__u64 count = 0;
+
+	for (unsigned i = 0; i <= HISTOGRAM_BUCKETS; i++) {
+		char most[32] = "+Inf";
+
+		count += histogram->bucket[i];
+		/* a value below 2^i is at most 2^i - 1: a bucket ends between the two */
+		if (i < HISTOGRAM_BUCKETS)
+			snprintf(most, sizeof(most), "%.15g", (double)(1u << i) * unit);
+		fprintf(text->out, "%s_bucket{%s=\"", text->name, label);
+		write_value(text->out, value);
+		fprintf(text->out, "\",le=\"%s\"} %llu\n", most, (unsigned long long)count);
+	}
+	fprintf(text->out, "%s_sum{%s=\"", text->name, label);
+	write_value(text->out, value);
+	fprintf(text->out, "\"} %.15g\n%s_count{%s=\"", (double)histogram->sum * unit, text->name, label);
+	write_value(text->out, value);
+	fprintf(text->out, "\"} %llu\n", (unsigned long long)count);
 }
 
 void exposition_end(struct exposition_text *text)

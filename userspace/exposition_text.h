@@ -6,8 +6,10 @@
 #include <linux/types.h>
 #include <stdio.h>
 
+#include "../include/state.h"
+
 enum exposition_format { EXPOSITION_PROMETHEUS, EXPOSITION_OPENMETRICS };
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_INFO };
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_INFO, METRIC_HISTOGRAM };
 
 struct exposition_text {
 	FILE *out;
@@ -21,6 +23,9 @@ void metric_family(struct exposition_text *text, enum metric_type type, const ch
 /* One sample of the running family; then pairs of label and value (UTF-8 or not, "" is left out), ended by NULL. */
 void metric_count(struct exposition_text *text, __u64 value, ...) __attribute__((sentinel));
 void metric_number(struct exposition_text *text, double value, ...) __attribute__((sentinel));
+/* All samples of one histogram of the running family; its values count units of so many seconds (or whatever). */
+void metric_histogram(struct exposition_text *text, const struct histogram *histogram, double unit, const char *label,
+		      const char *value);
 void exposition_end(struct exposition_text *text);
 
 /* What a client asked for (the Accept header, may be NULL). Prometheus text unless it prefers the other. */

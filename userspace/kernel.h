@@ -305,6 +305,23 @@ int fingerprints_read(struct instance *instance, struct fingerprint_row **rows, 
 /* One that is there stays as it is; when there is no room, those that were not seen for longest go. */
 int fingerprint_learn(struct instance *instance, const struct fingerprint_row *row);
 
+/* ---- what became of connections (kernel_accounts.c) ---- */
+
+struct connections_row {
+	char name[64]; /* of the service */
+	struct connection_sums sums;
+};
+/* Of services that had one while they were counted, sorted. The caller's (free). */
+int connections_read(struct instance *instance, struct connections_row **rows, size_t *count);
+static inline __u64 connections_now(const struct connection_sums *sums)
+{
+	__u64 closed = 0;
+
+	for (int end = 0; end < END_COUNT; end++)
+		closed += sums->closed[end];
+	return sums->opened > closed ? sums->opened - closed : 0;
+}
+
 /* Drains the event ring without blocking or waits on its fd. */
 struct event_ring;
 /* number: of the event since the ring was made, from 1. Who dies in here gets the same one again. */

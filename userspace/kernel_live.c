@@ -57,8 +57,10 @@ static int row_give(struct instance *instance, __u32 row, const char *name, __u3
 	for (__u32 index = SERVICE_COUNTER(row, 0, 0); none && index < SERVICE_COUNTER(row + 1, 0, 0); index++)
 		bpf_map_update_elem(instance->maps[MAP_service_counters], &index, none, BPF_ANY);
 	free(none);
-	if (clear)
+	if (clear) {
 		stance_clear(instance, row);
+		bpf_map_delete_elem(instance->maps[MAP_connection_sums], &row);
+	}
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
 	return bpf_map_update_elem(instance->maps[MAP_service_names], &row, &entry, BPF_ANY) ? -errno : 0;
 }

@@ -45,7 +45,9 @@
 	MAP(budgets)                                                                                                   \
 	MAP(limiters)                                                                                                  \
 	MAP(service_cells)                                                                                             \
-	MAP(samples) MAP(proven_drops) MAP(sightings) MAP(fingerprints) MAP(telling) MAP(events) MAP(origin)
+	MAP(samples)                                                                                                   \
+	MAP(proven_drops)                                                                                              \
+	MAP(sightings) MAP(fingerprints) MAP(accounts) MAP(connection_sums) MAP(telling) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)

@@ -78,11 +78,15 @@ static void metrics_remote(struct parser *parser, void *object, const struct nod
 	take_bool(parser, value, &((struct policy *)object)->metrics.remote);
 }
 
+static void metrics_connections(struct parser *parser, void *object, const struct node *value)
+{
+	take_bool(parser, value, &((struct policy *)object)->metrics.connections);
+}
+
 static const struct key metrics_keys[] = {
-	{"listen", metrics_listen},
-	{"tls", metrics_tls},
-	{"token-file", metrics_token_file},
-	{"remote", metrics_remote},
+	{"listen", metrics_listen},	      {"tls", metrics_tls},
+	{"token-file", metrics_token_file},   {"remote", metrics_remote},
+	{"connections", metrics_connections},
 };
 const struct scope metrics_scope = SCOPE("metrics", "'metrics'", metrics_keys);
 

@@ -140,7 +140,8 @@ struct policy_metrics {	  /* texts are NULL where not given */
 	char *listen;	  /* where they are served; NULL: nowhere */
 	char *cert, *key; /* paths, PEM; both or none */
 	char *token_file;
-	bool remote; /* other hosts may ask */
+	bool remote;	  /* other hosts may ask */
+	bool connections; /* those to services are counted, wherever metrics are read */
 	struct place listen_at;
 };
 

@@ -319,9 +319,8 @@ static void print_named(FILE *out, const char *name, const char *text)
 
 static void print_metrics(FILE *out, const struct policy_metrics *metrics)
 {
-	if (!metrics->listen)
-		return;
-	fputs("metrics:\n", out);
+	if (metrics->listen || metrics->connections)
+		fputs("metrics:\n", out);
 	print_named(out, "  listen: ", metrics->listen);
 	if (metrics->remote)
 		fputs("  remote: true\n", out);
@@ -330,6 +329,8 @@ static void print_metrics(FILE *out, const struct policy_metrics *metrics)
 	print_named(out, "    cert: ", metrics->cert);
 	print_named(out, "    key: ", metrics->key);
 	print_named(out, "  token-file: ", metrics->token_file);
+	if (metrics->connections)
+		fputs("  connections: true\n", out);
 }
 
 static void print_rest(FILE *out, const struct policy *policy)

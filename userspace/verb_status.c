@@ -507,6 +507,34 @@ static json_t *profiles_json(const struct status *status)
 	return all;
 }
 
+static json_t *connections_json(const struct status *status)
+{
+	struct connections_row *rows = NULL;
+	json_t *all = json_array();
+	size_t count = 0;
+
+	if (connections_read(status->instance, &rows, &count))
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct connection_sums *sums = &rows[i].sums;
+
+		json_array_append_new(
+			all,
+			json_pack("{s:s, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I}", "service",
+				  rows[i].name, "opened", (json_int_t)sums->opened, "open",
+				  (json_int_t)connections_now(sums), "closed", "fin", (json_int_t)sums->closed[END_FIN],
+				  "reset", (json_int_t)sums->closed[END_RESET], "timeout",
+				  (json_int_t)sums->closed[END_TIMEOUT], "abort", (json_int_t)sums->closed[END_ABORT],
+				  "bytes", "in", (json_int_t)sums->bytes[DIRECTION_OF_CLIENT], "out",
+				  (json_int_t)sums->bytes[DIRECTION_OF_SERVICE], "segments", "in",
+				  (json_int_t)sums->segments[DIRECTION_OF_CLIENT], "out",
+				  (json_int_t)sums->segments[DIRECTION_OF_SERVICE], "retransmits",
+				  (json_int_t)sums->retransmits));
+	}
+	free(rows);
+	return all;
+}
+
 static json_t *document(const struct status *status)
 {
 	char head[640];
@@ -524,9 +552,9 @@ static json_t *document(const struct status *status)
 		json_object_set_new(all, "proven_clients_dropped_5m", json_integer(status->proven_drops));
 	}
 	if (all && !*instance_broken(status->instance))
-		json_object_update_new(all,
-				       json_pack("{s:o, s:o, s:o}", "syn_cookies_armed", armed_json(status), "attacks",
-						 attacks_json(status), "under_attack_profile", profiles_json(status)));
+		json_object_update_new(all, json_pack("{s:o, s:o, s:o, s:o}", "syn_cookies_armed", armed_json(status),
+						      "attacks", attacks_json(status), "under_attack_profile",
+						      profiles_json(status), "connections", connections_json(status)));
 	if (all && status->control.reverted)
 		json_object_set_new(all, "reverted", json_true());
 	return all;
