@@ -246,7 +246,7 @@ static void check_fallthrough(struct status *status)
 		now += status->now.fallthrough[hook];
 	}
 	if (status->live && now > before)
-		problem(status, "apply the policy again; if it goes on, `bulwark bugreport`",
+		problem(status, "apply the policy again; if it goes on, it is a fault of Bulwark: report it",
 			"packets fall through the root programs unjudged (%llu so far)", (unsigned long long)now);
 }
 
