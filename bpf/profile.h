@@ -15,15 +15,20 @@ static __always_inline int profile_holds(__u32 row)
 	return profile && profile->until_ns && profile->until_ns > now_ns();
 }
 
+/* A function of its own: its stack must not add to that of the questions. */
+__noinline int index_in_force(const struct packet *pkt)
+{
+	if (!pkt)
+		return 0;
+	if (constants.offline ? offline_profile : profile_holds(0) || profile_holds(pkt->row))
+		return pkt->service + constants.profile_shift;
+	return pkt->service;
+}
+
 /* Its limits and cookies as they are now; judged for exposure it was as in peace. */
 static __always_inline struct service_entry *service_in_force(const struct packet *pkt)
 {
-	__u32 index = pkt->service;
-
-	if (constants.profile_shift &&
-	    (constants.offline ? offline_profile : profile_holds(0) || profile_holds(pkt->row)))
-		index += constants.profile_shift;
-	return service_at(index);
+	return service_at(constants.profile_shift ? index_in_force(pkt) : pkt->service);
 }
 
 #endif

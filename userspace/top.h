@@ -48,6 +48,7 @@ struct top {
 	unsigned generation;
 	bool monitor, attached;
 	char headline[160];
+	char attacks[160]; /* services under attack, "": none */
 	struct series_list interfaces, services, reasons;
 	double in_rate, dropped_rate;					      /* all interfaces */
 	double in_history[HISTORY_SECONDS], dropped_history[HISTORY_SECONDS]; /* the newest last */

@@ -91,8 +91,10 @@ static void draw_head(struct top *top, const struct top_view *view, struct pen *
 	column = put(frame, 0, column, headline_style(top), top->headline);
 	if (top->generation)
 		column = say(frame, 0, column, STYLE_TITLE, "  generation %u", top->generation);
-	say(frame, 0, column, STYLE_TITLE, "  bans %s%s", short_number((double)top->ban_count, bans),
-	    view->frozen ? "  FROZEN" : "");
+	column = say(frame, 0, column, STYLE_TITLE, "  bans %s%s", short_number((double)top->ban_count, bans),
+		     view->frozen ? "  FROZEN" : "");
+	if (*top->attacks)
+		say(frame, 0, column, STYLE_BAD, "  UNDER ATTACK: %s", top->attacks);
 	if (frame->columns > 10)
 		put(frame, 0, frame->columns - 9, STYLE_TITLE, clock);
 	pen->row = 1;

@@ -167,22 +167,19 @@ static int sample_state(struct top *top)
 	return error;
 }
 
-/* Behind the headline, while there is one. */
 static void say_attacks(struct top *top)
 {
-	size_t used = strlen(top->headline), count = 0;
 	struct stance_row *rows = NULL;
-	const char *before = "; UNDER ATTACK: ";
+	size_t used = 0, count = 0;
 
+	*top->attacks = 0;
 	if (!top->instance || stances_read(top->instance, &rows, &count))
 		return;
-	for (size_t i = 0; i < count && used + 1 < sizeof(top->headline); i++) {
-		if (rows[i].stance.state != STANCE_ATTACK)
-			continue;
-		used += (size_t)snprintf(top->headline + used, sizeof(top->headline) - used, "%s%s (%s)", before,
-					 rows[i].row ? rows[i].name : "no service", cause_name(rows[i].stance.cause));
-		before = ", ";
-	}
+	for (size_t i = 0; i < count && used + 1 < sizeof(top->attacks); i++)
+		if (rows[i].stance.state == STANCE_ATTACK)
+			used += (size_t)snprintf(top->attacks + used, sizeof(top->attacks) - used, "%s%s (%s)",
+						 used ? ", " : "", rows[i].row ? rows[i].name : "no service",
+						 cause_name(rows[i].stance.cause));
 	free(rows);
 }
 
