@@ -347,8 +347,8 @@ struct limit_state {
 /* Those that it owes anything. The caller's (free). */
 int live_limits(struct instance *instance, const struct prefix *address, struct limit_state **states, size_t *count);
 
-/* Open connections, counted again. -ENOENT: no policy in force limits them. recount_end() frees; the counts become what
- * was found only when all of it was. */
+/* Open connections, counted again. -ENOENT: no policy in force limits them, or it protects another network namespace.
+ * recount_end() frees; the counts become what was found only when all of it was. */
 struct recount; /* opaque */
 int recount_begin(struct instance *instance, struct recount **recount);
 int recount_found(struct recount *recount, const struct open_connection *connection);

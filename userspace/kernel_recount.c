@@ -82,8 +82,9 @@ int recount_doubt(const struct instance *instance, __u32 slot)
 
 int recount_begin(struct instance *instance, struct recount **result)
 {
+	/* the sockets of this network namespace are not those that the instance protects */
+	int program = instance->foreign ? -ENOENT : open_live(instance), error;
 	struct recount *recount;
-	int program = open_live(instance), error;
 
 	if (program < 0)
 		return program;
