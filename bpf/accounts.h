@@ -79,7 +79,7 @@ static __always_inline enum connection_end end_of(struct bpf_sock *socket, __u32
 
 static __always_inline void account_close(struct bpf_sock_ops *ops)
 {
-	__u32 row, end, from = OPS_WORD(ops, args, 0);
+	__u32 row, end, from = OPS_WORD(ops, args[0], 0);
 	struct bpf_sock *socket = ops->sk;
 	struct connection_sums *sums;
 	struct account *account;

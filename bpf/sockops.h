@@ -70,7 +70,7 @@ static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct fl
 #define STATES_OPEN (1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11)
 static __always_inline int socket_closes(struct bpf_sock_ops *ops)
 {
-	__u32 from = OPS_WORD(ops, args, 0), to = OPS_WORD(ops, args, 1);
+	__u32 from = OPS_WORD(ops, args[0], 0), to = OPS_WORD(ops, args[0], 1);
 
 	return to == TCP_STATE_CLOSE && from < 32 && 1u << from & STATES_OPEN;
 }
@@ -88,6 +88,9 @@ static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 	struct flow flow = {};
 	__u32 what = ops->op;
 
+	/* most callbacks of a connection are questions that are none of ours */
+	if (what != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && what != BPF_SOCK_OPS_STATE_CB)
+		return 1;
 	if ((!constants.have_tags && !constants.have_open && !constants.have_accounts) || constants.offline ||
 	    bpf_get_netns_cookie(ops) != constants.netns_cookie)
 		return 1;
