@@ -16,6 +16,7 @@ struct partial {
 	struct first_bytes bytes;
 	struct http_request request; /* what was found in them, in scratch */
 	__u8 unused2[2];
+	struct hello hello; /* likewise */
 };
 
 /* Beginnings under way. Written and read by TC ingress. 256 of them; when full the least recently used goes, and the

@@ -80,7 +80,9 @@ __noinline int hand_over(struct __sk_buff *skb, const struct flow *flow, struct 
 	return error;
 }
 
-static __always_inline void take_cookie(struct __sk_buff *skb)
+/* A function of its own: its stack must not add to that of who judges first bytes (512 bytes for all callers, and the
+ * kernels before 6.8 count each in steps of 32). */
+__noinline int take_cookie(struct __sk_buff *skb)
 {
 	struct request_attributes attributes = {};
 	struct tcp_options *options = options_here();
@@ -88,12 +90,13 @@ static __always_inline void take_cookie(struct __sk_buff *skb)
 	__u32 cookie;
 
 	if (!bpf_sk_assign_tcp_reqsk || !options || !cookies_about() || !read_acknowledgement(skb, &pkt, options))
-		return;
+		return 0;
 	cookie = bpf_ntohl(options->tcp.ack_seq) - 1;
 	if (!cookie_good(&pkt.flow, bpf_ntohl(options->tcp.seq), cookie + 1, options))
-		return;
+		return 0;
 	attributes_of(&attributes, &pkt.flow, cookie & ((1 << ASKED_BITS) - 1), options);
 	hand_over(skb, &pkt.flow, &attributes);
+	return 0;
 }
 
 #endif

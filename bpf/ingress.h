@@ -153,7 +153,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	return constants.offline ? TC_ACT_SHOT : stream_end(skb, pkt, &segment);
 }
 
-static __always_inline int judge_ingress(struct __sk_buff *skb)
+__noinline int judge_ingress(struct __sk_buff *skb)
 {
 	const struct service_entry *service;
 	struct packet_tag tag = {};

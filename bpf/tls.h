@@ -101,19 +101,20 @@ __noinline int read_hello(const struct first_bytes *bytes, __u32 length, struct 
 	return bytes && hello ? hello_read(bytes, length, hello) : HELLO_SPLIT;
 }
 
-/* The verdict of what is there; HELLO_MORE in *more. */
-__noinline int judge_bytes(const struct first_bytes *bytes, __u32 length, const struct tls_entry *tls, __u32 *more)
+/* The verdict of what is there; HELLO_MORE in *more. hello: room for what is read, not on the stack, which is full. */
+__noinline int judge_bytes(const struct first_bytes *bytes, __u32 length, const struct tls_entry *tls, __u32 *more,
+			   struct hello *hello)
 {
-	struct hello hello = {};
 	enum hello_state state;
 
-	if (!bytes || !tls || !more)
+	if (!bytes || !tls || !more || !hello)
 		return REASON_NONE;
 	*more = 0;
-	state = read_hello(bytes, length, &hello);
+	*hello = (struct hello){};
+	state = read_hello(bytes, length, hello);
 	switch (state) {
 	case HELLO_WHOLE:
-		return judge_hello(bytes, &hello, tls);
+		return judge_hello(bytes, hello, tls);
 	case HELLO_MORE:
 		*more = 1;
 		return REASON_NONE;
@@ -138,7 +139,8 @@ __noinline int judge_tls(struct __sk_buff *skb, const struct packet *pkt, const 
 	partial = gather(skb, pkt, segment);
 	if (!partial)
 		return REASON_NONE;
-	why = partial->have ? judge_bytes(&partial->bytes, partial->have, tls, &more) : REASON_TLS_SPLIT;
+	why = partial->have ? judge_bytes(&partial->bytes, partial->have, tls, &more, &partial->hello)
+			    : REASON_TLS_SPLIT;
 	gathered(pkt, segment, partial, more);
 	return why;
 }
