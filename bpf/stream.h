@@ -158,13 +158,15 @@ static __always_inline int begins_hello(struct __sk_buff *skb, const struct segm
  * is known to begin where a ClientHello does; else this segment is some later one of it. */
 static __always_inline int stream_offline(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {
+	__u32 sequence =
+		segment->sequence; /* on the stack: to the verifier of 6.1 memory behind an argument is no value */
 	__u64 hash = hash_inbound(KEY_STREAM, &pkt->flow);
 	__u32 *start = bpf_map_lookup_elem(&stream_starts, &hash);
 
 	if (start)
 		segment->offset = segment->sequence - *start;
 	else if (begins_hello(skb, segment))
-		bpf_map_update_elem(&stream_starts, &hash, &segment->sequence, BPF_ANY);
+		bpf_map_update_elem(&stream_starts, &hash, &sequence, BPF_ANY);
 	else
 		segment->offset = FIRST_BYTES;
 	return 1;
