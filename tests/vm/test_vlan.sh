@@ -13,11 +13,12 @@ vlan() {
 build_vlans() {
 	vlan "" n0 v40 40 && vlan "" v40 v40.7 7 && vlan peer p0 v40 40 && vlan peer v40 v40.7 7 || return 1
 	for host in 1 2 66; do
-		run=peer
+		run=peer lifetime=forever
 		[ $host = 1 ] && run=
+		[ $host = 66 ] && lifetime=0 # no program picks the bad one by itself
 		$run ip addr add 192.0.40.$host/24 dev v40
 		$run ip addr add 192.0.47.$host/24 dev v40.7
-		$run ip addr add 2001:db8:40::$host/64 dev v40 nodad
+		$run ip addr add 2001:db8:40::$host/64 dev v40 nodad preferred_lft $lifetime
 	done
 }
 
