@@ -21,7 +21,7 @@ static __thread char complaint[512];
 static int remember(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	static const char end[] = "-- END PROG LOAD LOG --", processed[] = "processed ";
-	char text[8192], *line, *rest = text;
+	char *text = NULL, *line, *rest;
 
 	if (getenv("BULWARK_DEBUG")) {
 		va_list copy;
@@ -32,7 +32,9 @@ static int remember(enum libbpf_print_level level, const char *format, va_list a
 	}
 	if (level != LIBBPF_WARN)
 		return 0;
-	vsnprintf(text, sizeof(text), format, arguments);
+	if (vasprintf(&text, format, arguments) < 0) /* the reason stands at the end of what may be very long */
+		return 0;
+	rest = text;
 	while ((line = strsep(&rest, "\n"))) {
 		if (!*line || strstr(line, end) || !strncmp(line, processed, sizeof(processed) - 1))
 			continue;
@@ -40,6 +42,7 @@ static int remember(enum libbpf_print_level level, const char *format, va_list a
 			continue;
 		snprintf(complaint, sizeof(complaint), "%s", line);
 	}
+	free(text);
 	return 0;
 }
 
