@@ -50,7 +50,7 @@ build_network || { echo "Bail out! the network without the shield does not work"
 build_vlans || { echo "Bail out! no VLANs"; exit 1; }
 within 10 fetches 8081 192.0.47.1 || { echo "Bail out! the VLANs do not reach each other"; exit 1; }
 for mode in native generic; do
-	sed "s/MODE/$mode/" tests/vm/policies/vlan.yaml >/tmp/vlan.yaml
+	sed "s/^mode: native/mode: $mode/" tests/vm/policies/vlan.yaml >/tmp/vlan.yaml
 	it "$mode: apply names the VLANs and protects the device below them" says "live on n0 ($mode" \
 		"$BULWARK" apply /tmp/vlan.yaml
 	for value in off on; do
