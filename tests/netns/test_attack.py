@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """An attack is seen while it goes on, said, and over when it is over; the service is held as its `under-attack` says
 meanwhile, and the lawful client beside it is served."""
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """SYN cookies: a client that is challenged gets the connection it would have had without; a flood of spoofed SYNs leaves
 nothing in the kernel; the node is as it was after `down`."""
 

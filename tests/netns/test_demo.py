@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """The lab of `make run`: it shows what it promises, ends by itself, and leaves nothing behind, however it ends."""
 
 import os

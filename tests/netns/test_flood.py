@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """The flood generator against the shield: each of its kinds of packets meets the verdict it was made for, so that the
 benchmark measures what it says."""
 

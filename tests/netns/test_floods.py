@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """Floods of packets that belong to no connection, spoofed, with a real HTTPS client beside each: the client is served, and
 what gets past the shield is what the budget of the flood's kind lets through. With OFF=1 every one of these fails."""
 

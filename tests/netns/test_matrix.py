@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """{native, generic} x what breaks shields: behind each, a real client and a flood, with SYN cookies and tags asked for.
 Every cell is right, or it is refused with words that name what stands in the way."""
 

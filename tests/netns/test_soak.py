@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# run-tests: alone
 """Lawful and hostile traffic together, a reload every second, bulwarkd beside it: no lawful packet is lost, no memory
 grows, the counters add up. SOAK_SECONDS says how long (make soak: ten minutes; else a few seconds)."""
 
