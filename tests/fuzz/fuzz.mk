@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# make fuzz: every fuzzer of this directory for FUZZ_SECONDS, or TIME (30m, 8h) in all; FUZZERS="packet feed" chooses.
+# make fuzz: every fuzzer of this directory for FUZZ_SECONDS, or TIME (30m, 8h) in all; FUZZERS="packet feed" chooses;
+# FUZZ_SEED=1 repeats a run (0: another one each time).
 # Seeds are the golden policies, the rows of tests/packets and tests/fuzz/seeds. What is found stays in build/fuzz, and
 # build/fuzz/corpus grows from run to run.
 
 FUZZ_SECONDS ?= 60
+FUZZ_SEED    ?= 0
 FUZZERS      ?= policy feed packet text events saved capture hello request
 FUZZ_BUILD   := $(BUILD)/fuzz
 SANITIZERS   := address,undefined,float-cast-overflow
@@ -13,7 +15,7 @@ FUZZ_CC      ?= $(CLANG)
 
 fuzz: dependencies-fuzz $(BUILD)/tests/run_rows
 	$(FUZZ_MAKE) $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%)
-	BUILD=$(BUILD) tests/fuzz/run --seconds '$(FUZZ_SECONDS)' --time '$(TIME)' $(FUZZERS)
+	BUILD=$(BUILD) tests/fuzz/run --seconds '$(FUZZ_SECONDS)' --time '$(TIME)' --seed '$(FUZZ_SEED)' $(FUZZERS)
 
 # What a fuzzer needs beside its own file and the library.
 $(BUILD)/fuzz_packet: $(BUILD)/fuzz_evaluate.o $(BUILD)/fuzz_evaluate_parse.o $(BUILD)/fuzz_shield_user.o
