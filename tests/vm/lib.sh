@@ -98,7 +98,7 @@ build_network() {
 
 drop_network() {
 	killall httpd nc 2>/dev/null
-	ip link del n0 2>/dev/null || { ip addr flush dev n0 && ip link set n0 down name eth0; } # a card stays
+	ip link del n0 2>/dev/null || { ip addr flush dev n0 && ip link set n0 down && ip link set n0 name eth0; } # a card stays
 	ip netns del peer
 }
 
