@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# A policy as large as they get: 62 lists (as many as a policy may use), one of them a feed of a hundred thousand prefixes, and a thousand services with
-# limits. It loads, judges, and is replaced by another one of its size.
+# A policy as large as they get: 62 lists (as many as a policy may use), one of them a feed of a hundred thousand
+# prefixes, and a thousand services with limits. It loads, judges, and is replaced by another one of its size.
 . tests/vm/lib.sh
 case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is supported" && exit 0 ;; esac
 
