@@ -56,8 +56,8 @@ static __always_inline void account_open(struct bpf_sock_ops *ops, const struct 
 	account->row = service->row;
 	account->since_ns = now_ns();
 	sums->opened++;
-	rtt_us = OPS_WORD(ops, srtt_us, 0) >>
-		 3; /* from our SYN-ACK to its acknowledgement; 0: a SYN cookie, not known */
+	/* from our SYN-ACK to its acknowledgement; 0: a SYN cookie, not known */
+	rtt_us = OPS_WORD(ops, srtt_us, 0) >> 3;
 	if (rtt_us)
 		histogram_add(&sums->handshake_us, rtt_us);
 	/* what other programs asked for stays */

@@ -83,18 +83,24 @@ static __always_inline __u64 hash_known(const struct flow *flow)
 	return sip_end(&s, 24);
 }
 
+static __always_inline struct slot_line *known_line(__u64 hash)
+{
+	__u32 index = hash & (KNOWN_LINES - 1);
+
+	return bpf_map_lookup_elem(&known, &index);
+}
+
 /* An IPv4 address or IPv6 /64 has completed a handshake. */
 __noinline int known_note(const struct packet *pkt)
 {
-	__u32 index, now = slot_time(now_ns()), expiry = now + slot_lifetime(KNOWN_SECONDS);
+	__u32 now = slot_time(now_ns()), expiry = now + slot_lifetime(KNOWN_SECONDS);
 	struct slot_line *line;
 	__u64 hash, *slot;
 
 	if (!pkt)
 		return 0;
 	hash = hash_known(&pkt->flow);
-	index = hash & (KNOWN_LINES - 1);
-	line = bpf_map_lookup_elem(&known, &index);
+	line = known_line(hash);
 	if (!line)
 		return 0;
 	slot = line_find(line, hash, now);
@@ -113,13 +119,11 @@ __noinline int known_first(const struct packet *pkt, const struct service_entry 
 	__u64 hash, now = now_ns(), old, ahead;
 	struct cookie_cell *cell;
 	struct slot_line *line;
-	__u32 index;
 
 	if (!pkt || !service)
 		return 0;
 	hash = hash_known(&pkt->flow);
-	index = hash & (KNOWN_LINES - 1);
-	line = bpf_map_lookup_elem(&known, &index);
+	line = known_line(hash);
 	cell = cookie_cell_of(service);
 	if (!line || !cell || !line_find(line, hash, slot_time(now)))
 		return 0;

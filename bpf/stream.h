@@ -158,8 +158,7 @@ static __always_inline int begins_hello(struct __sk_buff *skb, const struct segm
  * is known to begin where a ClientHello does; else this segment is some later one of it. */
 static __always_inline int stream_offline(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {
-	__u32 sequence =
-		segment->sequence; /* on the stack: to the verifier of 6.1 memory behind an argument is no value */
+	__u32 sequence = segment->sequence; /* 6.1 takes what is on the stack for a value, not an argument's memory */
 	__u64 hash = hash_inbound(KEY_STREAM, &pkt->flow);
 	__u32 *start = bpf_map_lookup_elem(&stream_starts, &hash);
 

@@ -245,17 +245,26 @@ static void check_block(struct checker *checker)
 	free(trusted.items);
 }
 
+/* What is dropped on its way in, in order; the caller frees its items. */
+static struct spans blocked_spans(struct checker *checker)
+{
+	const struct list_uses *block = &checker->policy->block;
+	struct spans blocked = {};
+
+	for (size_t i = 0; i < block->count; i++)
+		if (drops_inbound(&block->items[i]))
+			add_spans(checker, &blocked, block->items[i].list);
+	sort_spans(&blocked);
+	return blocked;
+}
+
 /* What is blocked here is many others' way to this host. */
 static void check_blocked_fronts(struct checker *checker, const struct list_uses *fronts, const char *name,
 				 const char *what_follows)
 {
 	const struct policy *policy = checker->policy;
-	struct spans blocked = {};
+	struct spans blocked = blocked_spans(checker);
 
-	for (size_t i = 0; i < policy->block.count; i++)
-		if (drops_inbound(&policy->block.items[i]))
-			add_spans(checker, &blocked, policy->block.items[i].list);
-	sort_spans(&blocked);
 	for (size_t i = 0; i < fronts->count; i++) {
 		const struct list_use *use = &fronts->items[i], *also = find_use(&policy->block, use->list);
 
@@ -273,12 +282,8 @@ static void check_allowed_but_blocked(struct checker *checker)
 {
 	const struct policy *policy = checker->policy;
 	bool told[LISTS_MAX] = {};
-	struct spans blocked = {};
+	struct spans blocked = blocked_spans(checker);
 
-	for (size_t i = 0; i < policy->block.count; i++)
-		if (drops_inbound(&policy->block.items[i]))
-			add_spans(checker, &blocked, policy->block.items[i].list);
-	sort_spans(&blocked);
 	for (size_t i = 0; i < policy->service_count; i++) {
 		const struct list_uses *allow = &policy->services[i].allow;
 

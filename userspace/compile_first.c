@@ -104,19 +104,6 @@ static int compile_tls(struct naming *naming)
 	return err;
 }
 
-static __u64 lists_of(const struct compile *compile, const struct list_uses *uses)
-{
-	__u64 lists = 0;
-
-	for (size_t i = 0; i < uses->count; i++) {
-		int number = compile->lists[uses->items[i].list].number;
-
-		if (number >= 0 && !entry_over(uses->items[i].until, compile->now))
-			lists |= 1ULL << number;
-	}
-	return lists;
-}
-
 static int add_http(struct naming *naming, const struct policy_http *http, __u32 rule)
 {
 	int err = 0;
@@ -127,7 +114,7 @@ static int add_http(struct naming *naming, const struct policy_http *http, __u32
 		err = add_name(naming, http->methods.items[i], NAME_METHOD, rule, 0);
 	for (size_t i = 0; !err && i < http->path_count; i++)
 		err = add_name(naming, http->paths[i].path, NAME_PATH, rule,
-			       lists_of(naming->compile, &http->paths[i].allow));
+			       lists_as_set(naming->compile, &http->paths[i].allow));
 	return err;
 }
 

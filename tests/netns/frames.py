@@ -3,6 +3,7 @@
 
 import socket
 import struct
+import time
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -108,3 +109,12 @@ def too_big(source, destination, quoted, mtu=1400):
     if ":" in source:
         return icmp(source, destination, 2, 0, struct.pack("!I", mtu), quoted)
     return icmp(source, destination, 3, 4, struct.pack("!HH", 0, mtu), quoted)
+
+
+def send_for_ever(sender, frames):
+    """As fast as the machine lets others work, too. For a child process that somebody ends."""
+    while True:
+        for number, frame in enumerate(frames):
+            sender.send(frame)
+            if not number % 100:
+                time.sleep(0.002)

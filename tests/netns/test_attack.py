@@ -45,12 +45,6 @@ def flood(lab, family):
                 sender.send(frame)
 
 
-def events(lab, action):
-    with contextlib.suppress(FileNotFoundError), open(lab.state + "/events.jsonl", encoding="utf-8") as file:
-        return [one for one in map(json.loads, file) if one["event"]["action"] == action]
-    return []
-
-
 def attacks(lab):
     return {one["service"]: one for one in lab.status()["attacks"]}
 

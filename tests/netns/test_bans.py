@@ -158,13 +158,6 @@ def try_mode(lab, mode):
 
 # ---- time, processes, reboots
 
-def events(lab, action):
-    with contextlib.suppress(FileNotFoundError), open(lab.state + "/events.jsonl", encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file if line.endswith("\n")]
-        return [line for line in lines if line["event"]["action"] == action]
-    return []
-
-
 def try_end(lab):
     lab.apply(POLICY.format(mode="auto", time="2s", more=""))
     daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)

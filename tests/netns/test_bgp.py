@@ -81,11 +81,7 @@ def flood(lab):
                            tcp(source, me, random.randrange(1024, 65536), 179, SYN, ttl=255)):
                 frames.append(ethernet(lab.eth1.mac, lab.a0.mac, packet))
     with lab.attacker.raw("a0") as sender:
-        while True:
-            for number, frame in enumerate(frames):
-                sender.send(frame)
-                if not number % 100:
-                    time.sleep(0.002)
+        send_for_ever(sender, frames)
 
 
 def up(node, router):

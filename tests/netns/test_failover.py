@@ -93,11 +93,7 @@ def flood(lab):
             frames.append(ethernet(lab.eth1.mac, lab.a0.mac, tcp(source, me, random.randrange(1024, 65536), 443, SYN)))
             frames.append(ethernet(lab.eth1.mac, lab.a0.mac, ip(source, group, VRRP_PROTOCOL, bytes(20), ttl=255)))
     with lab.attacker.raw("a0") as sender:
-        while True:
-            for number, frame in enumerate(frames):
-                sender.send(frame)
-                if not number % 100:
-                    time.sleep(0.002)
+        send_for_ever(sender, frames)
 
 
 def remains(condition, seconds, what):

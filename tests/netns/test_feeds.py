@@ -29,14 +29,6 @@ def put(lab, name, text):
     os.rename(f"{lab.directory}/{name}.new", f"{lab.directory}/{name}")
 
 
-def events(lab, action):
-    path = lab.state + "/events.jsonl"
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [one for one in map(json.loads, file) if one["event"]["action"] == action]
-
-
 def blocked(lab, address):
     return any("block" in text for text in lab.bulwark("lookup", address).splitlines() if text.startswith("lists:"))
 

@@ -259,14 +259,6 @@ def end_slow(lab, server, process):
         same(copies(lab), [GOOD, SLOW])
 
 
-def events(lab, action):
-    path = lab.state + "/events.jsonl"
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [one for one in map(json.loads, file) if one["event"]["action"] == action]
-
-
 def metric(lab, name):
     text = lab.node.run("curl", "-s", "http://127.0.0.1:10473/metrics")
     return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + " ")), None)

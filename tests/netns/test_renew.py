@@ -56,14 +56,6 @@ def shift(lab, seconds):
     os.rename(lab.shift + ".new", lab.shift)
 
 
-def events(lab, action):
-    path = lab.state + "/events.jsonl"
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [one for one in map(json.loads, file) if one["event"]["action"] == action]
-
-
 def start_daemon(lab):
     daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
     wait(lambda: events(lab, "policy-applied"), "bulwarkd")
