@@ -50,18 +50,19 @@ static void run_bulwark(const struct places *places, const char *const *verb, co
 static void read_output(int fd, char text[HELPER_TEXT])
 {
 	size_t filled = 0;
-	char rest[HELPER_TEXT];
-	ssize_t bytes;
 
 	for (;;) {
-		bool room = filled < HELPER_TEXT - 1;
+		char some[1024] = "";
+		ssize_t bytes = read(fd, some, sizeof(some));
+		size_t kept = HELPER_TEXT - 1 - filled;
 
-		bytes = read(fd, room ? text + filled : rest, room ? HELPER_TEXT - 1 - filled : sizeof(rest));
 		if (bytes < 0 && errno == EINTR)
 			continue;
 		if (bytes <= 0)
 			break;
-		filled += room ? (size_t)bytes : 0;
+		kept = kept < (size_t)bytes ? kept : (size_t)bytes;
+		memcpy(text + filled, some, kept);
+		filled += kept;
 	}
 	text[filled] = 0;
 }

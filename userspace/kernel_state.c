@@ -131,7 +131,7 @@ int service_loads_read(struct instance *instance, struct service_load **loads, s
 	struct service_name *names = array_read(instance->maps[MAP_service_names], SERVICE_ROWS, sizeof(*names));
 	struct counter *all = NULL;
 	__u32 rows = SERVICE_ROWS;
-	int cpus;
+	int cpus = 0;
 
 	while (names && rows > 1 && !*names[rows - 1].name)
 		rows--;

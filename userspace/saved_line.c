@@ -33,12 +33,12 @@ static const struct field {
 
 static const char **text_at(struct saved_line *line, const struct field *field)
 {
-	return (const char **)((char *)line + field->place);
+	return (void *)((char *)line + field->place);
 }
 
 static double *number_at(struct saved_line *line, const struct field *field)
 {
-	return (double *)((char *)line + field->place);
+	return (void *)((char *)line + field->place);
 }
 
 static void make_empty(struct saved_line *line)
