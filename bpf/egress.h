@@ -49,15 +49,7 @@ static __always_inline void decide_sent(const struct packet *pkt, const struct o
 		decision.would = outcome->reason;
 		decision.would_rule = outcome->rule;
 	}
-	decision.list = pkt->list;
-	decision.class = pkt->class;
-	__builtin_memcpy(decision.source, &pkt->flow.source, ADDRESS_BYTES);
-	__builtin_memcpy(decision.destination, &pkt->flow.destination, ADDRESS_BYTES);
-	decision.source_port = pkt->flow.source_port;
-	decision.destination_port = pkt->flow.destination_port;
-	decision.protocol = pkt->flow.protocol;
-	decision.tcp_flags = pkt->tcp_flags;
-	decision.ipv6 = pkt->flow.ipv6;
+	decide_packet(pkt);
 }
 
 static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict, __u16 rule,

@@ -36,23 +36,27 @@ static __always_inline __u32 spoken_seconds(__u8 protocol)
 	return protocol == IPPROTO_TCP ? TCP_SPOKEN : protocol == IPPROTO_UDP ? UDP_SPOKEN : ECHO_ASKED;
 }
 
+/* Whether the line has it; if so, both ends have spoken now. Renewed at most every 1.1 s, so that a busy flow does not
+ * write its line for every packet. */
+static __always_inline int slot_spoken(struct slot_line *line, __u64 hash, __u32 now, __u32 expiry)
+{
+	__u64 *slot = line_find(line, hash, now);
+
+	if (!slot)
+		return 0;
+	if (SLOT_MARK(*slot) == MARK_ASKED || SLOT_EXPIRY(*slot) + 4 < expiry)
+		slot_renew(slot, expiry, MARK_SPOKEN);
+	return 1;
+}
+
 /* Whether this host asked for it. An answer makes the flow one in which both have spoken. */
 static __always_inline int is_answer(const struct flow *flow)
 {
 	__u64 hash = hash_inbound(KEY_FLOW, flow);
 	__u32 now = slot_time(now_ns()), expiry = now + slot_lifetime(spoken_seconds(flow->protocol));
 	struct slot_line *line = flow_line(hash);
-	__u64 *slot;
 
-	if (!line)
-		return 0;
-	slot = line_find(line, hash, now);
-	if (!slot)
-		return 0;
-	/* renewed at most every 1.1 s, so that a busy flow does not write its line for every packet */
-	if (SLOT_MARK(*slot) == MARK_ASKED || SLOT_EXPIRY(*slot) + 4 < expiry)
-		slot_renew(slot, expiry, MARK_SPOKEN);
-	return 1;
+	return line && slot_spoken(line, hash, now, expiry);
 }
 
 /* flow as it leaves: its source is the local end. first: it may begin a flow; else it only keeps one alive. */
@@ -110,19 +114,12 @@ static __always_inline void half_open_note(const struct flow *flow)
 /* Its later segments: the first ACK promotes it. */
 static __always_inline int half_open_known(const struct flow *flow)
 {
-	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow), *slot;
+	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow);
 	__u32 index = hash & (HALF_OPEN_LINES - 1), now = slot_time(now_ns());
 	__u32 expiry = now + slot_lifetime(TCP_SPOKEN);
 	struct slot_line *line = bpf_map_lookup_elem(&half_open, &index);
 
-	if (!line)
-		return 0;
-	slot = line_find(line, hash, now);
-	if (!slot)
-		return 0;
-	if (SLOT_MARK(*slot) == MARK_ASKED || SLOT_EXPIRY(*slot) + 4 < expiry)
-		slot_renew(slot, expiry, MARK_SPOKEN);
-	return 1;
+	return line && slot_spoken(line, hash, now, expiry);
 }
 
 static __always_inline void fragment_note(const struct packet *pkt)

@@ -72,18 +72,10 @@ static __always_inline void decide_offline(const struct packet *pkt, const struc
 	decision.verdict = outcome->verdict;
 	decision.reason = outcome->reason;
 	decision.would = pkt->would;
-	decision.list = pkt->list;
 	decision.rule = outcome->rule;
 	decision.would_rule = pkt->would_rule;
 	decision.service = pkt->service;
-	decision.class = pkt->class;
-	__builtin_memcpy(decision.source, &pkt->flow.source, ADDRESS_BYTES);
-	__builtin_memcpy(decision.destination, &pkt->flow.destination, ADDRESS_BYTES);
-	decision.source_port = pkt->flow.source_port;
-	decision.destination_port = pkt->flow.destination_port;
-	decision.protocol = pkt->flow.protocol;
-	decision.tcp_flags = pkt->tcp_flags;
-	decision.ipv6 = pkt->flow.ipv6;
+	decide_packet(pkt);
 	decision.open_before = pkt->open_before;
 }
 

@@ -27,6 +27,20 @@ static __always_inline __u32 segments(const struct interface_entry *interface, _
 	return (length + interface->mtu - 1) / interface->mtu;
 }
 
+/* Offline: what every decision says of its packet. */
+static __always_inline void decide_packet(const struct packet *pkt)
+{
+	decision.list = pkt->list;
+	decision.class = pkt->class;
+	__builtin_memcpy(decision.source, &pkt->flow.source, ADDRESS_BYTES);
+	__builtin_memcpy(decision.destination, &pkt->flow.destination, ADDRESS_BYTES);
+	decision.source_port = pkt->flow.source_port;
+	decision.destination_port = pkt->flow.destination_port;
+	decision.protocol = pkt->flow.protocol;
+	decision.tcp_flags = pkt->tcp_flags;
+	decision.ipv6 = pkt->flow.ipv6;
+}
+
 static __always_inline void add(struct counter *counter, __u32 packets, __u32 bytes)
 {
 	if (!counter)

@@ -22,6 +22,15 @@ int only_operand(const struct context *context, int argc, char **argv, const cha
 	return EXIT_DONE;
 }
 
+int nothing_but_options(const struct context *context, int argc, char **argv)
+{
+	const char *value;
+
+	if (next_option(context, argc, argv, &value) != OPTIONS_END)
+		return EXIT_USAGE;
+	return no_operands(context, argc, argv);
+}
+
 int one_operand(const struct context *context, int argc, char **argv, const char *what, const char **operand)
 {
 	if (argc == optind)

@@ -6,6 +6,8 @@
 #include "output.h"
 #include "saved.h"
 
+/* Takes no options of its own and no operand. */
+int nothing_but_options(const struct context *context, int argc, char **argv);
 /* Takes no options and at most one operand; *operand is NULL when there is none. */
 int only_operand(const struct context *context, int argc, char **argv, const char **operand);
 /* After the options: exactly one operand. what: what it is called in messages. */

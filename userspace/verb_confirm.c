@@ -8,12 +8,9 @@ int verb_confirm(struct context *context, int argc, char **argv)
 {
 	struct control_state before;
 	struct instance *instance;
-	const char *operand;
 	unsigned generation = 0;
-	int status = only_operand(context, argc, argv, &operand), error;
+	int status = nothing_but_options(context, argc, argv), error;
 
-	if (!status && operand)
-		status = fail_usage(context, "'%s' is one argument too many", operand);
 	if (!status)
 		status = open_instance(context, OPEN_WRITE, &instance);
 	if (status)

@@ -29,13 +29,10 @@ int verb_down(struct context *context, int argc, char **argv)
 {
 	struct attachment *attachments = NULL;
 	struct instance *instance;
-	const char *operand;
 	char put_back[256];
 	size_t count = 0;
-	int status = only_operand(context, argc, argv, &operand), error;
+	int status = nothing_but_options(context, argc, argv), error;
 
-	if (!status && operand)
-		status = fail_usage(context, "'%s' is one argument too many", operand);
 	if (status)
 		return status;
 	error = instance_open(&context->places, OPEN_WRITE | OPEN_BROKEN, &instance);

@@ -80,13 +80,10 @@ static void mark_live(json_t *entries, unsigned generation)
 int verb_history(struct context *context, int argc, char **argv)
 {
 	char path[SAVED_PATH_MAX];
-	const char *operand;
 	unsigned live;
 	json_t *entries;
-	int status = only_operand(context, argc, argv, &operand);
+	int status = nothing_but_options(context, argc, argv);
 
-	if (!status && operand)
-		status = fail_usage(context, "'%s' is one argument too many", operand);
 	if (status)
 		return status;
 	live = live_now(context);

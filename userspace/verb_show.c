@@ -112,12 +112,9 @@ static int show(const struct context *context, const struct live *live)
 
 int verb_show(struct context *context, int argc, char **argv)
 {
-	const char *operand;
 	struct live live;
-	int status = only_operand(context, argc, argv, &operand);
+	int status = nothing_but_options(context, argc, argv);
 
-	if (!status && operand)
-		status = fail_usage(context, "'%s' is one argument too many", operand);
 	if (!status)
 		status = live_open(context, &live);
 	if (status)

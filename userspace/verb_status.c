@@ -360,11 +360,8 @@ static int run(struct status *status)
 int verb_status(struct context *context, int argc, char **argv)
 {
 	struct status status = {.context = context, .problems = json_array(), .unprotected = json_array()};
-	const char *operand;
-	int result = only_operand(context, argc, argv, &operand), error;
+	int result = nothing_but_options(context, argc, argv), error;
 
-	if (!result && operand)
-		result = fail_usage(context, "'%s' is one argument too many", operand);
 	if (!result) {
 		error = instance_open(&context->places, OPEN_READ | OPEN_BROKEN, &status.instance);
 		if (error == -ENOENT)

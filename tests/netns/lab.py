@@ -12,6 +12,7 @@ OFF=1 pauses the shield after every apply: every test of protection must fail th
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import select
@@ -443,6 +444,16 @@ def asks(namespace, address, port, seconds=1.0):
             return client.recv(100) == b"who?"
         except OSError:
             return False
+
+
+def digest_of_all(server):
+    """Reads a connection to its end and answers with the digest of what came."""
+    connection, _ = server.accept()
+    with connection:
+        total = hashlib.sha256()
+        while data := connection.recv(1 << 16):
+            total.update(data)
+        connection.sendall(total.digest())
 
 
 def pins_below(path):

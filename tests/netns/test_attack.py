@@ -4,7 +4,6 @@
 """An attack is seen while it goes on, said, and over when it is over; the service is held as its `under-attack` says
 meanwhile, and the lawful client beside it is served."""
 
-import json
 import os
 import random
 import socket

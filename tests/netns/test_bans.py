@@ -3,7 +3,6 @@
 """Bans that the shield makes by itself: they meet who is proven to offend and nobody else, they end, grow, outlive
 processes and reboots. What a spoofer sends in a client's name never leads to one."""
 
-import json
 import os
 import random
 import signal

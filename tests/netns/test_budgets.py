@@ -106,10 +106,7 @@ def try_trust(lab, mode, family):
 def forge(lab, family):
     frame = ethernet(lab.eth1.mac, lab.a0.mac, tcp(OFFICE[family], lab.eth1[family], 4000, 9200, SYN))
     with lab.attacker.raw("a0") as sender:
-        while True:
-            for _ in range(300):
-                sender.send(frame)
-            time.sleep(0.005)
+        send_for_ever(sender, [frame] * 300)
 
 
 def tests(lab):

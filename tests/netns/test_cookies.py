@@ -29,16 +29,6 @@ CLIENTS = [{}, {"tcp_timestamps": 0}, {"tcp_sack": 0}, {"tcp_window_scaling": 0}
            {"tcp_timestamps": 0, "tcp_sack": 0, "tcp_window_scaling": 0}, {"tcp_ecn": 1}]
 
 
-def digest_of_all(server):
-    """Reads a connection to its end and answers with the digest of what came."""
-    connection, _ = server.accept()
-    with connection:
-        total = hashlib.sha256()
-        while data := connection.recv(1 << 16):
-            total.update(data)
-        connection.sendall(total.digest())
-
-
 def digest(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()

@@ -88,11 +88,7 @@ FLOODS = (
 
 def pour(lab, frames):
     with lab.attacker.raw("a0") as sender:
-        while True:
-            for number, frame in enumerate(frames):
-                sender.send(frame)
-                if not number % 100:
-                    time.sleep(0.001)
+        send_for_ever(sender, frames)
 
 
 def flooded(lab, reason):

@@ -104,10 +104,7 @@ def try_flood(lab, mode, name, family, frame):
 
 def endless(lab, frame):
     with lab.attacker.raw("a0") as sender:
-        while True:
-            for _ in range(50):
-                sender.send(frame)
-            time.sleep(0.005)
+        send_for_ever(sender, [frame] * 100)
 
 
 def tests(lab):

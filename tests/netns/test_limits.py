@@ -164,14 +164,10 @@ def try_lawful(lab, mode, family):
 
 def spoof(lab, family):
     random.seed(os.getpid())
+    frames = [ethernet(lab.eth1.mac, lab.a0.mac, udp(random_source(family), lab.eth0[family], 4000, 6001, b"spoofed"))
+              for _ in range(4000)]
     with lab.attacker.raw("a0") as sender:
-        frames = [ethernet(lab.eth1.mac, lab.a0.mac, udp(random_source(family), lab.eth0[family], 4000, 6001, b"spoofed"))
-                  for _ in range(4000)]
-        while True:
-            for number, frame in enumerate(frames):
-                sender.send(frame)
-                if not number % 100:
-                    time.sleep(0.002)
+        send_for_ever(sender, frames)
 
 
 def tests(lab):

@@ -4,11 +4,9 @@
 attach, a flood, a reload and down, and takes nothing from who is no node. Then: a policy for another kind of host is told
 what does not fit."""
 
-import os
 import random
 import struct
 import sys
-import time
 
 sys.dont_write_bytecode = True
 from frames import *  # noqa: E402,F403
@@ -47,11 +45,7 @@ def encapsulated(lab, outer_source):
 def flood(lab):
     frames = [encapsulated(lab, f"46.30.{random.randrange(3, 200)}.{random.randrange(1, 255)}") for _ in range(1000)]
     with lab.attacker.raw("a0") as sender:
-        while True:
-            for number, frame in enumerate(frames):
-                sender.send(frame)
-                if not number % 50:
-                    time.sleep(0.002)
+        send_for_ever(sender, frames)
 
 
 def smuggles(lab):

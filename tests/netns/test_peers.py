@@ -43,16 +43,6 @@ def resolve(namespace, server):
     return socket.inet_ntoa(answer[-4:]) if answer[:2] == b"\x12\x34" else None
 
 
-def digest_of_all(server):
-    """Reads a connection to its end and answers with the digest of what came."""
-    connection, _ = server.accept()
-    with connection:
-        total = hashlib.sha256()
-        while data := connection.recv(1 << 16):
-            total.update(data)
-        connection.sendall(total.digest())
-
-
 def uploads(namespace, address, size, port=5000):
     """Whether size random bytes arrive as they were sent."""
     data = os.urandom(size)
