@@ -142,6 +142,9 @@ install: all man
 	$(BUILD)/bulwark completion > $(D)/share/bash-completion/completions/bulwark
 	for unit in scripts/systemd/*.service; do \
 		sed 's|@PREFIX@|$(PREFIX)|' $$unit > $(D)/lib/systemd/system/$${unit##*/} || exit 1; done
+	$(INSTALL) 644 scripts/systemd/bulwark.sysusers $(D)/lib/sysusers.d/bulwark.conf
+	[ -n "$(DESTDIR)" ] || systemd-sysusers $(D)/lib/sysusers.d/bulwark.conf || \
+		echo "no user bulwark was made, and bulwarkd stays root: useradd --system --no-create-home bulwark" >&2
 	mkdir -p $(DESTDIR)$(UDEV_RULES)
 	sed 's|@PREFIX@|$(PREFIX)|' scripts/systemd/90-bulwark.rules > $(DESTDIR)$(UDEV_RULES)/90-bulwark.rules
 
@@ -149,7 +152,7 @@ uninstall:
 	rm -f $(PROGRAMS:%=$(D)/sbin/%) $(D)/share/bash-completion/completions/bulwark
 	for page in $(MANUALS); do rm -f $(D)/share/man/man$${page##*.}/$${page##*/}; done
 	for unit in scripts/systemd/*.service; do rm -f $(D)/lib/systemd/system/$${unit##*/}; done
-	rm -rf $(D)/share/bulwark $(DESTDIR)$(UDEV_RULES)/90-bulwark.rules
+	rm -rf $(D)/lib/sysusers.d/bulwark.conf $(D)/share/bulwark $(DESTDIR)$(UDEV_RULES)/90-bulwark.rules
 
 tidy: dependencies-lint $(SKELS)
 	printf '%s\n' $(wildcard userspace/*.c) | xargs -P 2 -I{} clang-tidy --quiet {} -- \

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* bulwarkd: writes the log of events, serves metrics, looks after interfaces. The shield does without it. */
-#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -9,7 +8,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,7 +34,7 @@ static struct loop {
 	char log_path[SAVED_PATH_MAX];
 	struct source signals, drain, tick, links;
 	int lock;
-	bool idle, stop, foreground;
+	bool idle, stop, foreground, only_share;
 } loop = {
 	.daemon.limits = {.file_bytes = DEFAULT_FILE_BYTES, .keep = DEFAULT_KEEP, .minute_bytes = DEFAULT_MINUTE_BYTES},
 	.daemon.epoll = -1,
@@ -44,19 +42,14 @@ static struct loop {
 };
 
 static const struct option options[] = {
-	{"foreground", no_argument, NULL, 'f'},
-	{"log", required_argument, NULL, 'l'},
-	{"log-size", required_argument, NULL, 'z'},
-	{"log-keep", required_argument, NULL, 'k'},
-	{"log-age", required_argument, NULL, 'a'},
-	{"sync", required_argument, NULL, 'y'},
-	{"budget", required_argument, NULL, 'b'},
-	{"syslog", required_argument, NULL, 'S'},
-	{"journal", no_argument, NULL, 'j'},
-	{"pin-dir", required_argument, NULL, 'p'},
-	{"state-dir", required_argument, NULL, 's'},
-	{"help", no_argument, NULL, 'h'},
-	{},
+	{"foreground", no_argument, NULL, 'f'},	    {"log", required_argument, NULL, 'l'},
+	{"log-size", required_argument, NULL, 'z'}, {"log-keep", required_argument, NULL, 'k'},
+	{"log-age", required_argument, NULL, 'a'},  {"sync", required_argument, NULL, 'y'},
+	{"budget", required_argument, NULL, 'b'},   {"syslog", required_argument, NULL, 'S'},
+	{"journal", no_argument, NULL, 'j'},	    {"user", required_argument, NULL, 'u'},
+	{"share", no_argument, NULL, 'H'},	    {"renew-unit", required_argument, NULL, 'R'},
+	{"pin-dir", required_argument, NULL, 'p'},  {"state-dir", required_argument, NULL, 's'},
+	{"help", no_argument, NULL, 'h'},	    {},
 };
 
 static const char usage[] =
@@ -73,6 +66,10 @@ static const char usage[] =
 	"  --sync WHEN          onto the disk: never (by itself), second (once in each), line (each)\n"
 	"  --syslog RECEIVER    send events there too (RFC 5424): udp:ADDR:PORT, tcp:ADDR:PORT or unix:PATH; up to 4\n"
 	"  --journal            and to the journal\n"
+	"  --user NAME          who it goes on as after its start (BULWARK_USER, bulwark where there is one; root: "
+	"stays root)\n"
+	"  --share              give pins and state directory to that user, and end\n"
+	"  --renew-unit UNIT    systemd's unit that applies the policy anew, instead of a helper\n"
 	"  --foreground         do not leave the terminal\n"
 	"  --pin-dir DIR        where the kernel's side is pinned (BULWARK_PIN_DIR, /sys/fs/bpf/bulwark)\n"
 	"  --state-dir DIR      saved policies and history (BULWARK_STATE_DIR, /var/lib/bulwark)\n"
@@ -151,6 +148,14 @@ static int take_option(int option)
 			return fail(EXIT_USAGE, "--log-keep '%s' is not a number from 0 to 1000", optarg);
 		daemon->limits.keep = (unsigned)keep;
 		return EXIT_DONE;
+	case 'u':
+		return setenv("BULWARK_USER", optarg, 1) ? fail(EXIT_SYSTEM, "--user: %s", strerror(errno)) : EXIT_DONE;
+	case 'H':
+		loop.only_share = true;
+		return EXIT_DONE;
+	case 'R':
+		daemon->renew_unit = optarg;
+		return EXIT_DONE;
 	case 'p':
 		return place_set(places->pin_dir, sizeof(places->pin_dir), "--pin-dir", optarg);
 	case 's':
@@ -174,6 +179,12 @@ static int read_options(int argc, char **argv)
 	}
 	if (!status && optind < argc)
 		status = fail(EXIT_USAGE, "'%s' is one argument too many", argv[optind]);
+	if (!status && daemon_user_find(&loop.daemon.user))
+		status = fail(EXIT_USAGE,
+			      "--user or BULWARK_USER: there is no user '%s': useradd --system %s, or say root",
+			      loop.daemon.user.name, loop.daemon.user.name);
+	if (!*loop.log_path)
+		daemon_log_default(&loop.daemon.places, loop.log_path, sizeof(loop.log_path));
 	return status;
 }
 
@@ -183,8 +194,6 @@ static int take_lock(void)
 	char path[SAVED_PATH_MAX], pid[16] = "";
 
 	saved_path(&loop.daemon.places, 0, "bulwarkd.lock", path);
-	if (mkdir(loop.daemon.places.state_dir, 0700) && errno != EEXIST)
-		return fail(EXIT_SYSTEM, "%s: %s", loop.daemon.places.state_dir, strerror(errno));
 	loop.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (loop.lock < 0)
 		return fail(EXIT_SYSTEM, "%s: %s", path, strerror(errno));
@@ -200,30 +209,6 @@ static void say_pid(void)
 {
 	if (ftruncate(loop.lock, 0) || dprintf(loop.lock, "%d", (int)getpid()) < 0)
 		return; /* only for the message of a second one */
-}
-
-/* What it needs from now on: pins, programs that count, links of interfaces. Files are root's own. What was not given
- * is not asked for, and without CAP_SETPCAP (a sandbox) the bounding set is the sandbox's. */
-static int drop_privileges(void)
-{
-	static const unsigned wanted[] = {CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN};
-	bool given[sizeof(wanted) / sizeof(*wanted)];
-	capng_select_t sets = CAPNG_SELECT_CAPS;
-	int error = 0;
-
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
-		given[i] = capng_have_capability(CAPNG_PERMITTED, wanted[i]);
-	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
-		sets = CAPNG_SELECT_BOTH;
-	capng_clear(sets);
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted) && !error; i++)
-		if (given[i])
-			error = capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-					     wanted[i]);
-	if (error || capng_apply(sets))
-		return fail(EXIT_SYSTEM, "privileges could not be dropped: %s", strerror(errno));
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	return EXIT_DONE;
 }
 
 /* systemd's readiness protocol is one datagram. */
@@ -415,8 +400,6 @@ static int begin(void)
 	int error;
 
 	daemon_state_read(&daemon->places, &daemon->state);
-	if (!*loop.log_path)
-		daemon_log_default(&daemon->places, loop.log_path, sizeof(loop.log_path));
 	snprintf(daemon->state.log, sizeof(daemon->state.log), "%s", loop.log_path);
 	ledger_begin(daemon, loop.log_path);
 	error = event_log_open(&daemon->log, loop.log_path, &daemon->limits);
@@ -459,16 +442,22 @@ int main(int argc, char **argv)
 	int status = read_options(argc, argv);
 
 	if (!status)
+		status = privileges_share(&loop.daemon, loop.log_path, loop.only_share);
+	if (loop.only_share)
+		return status;
+	if (!status)
 		status = renew_open(&loop.daemon);
 	if (!status)
 		status = fetch_open(&loop.daemon);
 	remote_use(loop.daemon.places.state_dir);
 	if (!status)
+		status = privileges_drop(&loop.daemon);
+	if (!status)
+		status = privileges_suffice(&loop.daemon, loop.log_path);
+	if (!status)
 		status = take_lock();
 	if (!status)
 		status = begin();
-	if (!status)
-		status = drop_privileges();
 	if (!status && !loop.foreground && daemon(0, !strcmp(loop.log_path, "-")))
 		status = fail(EXIT_SYSTEM, "it could not leave the terminal: %s", strerror(errno));
 	if (status)

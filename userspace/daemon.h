@@ -8,6 +8,7 @@
 #ifndef BULWARK_DAEMON_H
 #define BULWARK_DAEMON_H
 
+#include "daemon_user.h"
 #include "daemon_state.h"
 #include "event_log.h"
 #include "events.h"
@@ -35,6 +36,7 @@ struct feed_file { /* of a list with `refresh` */
 	__u64 seen, seen_ns;   /* as it is, and since when it is so; 0: it is not there */
 	__u64 tried, tried_ns; /* as it was when the policy was applied with it */
 	bool again;	       /* not its first time: `refresh` bounds how often */
+	bool hidden;	       /* the daemon may not look at it, which was told */
 };
 
 struct feed_files {
@@ -79,6 +81,8 @@ struct renewal { /* of the policy in force */
 struct daemon {
 	int epoll;
 	struct places places;
+	struct daemon_user user; /* who it is after its start */
+	const char *renew_unit;	 /* systemd's, that applies the policy anew; NULL: a helper does */
 	struct event_log_limits limits;
 	struct daemon_state state, saved; /* saved: as it is in the file */
 	struct event_log log;
@@ -131,6 +135,13 @@ __u64 monotonic_ns(void);
 /* 0 or -errno. A source that is dropped gets fd -1; closing it is its owner's. */
 int source_add(struct daemon *daemon, struct source *source);
 void source_drop(struct daemon *daemon, struct source *source);
+
+/* ---- daemon_privileges.c ---- */
+
+/* Each an enum exit_status, in this order. alone: nothing else is wanted, so being unable to is an error. */
+int privileges_share(const struct daemon *daemon, const char *log, bool alone);
+int privileges_drop(const struct daemon *daemon); /* after the helpers were forked, before anything is open */
+int privileges_suffice(const struct daemon *daemon, const char *log);
 
 /* ---- daemon_tell.c ---- */
 

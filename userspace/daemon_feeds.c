@@ -5,6 +5,7 @@
  * goes and comes back, a link that points elsewhere. One that cannot be read, is empty or shrank is refused by apply,
  * and not tried again before it changes; the last good one stays in force.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,13 +15,14 @@
 
 #define STILL_NS (2ULL * 1000000000) /* somebody may be writing it */
 
-/* What a change of the file changes; 0: it is not there. */
+/* What a change of the file changes; 0: it is not there, or (errno EACCES) hidden from the daemon's user. */
 static __u64 look_at(const char *feed, __u64 *mtime)
 {
 	char copy[REMOTE_PATH];
 	struct stat found;
 
 	*mtime = 0;
+	errno = 0;
 	if (stat(remote_file(feed, copy), &found))
 		return 0;
 	*mtime = (__u64)found.st_mtime;
@@ -66,6 +68,12 @@ static void add(struct feed_files *files, const struct feed_files *old, const js
 	snprintf(file.name, sizeof(file.name), "%s", name);
 	file.refresh_ns = (__u64)refresh_s * 1000000000;
 	file.seen = look_at(path, &mtime);
+	file.hidden = !file.seen && errno == EACCES;
+	if (file.hidden && !(before && before->hidden))
+		fprintf(stderr,
+			"%s: the feed of %s, %s, cannot be looked at (%s), so nobody sees when it changes: let the "
+			"daemon's user search its directories\n",
+			program_invocation_short_name, name, path, strerror(EACCES));
 	file.seen_ns = monotonic_ns();
 	if (before) {
 		file.tried = before->tried;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Applying the policy in force anew when time or the host has overtaken it: the day of an `until` is over, or the
- * addresses changed that feeds are cut around, or a feed changed. A helper does it: `bulwark apply --renew`.
+ * addresses changed that feeds are cut around, or a feed changed. A helper does it: `bulwark apply --renew`, or systemd
+ * with a unit of its own, so that the daemon's needs no privilege for it.
  */
 #include <time.h>
 
@@ -16,6 +17,12 @@ static const char *const renew_words[] = {"apply", "--renew", NULL};
 
 int renew_open(struct daemon *daemon)
 {
+	static const char *start[] = {"systemctl", "--no-ask-password", "start", "--", NULL, NULL};
+
+	if (daemon->renew_unit) {
+		start[4] = daemon->renew_unit;
+		return helper_open(&daemon->renew.helper, NULL, start, "renews policies");
+	}
 	return helper_open(&daemon->renew.helper, &daemon->places, renew_words, "renews policies");
 }
 

@@ -12,14 +12,16 @@
 
 /* ---- the instance ---- */
 
-/* 0: nothing is pinned. */
+/* 0: nothing is pinned. What cannot be reached is something, and opening it says why. */
 static __u64 pinned_ring(const struct daemon *daemon)
 {
 	char path[sizeof(daemon->places.pin_dir) + 32];
 	struct stat found;
 
 	snprintf(path, sizeof(path), "%s/v%d/events", daemon->places.pin_dir, LAYOUT_VERSION);
-	return stat(path, &found) ? 0 : (__u64)found.st_ino;
+	if (stat(path, &found))
+		return errno == EACCES ? 1 : 0;
+	return (__u64)found.st_ino;
 }
 
 void watch_close(struct daemon *daemon)

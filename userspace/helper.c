@@ -27,10 +27,9 @@ static void program_path(char path[PATH_MAX + 16])
 	strcpy(slash ? slash + 1 : path, "bulwark");
 }
 
-static void run_bulwark(const struct places *places, const char *const *verb, const char *operand, int output)
+static void run_verb(const struct places *places, const char *const *verb, const char *operand)
 {
 	const char *words[WORDS_MAX] = {"bulwark", "--pin-dir", places->pin_dir, "--state-dir", places->state_dir};
-	int nothing = open("/dev/null", O_RDWR);
 	char path[PATH_MAX + 16];
 	size_t count = 5;
 
@@ -38,11 +37,21 @@ static void run_bulwark(const struct places *places, const char *const *verb, co
 		words[count++] = *verb++;
 	if (*operand)
 		words[count++] = operand;
+	program_path(path);
+	execv(path, (char *const *)words);
+}
+
+static void run_command(const struct places *places, const char *const *verb, const char *operand, int output)
+{
+	int nothing = open("/dev/null", O_RDWR);
+
 	if (nothing >= 0)
 		dup2(nothing, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
-	program_path(path);
-	execv(path, (char *const *)words);
+	if (places)
+		run_verb(places, verb, operand);
+	else
+		execvp(*verb, (char *const *)verb);
 	_exit(127);
 }
 
@@ -78,7 +87,7 @@ static void run_one(const struct places *places, const char *const *verb, const 
 		return;
 	child = fork();
 	if (!child)
-		run_bulwark(places, verb, operand, output[1]);
+		run_command(places, verb, operand, output[1]);
 	close(output[1]);
 	if (child > 0)
 		read_output(output[0], answer->text);

@@ -22,7 +22,7 @@ struct helper_answer {
 };
 
 /* Before privileges are dropped and anything is open. verb: the words of the command, ends with NULL; borrowed, for
- * good. enum exit_status. */
+ * good. places NULL: they are a command of its own, found in PATH. enum exit_status. */
 int helper_open(struct helper *helper, const struct places *places, const char *const *verb, const char *does);
 void helper_close(struct helper *helper);
 /* One question at a time; operand: one word more for the command, "": none. Never waits. */

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "root.skel.h"
+#include "saved.h"
 
 #define LOCK_WAIT_S 30
 #define LOCK_POLL_MS 50
@@ -117,7 +118,8 @@ static int lock_take(const char *state_dir)
 		return error;
 	}
 	snprintf(path, sizeof(path), "%s/lock", state_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	umask(027); /* who has the lock writes the state, which the group of the daemon reads */
+	fd = saved_open(path, O_RDWR);
 	if (fd < 0) {
 		error = -errno;
 		kernel_say("cannot open the lock %s: %s", path, strerror(-error));
@@ -158,7 +160,7 @@ static void nearest_directory(const char *path, char *found, size_t size)
 }
 
 /* The mount point of the bpffs that path is in. */
-static void bpffs_root(const char *path, char *root, size_t size)
+void bpffs_root(const char *path, char *root, size_t size)
 {
 	char up[PATH_MAX];
 	struct stat here, above;
@@ -348,14 +350,14 @@ static int pin_root(struct root_bpf *root, const char *directory)
 		if (!maps[i])
 			maps[i] = bpf_object__find_map_by_name(root->obj, pinned_map_names[i]);
 		snprintf(path, sizeof(path), "%s/%s", directory, pinned_map_names[i]);
-		if (!maps[i] || bpf_obj_pin(bpf_map__fd(maps[i]), path)) {
+		if (!maps[i] || pin_object(bpf_map__fd(maps[i]), path)) {
 			kernel_say("cannot pin %s: %s", path, strerror(errno));
 			return -errno;
 		}
 	}
 	for (int i = 0; i < PINNED_PROGRAM_COUNT; i++) {
 		snprintf(path, sizeof(path), "%s/%s", directory, pinned_program_names[i]);
-		if (bpf_obj_pin(bpf_program__fd(programs[i]), path)) {
+		if (pin_object(bpf_program__fd(programs[i]), path)) {
 			kernel_say("cannot pin %s: %s", path, strerror(errno));
 			return -errno;
 		}
@@ -418,6 +420,8 @@ static int instance_make(struct instance *instance, __u32 flags)
 	error = root ? load_root(root, flags) : -ENOMEM;
 	if (!error)
 		error = pin_root(root, making);
+	if (!error)
+		error = pins_share(&instance->places, making);
 	if (!error && rename(making, instance->base)) {
 		error = -errno;
 		kernel_say("cannot put %s in its place: %s", making, strerror(errno));
@@ -633,6 +637,7 @@ int instance_down(struct instance *instance)
 		return error;
 	}
 	rmdir(instance->places.pin_dir);
+	bpffs_unshare(root);
 	if (instance->origin.flags & ORIGIN_MOUNTED_BPFFS && is_bpffs(root) && !umount(root) &&
 	    !strcmp(root, instance->places.pin_dir))
 		rmdir(root);

@@ -33,6 +33,8 @@ void instance_close(struct instance *instance);
 const char *instance_broken(const struct instance *instance); /* what is missing of it, or "" */
 bool instance_foreign(const struct instance *instance);	      /* it protects another network namespace than ours */
 bool instance_ephemeral(const struct instance *instance);
+/* Gives the pins that are there to the daemon's user (daemon_user.h), or back to root. As root. */
+int instance_share(const struct places *places);
 bool instance_made(const struct instance *instance); /* by this opening: nothing was pinned there before */
 const char *kernel_words(void);
 void kernel_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* sets the words */

@@ -124,7 +124,7 @@ static int pin_link(const struct instance *instance, enum hook hook, const char 
 	pin_path(instance, hook, name, path, sizeof(path));
 	if (unlink(path) && errno != ENOENT) /* a defunct one */
 		error = -errno;
-	if (!error && bpf_obj_pin(fd, path))
+	if (!error && pin_object(fd, path))
 		error = -errno;
 	if (error)
 		kernel_say("%s: cannot pin the link as %s: %s", name, path, strerror(-error));
@@ -141,16 +141,14 @@ static void reason_path(const struct instance *instance, const char *name, char 
 static void reason_save(const struct instance *instance, const char *name, const char *why)
 {
 	char path[SAVED_PATH_MAX];
-	FILE *file;
+	cleanup_fd int fd = -1;
 
 	reason_path(instance, name, path);
-	file = *why ? fopen(path, "we") : NULL;
-	if (file) {
-		fputs(why, file);
-		fclose(file);
-	} else {
+	fd = *why ? saved_open(path, O_WRONLY | O_TRUNC) : -1;
+	if (fd >= 0)
+		dprintf(fd, "%s", why);
+	else
 		unlink(path);
-	}
 }
 
 static void reason_load(const struct instance *instance, struct attachment *attachment)

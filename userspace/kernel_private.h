@@ -156,6 +156,13 @@ void hold_table_close(struct instance *instance);
 void hold_table_change(struct hold_table *table, const struct hold_key *key, const struct hold *before,
 		       const struct hold *after);
 int path_remove(const char *path); /* a tree; what is not there is fine */
+/* The mount point of the bpffs that path is in. */
+void bpffs_root(const char *path, char *root, size_t size);
+/* bpf_obj_pin(), and the daemon's group may open it. */
+int pin_object(int fd, const char *path);
+/* What root made, for the daemon's user; the bpffs for root alone again, unless another instance needs it. */
+int pins_share(const struct places *places, const char *base);
+void bpffs_unshare(const char *root);
 /* Every value of an array map, in one call where the kernel can; the caller's, or NULL. */
 void *array_read(int map, __u32 entries, size_t value);
 struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */

@@ -28,7 +28,7 @@ int recount_pin(const struct instance *instance, __u32 slot, int program)
 	recount_path(instance, slot, path);
 	if (unlink(path) && errno != ENOENT)
 		return -errno;
-	return program >= 0 && bpf_obj_pin(program, path) ? -errno : 0;
+	return program >= 0 && pin_object(program, path) ? -errno : 0;
 }
 
 static __u64 coarse_ns(void)

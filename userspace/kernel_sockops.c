@@ -52,7 +52,7 @@ int sockops_attach(struct instance *instance)
 		kernel_say("cannot attach the sockops program to the cgroup: %s", strerror(errno));
 		return -errno;
 	}
-	if ((unlink(path) && errno != ENOENT) || bpf_obj_pin(fd, path)) {
+	if ((unlink(path) && errno != ENOENT) || pin_object(fd, path)) {
 		kernel_say("cannot pin the link as %s: %s", path, strerror(errno));
 		return -errno;
 	}

@@ -22,6 +22,21 @@ const char *saved_path(const struct places *places, unsigned generation, const c
 	return path;
 }
 
+int saved_open(const char *path, int flags)
+{
+	int fd;
+
+	do {
+		fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+		if (fd >= 0 || errno != ENOENT)
+			return fd;
+		fd = open(path, flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+	} while (fd < 0 && errno == EEXIST);
+	if (fd >= 0)
+		fchmod(fd, 0660); /* whatever the umask is */
+	return fd;
+}
+
 json_t *saved_description(const struct places *places, unsigned generation)
 {
 	char path[SAVED_PATH_MAX];
@@ -69,7 +84,7 @@ const char *login_name(char *buffer, size_t size)
 /* One write, so that readers and other writers see whole lines; a torn last line of a full disk is ended first. */
 static int append_line(const char *path, json_t *entry)
 {
-	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	int fd = saved_open(path, O_RDWR | O_APPEND);
 	char *text = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(14)), *line = NULL;
 	char last = '\n';
 	struct stat stat;

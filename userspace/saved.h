@@ -21,6 +21,10 @@
 
 /* "STATE/generations/N/NAME", or "STATE/NAME" for generation 0. */
 const char *saved_path(const struct places *places, unsigned generation, const char *name, char path[SAVED_PATH_MAX]);
+/* Opens or makes a file there that both root and the daemon's user (daemon_user.h) write. No link is followed, for
+ * either may have put it there, and O_CREAT is not asked for a file that is there: in such a directory kernels refuse
+ * it for somebody else's. */
+int saved_open(const char *path, int flags);
 /* description.json of a generation, or NULL when it is not there or no JSON object. */
 json_t *saved_description(const struct places *places, unsigned generation);
 /* The policy of a generation, as policy_read() gives it: only to be used when the report has no errors, and to be kept

@@ -34,7 +34,11 @@ char *secret_read(const char *path, bool private, char *why, size_t size)
 		bytes = words ? -1 : read(fd, text, SECRET_BYTES_MAX + 1);
 	}
 	if (bytes < 0)
-		snprintf(why, size, "%s %s", path, words ?: strerror(errno));
+		snprintf(why, size, "%s %s", path,
+			 words
+				 ?: errno == EACCES
+				    ? "cannot be read by the user of bulwarkd: chgrp it to its group, chmod 640"
+				    : strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	if (bytes >= 0)

@@ -2,9 +2,11 @@
 #include "settings_kept.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host_parts.h"
@@ -40,6 +42,30 @@ static int read_number(const char *name, long long *value)
 	return sysctl_number(path, 1, value);
 }
 
+/* What somebody else put in its place would be written to the kernel one day. */
+static json_t *kept_read(const char *path)
+{
+	struct stat about;
+
+	if (lstat(path, &about))
+		return NULL;
+	if (S_ISREG(about.st_mode) && about.st_uid == geteuid())
+		return json_load_file(path, 0, NULL);
+	unlink(path);
+	return NULL;
+}
+
+static int kept_write(const char *path, const json_t *kept)
+{
+	int fd = saved_open(path, O_WRONLY | O_TRUNC), error;
+
+	if (fd < 0)
+		return -errno;
+	error = json_dumpfd(kept, fd, JSON_INDENT(1)) ? -EIO : 0;
+	close(fd);
+	return error;
+}
+
 /* {"tcp_syncookies": {"was": 0, "set": 1}}. What was is written before it is changed. */
 int sysctl_set(const struct places *places, const char *name, int value)
 {
@@ -51,13 +77,13 @@ int sysctl_set(const struct places *places, const char *name, int value)
 	if (error || was == value)
 		return error;
 	kept_path(places, path);
-	kept = json_load_file(path, 0, NULL) ?: json_object();
+	kept = kept_read(path) ?: json_object();
 	entry = json_object_get(kept, name);
 	if (entry)
 		error = json_object_set_new(entry, "set", json_integer(value));
 	else
 		error = json_object_set_new(kept, name, json_pack("{s:I, s:i}", "was", (json_int_t)was, "set", value));
-	error = error ? -ENOMEM : json_dump_file(kept, path, JSON_INDENT(1)) ? -EIO : 0;
+	error = error ? -ENOMEM : kept_write(path, kept);
 	json_decref(kept);
 	return error ?: write_number(name, value);
 }
@@ -71,7 +97,7 @@ int sysctls_put_back(const struct places *places, char *told, size_t size)
 
 	*told = 0;
 	kept_path(places, path);
-	kept = json_load_file(path, 0, NULL);
+	kept = kept_read(path);
 	json_object_foreach(kept, name, entry)
 	{
 		long long was = json_integer_value(json_object_get(entry, "was")), now;

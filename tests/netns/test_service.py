@@ -83,6 +83,10 @@ def try_unit(lab):
         unit = lab.file("bulwarkd.service", file.read().replace("@PREFIX@/sbin", os.path.dirname(BULWARKD)))
     with it("its exposure is below 2.5, as systemd counts"):
         lab.node.run("systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=25", unit)
+    with it("it never has CAP_SYS_ADMIN, nor what changes files of others"):
+        with open(UNIT, encoding="utf-8") as file:
+            allowed = re.search(r"^CapabilityBoundingSet=(.*)$", file.read(), re.M)[1].split()
+        same(sorted(allowed), ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON", "CAP_SETGID", "CAP_SETUID"])
     with it("every system call that it and its helper make is allowed"):
         lab.file("feed.txt", "46.30.66.0/24\n")
         lab.apply(FIRST)
