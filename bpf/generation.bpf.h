@@ -42,6 +42,7 @@ TABLE(limits, struct limit_entry);
 TABLE(port_services, struct u16_line);
 TABLE(tls_rules, struct tls_entry);
 TABLE(http_rules, struct http_entry);
+TABLE(quic_rules, struct quic_entry);
 TABLE(names, struct name_line);
 
 /* Offline only (constants.offline): what stands in for the host. Written by the controller between packets. */

@@ -26,6 +26,7 @@
 #include "sources.h"
 #include "amplification.h"
 #include "exposure.h"
+#include "quic.h"
 #include "tell.h"
 #include "arming.h"
 #include "open_counts.h"
@@ -178,14 +179,16 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	why = judge_exposure(ctx, pkt, lists);
 	if (why == REASON_NONE)
 		why = judge_icmp(ctx, pkt);
-	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
-	if (source == REASON_ALLOWED)
-		return why == REASON_SERVICE ? REASON_ALLOWED : why;
-	if (constants.have_health_checks && pkt->checks) {
+	if (constants.have_health_checks && pkt->checks && source != REASON_ALLOWED) {
 		source = judge_health_check(pkt, source, why);
 		if (source)
 			return source;
 	}
+	if (constants.have_quic && why == REASON_SERVICE)
+		why = judge_quic(ctx, pkt);
+	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
+	if (source == REASON_ALLOWED)
+		return why == REASON_SERVICE ? REASON_ALLOWED : why;
 	return judge_load(ctx, pkt, why, lists);
 }
 

@@ -15,6 +15,7 @@
  *   port_services                                      protocol, port -> service index
  *   tls_rules                                          index in a service -> struct tls_entry
  *   http_rules                                         index in a service -> struct http_entry
+ *   quic_rules                                         index in a service -> struct quic_entry
  *   names                                              hash of a name -> struct name_item (first_bytes.h)
  */
 #ifndef BULWARK_GENERATION_H
@@ -68,7 +69,7 @@ struct service_entry {
 	__u8 unused;
 	__u16 tls;  /* index of its rule in tls_rules; 0: none */
 	__u16 http; /* in http_rules */
-	__u8 unused2[2];
+	__u16 quic; /* in quic_rules */
 };
 _Static_assert(sizeof(struct service_entry) == 40, "struct service_entry is shared with the kernel side");
 
@@ -149,6 +150,24 @@ enum {
 	HTTP_PATHS = 1u << 2,	/* paths are for some or nobody */
 	HTTP_UNKNOWN_DROP = 1u << 3,
 	HTTP_MONITOR = 1u << 4,
+};
+
+/* quic_rules[]: what a service asks of long headers of QUIC. [0] is unused. */
+#define QUIC_VERSIONS 8		       /* that one service takes */
+#define QUIC_VERSION_1 0x00000001u     /* RFC 9000 */
+#define QUIC_VERSION_2 0x6b3343cfu     /* RFC 9369 */
+#define QUIC_RESERVED_MASK 0x0f0f0f0fu /* versions ?a?a?a?a stand for nothing (RFC 9000 15) */
+#define QUIC_RESERVED 0x0a0a0a0au
+struct quic_entry {
+	__u32 versions[QUIC_VERSIONS]; /* 0: free */
+	__u16 rule;
+	__u8 flags; /* QUIC_* */
+	__u8 unused;
+};
+_Static_assert(sizeof(struct quic_entry) == 36, "struct quic_entry is shared with the kernel side");
+enum {
+	QUIC_UNKNOWN_DROP = 1u << 0, /* version negotiation, and versions that nobody here knows, are refused */
+	QUIC_MONITOR = 1u << 1,
 };
 
 #define PARTIALS 256 /* hellos in several segments that are under way at once */
@@ -297,7 +316,8 @@ struct generation_config {
 	__u32 name_lines;	 /* a power of two */
 	__u8 have_limit_lists;	 /* some limit has `except` or `only` */
 	__u8 have_health_checks; /* some list is of health checks */
-	__u8 unused3[2];
+	__u8 have_quic;		 /* some service has a rule for long headers of QUIC */
+	__u8 unused3;
 };
 
 #endif

@@ -105,6 +105,7 @@ static json_t *describe_rules(const struct image *image)
 		[RULE_KIND_NONE] = "none",   [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
 		[RULE_KIND_BLOCK] = "block", [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
 		[RULE_KIND_LIMIT] = "limit", [RULE_KIND_TLS] = "tls",	      [RULE_KIND_HTTP] = "http",
+		[RULE_KIND_QUIC] = "quic",
 	};
 	json_t *rules = json_array();
 

@@ -457,6 +457,13 @@ static void check_syn_cookies(struct checker *checker, const struct service *ser
 			 "service '%s' has no TCP port, so 'syn-cookies' says nothing: remove it", service->name);
 }
 
+static void check_quic(struct checker *checker, const struct service *service)
+{
+	if (service->quic.given && service->port_count && !serves(service, IPPROTO_UDP))
+		error_at(checker, &service->quic.at, "service '%s' has 'quic', but no UDP port to look for it on",
+			 service->name);
+}
+
 static void check_first(struct checker *checker, const struct service *service)
 {
 	const struct place *at = service->tls.given ? &service->tls.at : &service->http.at;
@@ -539,6 +546,7 @@ static void check_services(struct checker *checker)
 		check_tag(checker, service);
 		check_syn_cookies(checker, service);
 		check_first(checker, service);
+		check_quic(checker, service);
 		check_limits(checker, service);
 	}
 	if (policy->service_count < SERVICES_MAX)

@@ -314,6 +314,8 @@ int image_compile(const struct policy *policy, const struct host *host, struct i
 	free(compile.tls_numbers);
 	free(compile.http_rules);
 	free(compile.http_numbers);
+	free(compile.quic_rules);
+	free(compile.quic_numbers);
 	if (err) {
 		image_free(image);
 		memset(image, 0, sizeof(*image));
@@ -343,6 +345,7 @@ void image_free(struct image *image)
 	free(image->tls_rules);
 	free(image->names);
 	free(image->http_rules);
+	free(image->quic_rules);
 	free(image->rules);
 	free(image->lists);
 	free(image->classes);

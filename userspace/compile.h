@@ -28,8 +28,8 @@ struct compile {
 	struct compiled_list *lists;			    /* parallel to policy->lists */
 	__u16 *service_rules, *trusted_rules, *block_rules; /* parallel to the policy's; 0: its time is over */
 	__u16 *limit_rules;				    /* of all limits, service after service */
-	__u16 *tls_rules, *http_rules;			    /* parallel to the policy's services */
-	__u16 *tls_numbers, *http_numbers;		    /* likewise: in image->tls_rules; 0: none */
+	__u16 *tls_rules, *http_rules, *quic_rules;	    /* parallel to the policy's services */
+	__u16 *tls_numbers, *http_numbers, *quic_numbers;   /* likewise: in image->tls_rules; 0: none */
 	struct XXH3_state_s *hash[2];
 };
 

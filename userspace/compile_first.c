@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What is asked of the first bytes of a stream -> rules, and one table of all names in them. */
+/* What is asked of first bytes, of a stream or of a datagram -> rules, and one table of all names in them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +161,33 @@ static int compile_http(struct naming *naming)
 	return err;
 }
 
+static int compile_quic(struct compile *compile)
+{
+	const struct policy *policy = compile->policy;
+	struct image *image = compile->image;
+
+	image->quic_rules = calloc(policy->service_count + 1, sizeof(*image->quic_rules));
+	compile->quic_numbers = calloc(policy->service_count + 1, sizeof(__u16));
+	if (!image->quic_rules || !compile->quic_numbers)
+		return -ENOMEM;
+	image->quic_rule_count = 1;
+	for (size_t i = 0; i < policy->service_count; i++) {
+		const struct policy_quic *quic = &policy->services[i].quic;
+		struct quic_entry *entry = &image->quic_rules[image->quic_rule_count];
+
+		if (!compile->quic_rules[i])
+			continue;
+		entry->rule = compile->quic_rules[i];
+		entry->flags = (quic->unknown_drop ? QUIC_UNKNOWN_DROP : 0) |
+			       (quic->monitor || policy->services[i].monitor || policy->monitor ? QUIC_MONITOR : 0);
+		for (size_t j = 0; j < quic->version_count; j++)
+			entry->versions[j] = quic->versions[j];
+		compile->quic_numbers[i] = image->quic_rule_count++;
+		image->config.have_quic = 1;
+	}
+	return 0;
+}
+
 /* -EAGAIN: a line overflows. */
 static int fill_lines(const struct naming *naming, struct name_line *lines, size_t line_count)
 {
@@ -205,6 +232,7 @@ int compile_first(struct compile *compile)
 		return -EIO;
 	err = compile_tls(&naming);
 	err = err ? err : compile_http(&naming);
+	err = err ? err : compile_quic(compile);
 	if (!err && naming.count > NAMES_MAX) {
 		policy_say(compile->policy, compile->report, SEVERITY_ERROR, NULL,
 			   "%zu names of servers, protocols and paths; a policy has at most %d", naming.count,

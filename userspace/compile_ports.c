@@ -34,6 +34,7 @@ static struct service_entry entry_of(const struct compile *compile, size_t index
 		.limit_count = (__u8)service->limit_count,
 		.tls = compile->tls_numbers[index],
 		.http = compile->http_numbers[index],
+		.quic = compile->quic_numbers[index],
 	};
 }
 

@@ -158,6 +158,10 @@ static size_t first_candidates(struct compile *compile, struct candidate *candid
 			candidates[count++] =
 				(struct candidate){RULE_KIND_HTTP, service->name, &service->http.at,
 						   file_index(policy, service->http.at.file), &compile->http_rules[i]};
+		if (service->quic.given && !entry_over(service->until, compile->now))
+			candidates[count++] =
+				(struct candidate){RULE_KIND_QUIC, service->name, &service->quic.at,
+						   file_index(policy, service->quic.at.file), &compile->quic_rules[i]};
 	}
 	return count;
 }
@@ -198,10 +202,11 @@ int compile_rules(struct compile *compile)
 	compile->limit_rules = calloc(limits + 1, sizeof(__u16));
 	compile->tls_rules = calloc(policy->service_count + 1, sizeof(__u16));
 	compile->http_rules = calloc(policy->service_count + 1, sizeof(__u16));
-	candidates = calloc(3 * policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
+	compile->quic_rules = calloc(policy->service_count + 1, sizeof(__u16));
+	candidates = calloc(4 * policy->service_count + policy->trusted.count + policy->block.count + limits + 1,
 			    sizeof(*candidates));
 	if (!compile->service_rules || !compile->trusted_rules || !compile->block_rules || !compile->limit_rules ||
-	    !compile->tls_rules || !compile->http_rules || !candidates) {
+	    !compile->tls_rules || !compile->http_rules || !compile->quic_rules || !candidates) {
 		free(candidates);
 		return -ENOMEM;
 	}

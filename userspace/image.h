@@ -21,7 +21,8 @@ enum rule_kind {
 	RULE_KIND_LIMIT,
 	RULE_KIND_WORD,
 	RULE_KIND_TLS,
-	RULE_KIND_HTTP
+	RULE_KIND_HTTP,
+	RULE_KIND_QUIC
 };
 
 struct rule {
@@ -53,6 +54,8 @@ struct image {
 	size_t tls_rule_count;	       /* including [0] */
 	struct http_entry *http_rules; /* likewise */
 	size_t http_rule_count;
+	struct quic_entry *quic_rules; /* likewise */
+	size_t quic_rule_count;
 	struct name_line *names; /* config.name_lines of them */
 	struct tables tables;
 	struct rule *rules; /* index = rule number */

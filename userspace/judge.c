@@ -21,6 +21,7 @@ const char *rule_kind_name(enum rule_kind kind)
 		[RULE_KIND_NONE] = "none",   [RULE_KIND_DEFAULT] = "default", [RULE_KIND_SERVICE] = "service",
 		[RULE_KIND_BLOCK] = "block", [RULE_KIND_TRUSTED] = "trusted", [RULE_KIND_WORD] = "word",
 		[RULE_KIND_LIMIT] = "limit", [RULE_KIND_TLS] = "tls",	      [RULE_KIND_HTTP] = "http",
+		[RULE_KIND_QUIC] = "quic",
 	};
 
 	return names[kind];
@@ -31,6 +32,7 @@ const char *rule_text(const struct image *image, unsigned rule, char *buffer, si
 	static const char *const kinds[] = {
 		[RULE_KIND_SERVICE] = "service ", [RULE_KIND_BLOCK] = "block ", [RULE_KIND_TRUSTED] = "trusted ",
 		[RULE_KIND_LIMIT] = "limit of ",  [RULE_KIND_TLS] = "tls of ",	[RULE_KIND_HTTP] = "http of ",
+		[RULE_KIND_QUIC] = "quic of ",
 	};
 	const struct rule *named = rule && rule < image->rule_count ? &image->rules[rule] : NULL;
 	const char *kind = "";

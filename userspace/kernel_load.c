@@ -58,6 +58,7 @@ void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		{"port_services", image->port_services, sizeof(*image->port_services), PORTS_COUNT, false},
 		{"tls_rules", image->tls_rules, sizeof(*image->tls_rules), image->tls_rule_count, false},
 		{"http_rules", image->http_rules, sizeof(*image->http_rules), image->http_rule_count, false},
+		{"quic_rules", image->quic_rules, sizeof(*image->quic_rules), image->quic_rule_count, false},
 		{"names", image->names, sizeof(*image->names), image->names ? image->config.name_lines : 0, false},
 	};
 

@@ -99,7 +99,7 @@ struct table {
 	size_t size, count;
 	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
 };
-#define TABLE_COUNT 21
+#define TABLE_COUNT 22
 void tables_of(const struct image *image, struct table list[TABLE_COUNT]);
 
 #define cleanup_fd __attribute__((cleanup(close_fd)))

@@ -118,6 +118,20 @@ static void put_crc32c(struct bytes *transport, size_t at)
 
 /* ---- transport ---- */
 
+static unsigned payload_bytes(const struct packet_spec *spec)
+{
+	return given(spec->payload, (int)spec->data_bytes);
+}
+
+static void put_payload(const struct packet_spec *spec, struct bytes *out)
+{
+	unsigned length = payload_bytes(spec);
+	__u8 *at = grow(out, length);
+
+	if (at)
+		memcpy(at, spec->data, spec->data_bytes < length ? spec->data_bytes : length);
+}
+
 static void build_tcp(const struct packet_spec *spec, struct bytes *out)
 {
 	unsigned words = 5 + (spec->mss ? 1 : 0);
@@ -132,21 +146,21 @@ static void build_tcp(const struct packet_spec *spec, struct bytes *out)
 	put32(out, 0);
 	if (spec->mss)
 		put32(out, 0x02040000u | spec->mss);
-	grow(out, given(spec->payload, 0));
+	put_payload(spec, out);
 	if (!out->full)
 		set16(out->data + 16, transport_checksum(spec, out));
 }
 
 static void build_udp(const struct packet_spec *spec, struct bytes *out)
 {
-	unsigned length = 8 + given(spec->payload, 0);
+	unsigned length = 8 + payload_bytes(spec);
 	__u16 checksum;
 
 	put16(out, spec->source_port);
 	put16(out, spec->destination_port);
 	put16(out, given(spec->udp_length, length));
 	put16(out, 0);
-	grow(out, length - 8);
+	put_payload(spec, out);
 	if (out->full)
 		return;
 	checksum = transport_checksum(spec, out);

@@ -11,6 +11,7 @@ enum {
 	SPEC_VLANS = 4,
 	SPEC_EXTENSIONS = 24,
 	SPEC_PAYLOAD_MAX = 1900,
+	SPEC_DATA = 64,
 	SPEC_NOT_GIVEN = -1,
 };
 
@@ -39,6 +40,10 @@ struct packet_spec {
 	__u8 tcp_flags;
 	bool has_tcp_flags;
 	__u16 mss; /* 0: no option */
+
+	__u8 data[SPEC_DATA]; /* what the payload of TCP or UDP begins with; zeros follow, as many as `payload` asks for
+			       */
+	unsigned data_bytes;
 
 	bool fragment, more;
 	unsigned fragment_offset; /* bytes */

@@ -14,6 +14,7 @@
  *   IPv4 options   options nop|record-route|lsrr|ssrr|timestamp|router-alert
  *   IPv6           ext hopopts|dstopts|routing|routing0|ah|mobility|hip|shim6, ext long (its length lies)
  *   TCP            seq N, acknum N, mss N
+ *   TCP, UDP       data HEX (what the payload begins with, at most 64 bytes; len N: how long it is with zeros behind)
  *   lies           version N, ihl N, ip-length N, data-offset N, udp-length N, ethertype N
  */
 #include <arpa/inet.h>
@@ -360,6 +361,40 @@ static int options_word(struct words *words, struct packet_spec *spec)
 		     name ? name : "");
 }
 
+/* The bytes of hexadecimal digits, two each, appended to *count of them. */
+static int bytes_of(struct words *words, const char *digits, __u8 *bytes, size_t most, size_t *count)
+{
+	for (; *digits; digits += 2) {
+		unsigned byte;
+		char pair[3] = {digits[0], digits[1], '\0'};
+
+		if (strspn(pair, "0123456789abcdefABCDEF") != 2)
+			return wrong(words, "'%s': an even number of hexadecimal digits was expected", digits);
+		if (*count == most)
+			return wrong(words, "'%s': more than %zu bytes", digits, most);
+		sscanf(pair, "%x", &byte);
+		bytes[(*count)++] = byte;
+	}
+	return 0;
+}
+
+static int data_word(struct words *words, struct packet_spec *spec)
+{
+	const char *digits = take(words);
+	size_t count = 0;
+	int err;
+
+	if (!spec->has_ports || spec->protocol == IPPROTO_SCTP)
+		return wrong(words, "'data' is of TCP and UDP");
+	if (spec->data_bytes)
+		return wrong(words, "'data' stands twice");
+	if (!digits)
+		return wrong(words, "'data' wants hexadecimal digits after it");
+	err = bytes_of(words, digits, spec->data, sizeof(spec->data), &count);
+	spec->data_bytes = count;
+	return err;
+}
+
 /* Words that are a number each. */
 static const struct number_word {
 	const char *name;
@@ -397,10 +432,7 @@ static const struct {
 	const char *name;
 	int (*read)(struct words *words, struct packet_spec *spec);
 } argument_words[] = {
-	{"vlan", vlan_word},
-	{"ext", ext_word},
-	{"frag", frag_word},
-	{"options", options_word},
+	{"vlan", vlan_word}, {"ext", ext_word}, {"frag", frag_word}, {"options", options_word}, {"data", data_word},
 };
 
 static int number_word(struct words *words, const struct number_word *known, struct packet_spec *spec)
@@ -512,21 +544,13 @@ static int parse_words(struct words *words, struct packet_spec *spec, unsigned d
 static int parse_hex(struct words *words, struct packet_spec *spec)
 {
 	const char *word;
+	int err = 0;
 
 	spec->kind = PACKET_HEX;
-	while ((word = take(words))) {
-		for (; *word; word += 2) {
-			unsigned byte;
-			char pair[3] = {word[0], word[1], '\0'};
-
-			if (strspn(pair, "0123456789abcdefABCDEF") != 2)
-				return wrong(words, "'%s': an even number of hexadecimal digits was expected", word);
-			if (spec->hex_length == sizeof(spec->hex))
-				return wrong(words, "a frame has at most %d bytes here", FRAME_MAX);
-			sscanf(pair, "%x", &byte);
-			spec->hex[spec->hex_length++] = byte;
-		}
-	}
+	while (!err && (word = take(words)))
+		err = bytes_of(words, word, spec->hex, sizeof(spec->hex), &spec->hex_length);
+	if (err)
+		return err;
 	return spec->hex_length >= 14 ? 0 : wrong(words, "a frame has at least the 14 bytes of an Ethernet header");
 }
 

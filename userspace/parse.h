@@ -51,7 +51,7 @@ struct scope {
 
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
 extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
-extern const struct scope http_scope, path_scope, requests_scope;
+extern const struct scope http_scope, path_scope, requests_scope, quic_scope;
 extern const struct scope profile_scope, service_profile_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
@@ -109,10 +109,11 @@ void parse_to(struct parser *parser, struct service *service, const struct node 
 /* ---- parse_service.c ---- */
 void parse_services(struct parser *parser, void *policy, const struct node *map);
 
-/* ---- parse_tls.c, parse_http.c ---- */
+/* ---- parse_tls.c, parse_http.c, parse_quic.c ---- */
 void parse_tls(struct parser *parser, void *service, const struct node *map);
 extern const char *const tls_versions[]; /* from TLSv1.0, 0x0301, on; ends with NULL */
 void parse_http(struct parser *parser, void *service, const struct node *map);
+void parse_quic(struct parser *parser, void *service, const struct node *map);
 /* One value, or a list of them. what: the key, quoted. */
 void take_each(struct parser *parser, struct texts *texts, const struct node *value, const char *what,
 	       void (*take)(struct parser *parser, struct texts *texts, const struct node *item));

@@ -136,6 +136,7 @@ static const struct key service_keys[] = {
 	{"why", service_why},
 	{"tls", parse_tls},
 	{"http", parse_http},
+	{"quic", parse_quic},
 	{"under-attack", parse_service_profile},
 	{"ban", NULL},
 	{"zone", NULL},

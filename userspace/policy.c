@@ -180,12 +180,17 @@ void service_free(struct service *service)
 	free(service->until);
 }
 
-bool serves_tcp(const struct service *service)
+bool serves(const struct service *service, __u8 protocol)
 {
 	for (size_t i = 0; i < service->port_count; i++)
-		if (service->ports[i].protocol == IPPROTO_TCP)
+		if (service->ports[i].protocol == protocol)
 			return true;
 	return false;
+}
+
+bool serves_tcp(const struct service *service)
+{
+	return serves(service, IPPROTO_TCP);
 }
 
 struct service service_under_attack(const struct policy *policy, const struct service *service)

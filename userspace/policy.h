@@ -136,6 +136,15 @@ struct policy_tls { /* what a service asks of a ClientHello */
 	__u16 min_version; /* 0x0303: TLSv1.2; 0: any */
 };
 
+struct policy_quic { /* what a service asks of long headers of QUIC */
+	struct place at;
+	__u32 versions[8]; /* QUIC_VERSIONS; that it takes */
+	size_t version_count;
+	bool given;
+	bool unknown_drop; /* unknown: drop; else what is no version of anybody here passes, counted */
+	bool monitor;
+};
+
 struct policy_metrics {	  /* texts are NULL where not given */
 	char *listen;	  /* where they are served; NULL: nowhere */
 	char *cert, *key; /* paths, PEM; both or none */
@@ -174,6 +183,7 @@ struct service {
 	size_t limit_count;
 	struct policy_tls tls;
 	struct policy_http http;
+	struct policy_quic quic;
 	__u8 ttl; /* 0: any */
 	__u32 tag;
 	bool has_tag;
@@ -250,6 +260,7 @@ struct policy {
 
 /* What a service is under attack: itself but for what the profiles say. Borrows from both, never to be freed. */
 struct service service_under_attack(const struct policy *policy, const struct service *service);
+bool serves(const struct service *service, __u8 protocol); /* on some port */
 bool serves_tcp(const struct service *service);
 bool service_differs(const struct policy *policy, const struct service *service); /* under attack from in peace */
 bool policy_has_profile(const struct policy *policy);				  /* any service differs under attack */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "parse.h"
+#include "../include/generation.h"
 
 /* Always in double quotes: what needs none is not worth a rule. */
 static void print_text(FILE *out, const char *text)
@@ -243,6 +244,23 @@ static void print_http(FILE *out, const struct policy *policy, const struct poli
 		fputs("      monitor: true\n", out);
 }
 
+static void print_quic(FILE *out, const struct policy_quic *quic)
+{
+	fputs("    quic:\n      versions: [", out);
+	for (size_t i = 0; i < quic->version_count; i++) {
+		fputs(i ? ", " : "", out);
+		if (quic->versions[i] == QUIC_VERSION_1)
+			fputs("v1", out);
+		else if (quic->versions[i] == QUIC_VERSION_2)
+			fputs("v2", out);
+		else
+			fprintf(out, "0x%08x", quic->versions[i]);
+	}
+	fprintf(out, "]\n      unknown: %s\n", quic->unknown_drop ? "drop" : "pass");
+	if (quic->monitor)
+		fputs("      monitor: true\n", out);
+}
+
 static void print_profile(FILE *out, const struct policy *policy, const struct policy_profile *profile,
 			  const char *indent)
 {
@@ -286,6 +304,8 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		print_tls(out, &service->tls);
 	if (service->http.given)
 		print_http(out, policy, &service->http);
+	if (service->quic.given)
+		print_quic(out, &service->quic);
 	if (service->ttl)
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)

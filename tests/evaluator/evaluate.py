@@ -290,7 +290,25 @@ class Evaluator:
                 return "answer"
             if reflected and (service is None or self.admits(packet, service)):
                 return self.judge_reflected(outcome, service)
-        return self.judge_service(packet, outcome, service)
+        reason = self.judge_service(packet, outcome, service)
+        if packet.protocol == packets.UDP and service and service.quic is not None:
+            return self.judge_quic(packet, outcome, service)
+        return reason
+
+    def judge_quic(self, packet, outcome, service):
+        versions = service.quic.get("versions", ["v1", "v2"])
+        named = {"v1": 1, "v2": 0x6B3343CF}
+        taken = {named.get(text) or int(text, 16) for text in ([versions] if isinstance(versions, str) else versions)}
+        why = packets.quic(packet.payload, taken)
+        if not why:
+            return "service"
+        if self.asked(packet.flow()):
+            return "answer"
+        lenient = why == "quic-unknown" and service.quic.get("unknown", "pass") == "pass"
+        if not lenient and not (service.quic.get("monitor") or service.monitor or self.policy.monitor):
+            raise Refused(why)
+        outcome.would = outcome.would or why
+        return "service"
 
     def admits(self, packet, service):
         if service is None or (service.ttl and packet.ttl != service.ttl):

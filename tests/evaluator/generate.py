@@ -95,6 +95,22 @@ class Maker:
         data = bytes.fromhex("5254005b1d025254005b1d01") + tags + struct.pack(">H", kind) + network
         return data.ljust(60, b"\0")
 
+    def quic(self):
+        """The beginning of a datagram of QUIC, often a wrong one."""
+        version = self.random.choice([1, 1, 1, 0x6B3343CF, 0x6B3343CF, 0, 0x1A2A3A4A, 0xFF00001D, 0x12345678])
+        ids = b"".join(bytes([size]) + bytes(size) for size in self.random.choices([0, 8, 8, 20, 21, 255], k=2))
+        first = self.random.choice([0x80, 0xC0, 0xD0, 0xE0, 0xF0, 0x40, 0x00])
+        data = bytes([first]) + version.to_bytes(4, "big") + ids
+        if self.chance(0.2):
+            return data[: self.random.randrange(len(data) + 1)]
+        return data.ljust(self.random.choice([0, 100, 1199, 1200, 1252]), b"\0")
+
+    def datagram(self):
+        client, own = self.calm_ends()
+        data, ports = self.quic(), (self.random.choice([4000, 53]), self.random.choice([443, 4433, 9000]))
+        payload = struct.pack(">HHHH", *ports, 8 + len(data), 0) + data
+        self.emit(self.network(client, own, 17, payload))
+
     # ---- onto the wire
 
     def pass_time(self):
@@ -230,7 +246,7 @@ class Maker:
             self.emit(network, honest=True)
 
     def capture(self, count):
-        kinds = [self.stray_packet] * 12 + [self.handshake] * 4 + [self.outbound_connection, self.question, self.question, self.echo,
+        kinds = [self.stray_packet] * 12 + [self.handshake] * 4 + [self.datagram] * 2 + [self.outbound_connection, self.question, self.question, self.echo,
                                                                   self.error, self.error, self.fragments]
         while len(self.packets) < count:
             if self.chance(0.01):

@@ -170,6 +170,33 @@ def parse_transport(packet):
             raise Refused("malformed-port")
 
 
+def quic(datagram, taken):
+    """What is wrong with a datagram to a server of QUIC that takes these versions, or None."""
+    length, data = struct.unpack_from(">H", datagram, 4)[0] - 8, datagram[8:]
+    if not length or not data:
+        return "quic-malformed"
+    if not data[0] & 0x80:
+        return None
+    lengths, at = [], 5
+    for _ in range(2):
+        if at >= min(length, len(data)):
+            return "quic-malformed"
+        lengths.append(data[at])
+        at += 1 + data[at]
+    if at > length:
+        return "quic-malformed"
+    version = int.from_bytes(data[1:5], "big")
+    if not version or all(byte & 15 == 10 for byte in data[1:5]):
+        return "quic-unknown"
+    if version not in taken:
+        return "quic-version" if version in (1, 0x6B3343CF) else "quic-unknown"
+    if version not in (1, 0x6B3343CF):
+        return None
+    kind = ["initial", "0-rtt", "handshake", "retry"][((data[0] >> 4) - (version != 1)) % 4]
+    wrong = max(lengths) > 20 or kind == "retry" or (kind == "initial" and length < 1200)
+    return "quic-malformed" if wrong else None
+
+
 def parse(packet):
     """Fills the packet; False when the frame is not IP. Raises Refused."""
     kind, at = link(packet.frame)

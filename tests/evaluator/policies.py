@@ -157,6 +157,7 @@ class Service:
         self.to = words.get("to")
         self.ttl = words.get("ttl")
         self.monitor = words.get("monitor", False)
+        self.quic = words.get("quic")
         self.limits = [Limit(limit) for limit in words.get("limits", [])]
 
     def serves(self, protocol, port):

@@ -476,6 +476,75 @@ static enum reason for_a_service(struct evaluator *evaluator, const struct taken
 	return REASON_SERVICE;
 }
 
+/* ---- QUIC, as RFC 8999, 9000 and 9369 have it */
+
+static bool is_taken(const struct policy_quic *quic, __u32 version)
+{
+	for (size_t i = 0; i < quic->version_count; i++)
+		if (quic->versions[i] == version)
+			return true;
+	return false;
+}
+
+/* Sent by a server, or a client's first packet in a datagram that no server may take. */
+static bool quic_is_odd(__u32 version, unsigned first, size_t length)
+{
+	static const char *const kinds[] = {"initial", "0-rtt", "handshake", "retry"};
+	static const char *const kinds_2[] = {"retry", "initial", "0-rtt", "handshake"};
+	const char *kind = (version == 1 ? kinds : kinds_2)[(first & 0x30) / 16];
+
+	return !strcmp(kind, "retry") || (!strcmp(kind, "initial") && length < 1200);
+}
+
+static enum reason quic_of(const struct taken_apart *packet, const struct policy_quic *quic)
+{
+	const __u8 *udp = packet->frame + packet->transport, *data = udp + 8;
+	size_t length = udp[4] * 256 + udp[5] - 8, there = packet->rest - 8;
+	size_t ids[2];
+	__u32 version;
+
+	if (!length || !there)
+		return REASON_QUIC_MALFORMED;
+	if (data[0] < 128)
+		return REASON_NONE;
+	if (length < 7 || there < 7)
+		return REASON_QUIC_MALFORMED;
+	ids[0] = data[5];
+	if (length < 7 + ids[0] || there < 7 + ids[0])
+		return REASON_QUIC_MALFORMED;
+	ids[1] = data[6 + ids[0]];
+	if (length < 7 + ids[0] + ids[1])
+		return REASON_QUIC_MALFORMED;
+	version = data[1] * 0x1000000u + data[2] * 0x10000u + data[3] * 0x100u + data[4];
+	if (!version || (data[1] % 16 == 10 && data[2] % 16 == 10 && data[3] % 16 == 10 && data[4] % 16 == 10))
+		return REASON_QUIC_UNKNOWN;
+	if (!is_taken(quic, version))
+		return version == 1 || version == 0x6b3343cf ? REASON_QUIC_VERSION : REASON_QUIC_UNKNOWN;
+	if (version != 1 && version != 0x6b3343cf)
+		return REASON_NONE;
+	if (ids[0] > 20 || ids[1] > 20 || quic_is_odd(version, data[0], length))
+		return REASON_QUIC_MALFORMED;
+	return REASON_NONE;
+}
+
+/* Of what the service lets in. */
+static enum reason quic(struct evaluator *evaluator, const struct taken_apart *packet, const struct service *service,
+			struct told *told)
+{
+	enum reason why = quic_of(packet, &service->quic);
+
+	if (!why)
+		return REASON_SERVICE;
+	if (asked(evaluator, packet->protocol, &packet->to, &packet->from))
+		return REASON_ANSWER;
+	if (!service->quic.monitor && !service->monitor && !evaluator->policy->monitor &&
+	    (why != REASON_QUIC_UNKNOWN || service->quic.unknown_drop))
+		return why;
+	if (!told->would)
+		told->would = why;
+	return REASON_SERVICE;
+}
+
 /* UDP source ports of services that answer more than they are asked. */
 static bool amplifies(unsigned port)
 {
@@ -531,8 +600,11 @@ static enum reason exposure(struct evaluator *evaluator, const struct taken_apar
 			told->verdict = VERDICT_PASS;
 		return REASON_STRAY;
 	}
-	if (packet->protocol == IPPROTO_UDP)
-		return datagram(evaluator, packet, service, told);
+	if (packet->protocol == IPPROTO_UDP) {
+		enum reason why = datagram(evaluator, packet, service, told);
+
+		return why == REASON_SERVICE && service->quic.given ? quic(evaluator, packet, service, told) : why;
+	}
 	return for_a_service(evaluator, packet, service, told);
 }
 

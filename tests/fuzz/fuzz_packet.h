@@ -4,7 +4,8 @@
 #define BULWARK_FUZZ_PACKET_H
 
 /* In tests/packets/policies; the first byte of an input is an index, with 0x80 for a host that knows its addresses. */
-static const char *const fuzz_policies[] = {"base", "forward-drop", "forward-services", "monitor", "open", "to"};
+static const char *const fuzz_policies[] = {"base", "forward-drop", "forward-services", "monitor", "open",
+					    "to",   "quic"};
 
 enum step { STEP_IN, STEP_SENT, STEP_OPEN, STEPS };
 

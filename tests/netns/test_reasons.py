@@ -33,6 +33,7 @@ services:
   vrrp:     {{ ports: ip/vrrp, ttl: 255 }}
   packets:  {{ ports: udp/6001, limits: [ {{ packets: 20/s, per: source }} ] }}
   bytes:    {{ ports: udp/6002, limits: [ {{ bytes: 4KiB/s, per: service }} ] }}
+  h3:       {{ ports: udp/6004, quic: {{ versions: v1, unknown: drop }} }}
   newcomer: {{ ports: tcp/6003, limits: [ {{ new-connections: 20/s, per: "/24,/48" }} ] }}
 {more}
 """
@@ -49,7 +50,8 @@ BEHIND = {4: "45.90.1.5", 6: "2a01:90::5"}
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 GROUP = {4: "224.0.0.5", 6: "ff02::5"}
 DROPS = ("amplification", "banned", "floor-rate", "blocked", "unexposed", "not-allowed", "stray", "icmp-type", "icmp-rate", "icmp-unrelated",
-         "forward-refused", "rate-", "malformed", "fragment-bogus", "fragment-tiny", "fragment-early", "unparsed", "blocked-out")
+         "forward-refused", "rate-", "malformed", "fragment-bogus", "fragment-tiny", "fragment-early", "unparsed", "blocked-out",
+         "quic-")
 NOISY = ("floor", "established")  # the hosts themselves send such packets meanwhile
 ROWS = []
 reached = set()
@@ -252,6 +254,36 @@ def _(at):
 @row("blocked", "ICMP from a blocked source is dropped")
 def _(at):
     return echo(at.bad, at.me, 8, at.token)
+
+
+def quic(at, first, version, size):
+    """A long header with two connection ids."""
+    return udp(at.stranger, at.me, 4000, 6004, (struct.pack("!BI", first, version) + b"\x08\0\0\0\0\0\0\0\0\0" + at.token).ljust(size, b"\0"))
+
+
+@row("service", "an Initial of QUIC reaches a service that takes its version")
+def _(at):
+    return quic(at, 0xC0, 1, 1200)
+
+
+@row("quic-version", "one of another version is dropped")
+def _(at):
+    return quic(at, 0xD0, 0x6B3343CF, 1200)
+
+
+@row("quic-unknown", "a version that stands for nothing is dropped")
+def _(at):
+    return quic(at, 0xC0, 0x1A2A3A4A, 1200)
+
+
+@row("quic-unknown", "version negotiation, which only servers send, is dropped")
+def _(at):
+    return quic(at, 0x80, 0, 60)
+
+
+@row("quic-malformed", "an Initial in a small datagram is dropped")
+def _(at):
+    return quic(at, 0xC0, 1, 1199)
 
 
 @row("unexposed", "a SYN to an undeclared port is dropped")

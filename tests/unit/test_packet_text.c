@@ -79,6 +79,23 @@ static void test_udp6(void **state)
 	assert_int_equal(transport_sum(&frame, 14, 40, 8, 16, 17, 209), 0xffff);
 }
 
+static void test_data(void **state)
+{
+	struct frame frame = frame_of("udp 10.0.0.1:1 > 10.0.0.2:2 data c0FF01 len 5");
+
+	(void)state;
+	assert_int_equal(at16(&frame, 38), 8 + 5);
+	assert_memory_equal(frame.bytes + 42, ((__u8[]){0xc0, 0xff, 1, 0, 0}), 5);
+	assert_int_equal(transport_sum(&frame, 14, 20, 12, 4, 17, 13), 0xffff);
+	frame = frame_of("udp 10.0.0.1:1 > 10.0.0.2:2 data c0FF01");
+	assert_int_equal(at16(&frame, 38), 8 + 3);
+	frame = frame_of("udp 10.0.0.1:1 > 10.0.0.2:2 data c0FF01 len 2");
+	assert_int_equal(at16(&frame, 38), 8 + 2);
+	frame = frame_of("tcp 10.0.0.1:1 > 10.0.0.2:2 psh data 1603");
+	assert_int_equal(at16(&frame, 16), 20 + 20 + 2);
+	assert_memory_equal(frame.bytes + 54, "\x16\x03", 2);
+}
+
 static void test_icmp(void **state)
 {
 	struct frame frame =
@@ -224,10 +241,15 @@ static void test_errors(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcp4),	  cmocka_unit_test(test_udp6),
-		cmocka_unit_test(test_icmp),	  cmocka_unit_test(test_vlan),
-		cmocka_unit_test(test_fragments), cmocka_unit_test(test_options_and_extensions),
-		cmocka_unit_test(test_lies),	  cmocka_unit_test(test_others),
+		cmocka_unit_test(test_tcp4),
+		cmocka_unit_test(test_udp6),
+		cmocka_unit_test(test_data),
+		cmocka_unit_test(test_icmp),
+		cmocka_unit_test(test_vlan),
+		cmocka_unit_test(test_fragments),
+		cmocka_unit_test(test_options_and_extensions),
+		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_errors),
 	};
 
