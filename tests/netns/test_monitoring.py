@@ -24,7 +24,7 @@ lists:
 block: [bad, inline]
 services:
   web: { ports: tcp/443 }
-metrics: { listen: "127.0.0.1:10473" }
+metrics: { listen: "127.0.0.1:10473", connections: true }
 """
 CONFIG = f"""
 global: {{ scrape_interval: 1s, evaluation_interval: 1s }}
@@ -115,29 +115,34 @@ def try_dashboard(lab):
     with open(DASHBOARD, encoding="utf-8") as file:
         dashboard = json.load(file)
     wait(lambda: len(answer(lab, "count_over_time(bulwark_generation[1m]) > 3")), "a few scrapes", 30)
+    lab.tcp_sink(lab.node, 4, "0.0.0.0", 443)
+    client = connect(lab.client, lab.eth0.v4, 443)
     for panel in dashboard["panels"]:
         with it(f"dashboard, {panel['title']}: every expression has an answer"):
             found = list(expressions(panel))
             assert found, "no expression"
             for expression in found:
                 wait(lambda one=expression: answer(lab, as_grafana(one)), f"an answer to {expression}", 15)
+    client.close()
     with it("dashboard: its annotations are valid"):
         for expression in expressions(dashboard["annotations"]):
             answer(lab, as_grafana(expression))
     with it("Prometheus scrapes OpenMetrics without losing a series"):
+        served = lab.node.run("curl", "-s", "http://127.0.0.1:10473/metrics")
         same(float(answer(lab, "scrape_samples_scraped")[0]["value"][1]),
-             float(sum(not line.startswith("#") for line in lab.bulwark("metrics").splitlines())))
+             float(sum(not line.startswith("#") for line in served.splitlines())))
 
 
 def try_alert(lab):
     sender = child(flood_for_ever, lab)
     try:
-        with it("a flood becomes an alert at the Alertmanager"):
+        with it("a flood becomes an alert at the Alertmanager, and so does the attack that it is"):
             wait(lambda: alerts(lab, "BulwarkFlood"), "the alert", 60)
+            wait(lambda: alerts(lab, "BulwarkUnderAttack"), "the attack", 60)
     finally:
         stop_child(sender)
     with it("which is resolved when it is over"):
-        wait(lambda: not alerts(lab, "BulwarkFlood"), "the end", 60)
+        wait(lambda: not alerts(lab, "BulwarkFlood") and not alerts(lab, "BulwarkUnderAttack"), "the end", 60)
     with it("`down` becomes an alert, too"):
         lab.bulwark("down")
         wait(lambda: alerts(lab, "BulwarkUnprotected"), "the alert", 60)
@@ -151,7 +156,8 @@ def tests(lab):
     try_rules(lab)
     lab.file("bad.txt", "46.30.66.0/24\n")
     lab.apply(POLICY)
-    lab.start(lab.node, BULWARKD, "--foreground", "--log", lab.directory + "/events.jsonl", env=lab.environment)
+    lab.start(lab.node, BULWARKD, "--foreground", "--log", lab.directory + "/events.jsonl",
+              "--syslog", "udp:127.0.0.1:1514", env=lab.environment)
     quick_rules(lab)
     lab.start(lab.node, "prometheus-alertmanager", "--config.file=" + lab.file("route.yaml", ROUTE),
               "--storage.path=" + lab.directory + "/alertmanager", "--web.listen-address=" + ALERTMANAGER,
