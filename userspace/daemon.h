@@ -102,7 +102,10 @@ struct daemon {
 	__u64 serve_again_ns;	     /* after a failure, which was told */
 	struct exposition_memory exposed;
 
-	__u64 bans_told_ns;  /* CLOCK_BOOTTIME: automatic bans that began or ended until then are told */
+	/* CLOCK_BOOTTIME: automatic bans that began or ended until then are told; when the next one begins or ends; not
+	 * to be looked for before */
+	__u64 bans_told_ns, bans_next_ns, bans_look_ns;
+	__u32 bans_looked;   /* holds_changes() at the last look */
 	__u64 bans_saved_ns; /* CLOCK_MONOTONIC */
 	__u32 bans_changes;  /* holds_changes() as it was saved */
 	bool bans_saved, bans_failed;

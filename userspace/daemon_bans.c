@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,6 +18,8 @@
 #include "saved_bans.h"
 
 #define SAVE_NS (60ULL * 1000000000)
+#define SETTLED_NS 10000000 /* a ban is written so long after its beginning, at most */
+#define SELDOM 50	    /* of the time, a part like this at most goes into looking */
 
 static double epoch(__u64 boot_ns)
 {
@@ -48,18 +51,35 @@ static void tell_row(struct daemon *daemon, const struct automatic_row *row, __u
 		tell_line(daemon, ban_line(daemon, row, "unban", ban->until_ns, "expired"));
 }
 
-static void tell_bans(struct daemon *daemon)
+static void sooner(__u64 *next, __u64 time, __u64 after)
 {
+	if (time > after && time < *next)
+		*next = time;
+}
+
+/* The table is read when it changed, or when a ban in it ends: while nothing happens it costs nothing, full or not. */
+static void tell_bans(struct daemon *daemon, bool flush)
+{
+	__u64 now = boottime_ns(), from = daemon->bans_told_ns, to = now - (flush ? 0 : SETTLED_NS);
+	__u64 next = UINT64_MAX;
+	__u32 changes = holds_changes(daemon->instance);
 	struct automatic_row *rows = NULL;
-	__u64 now = boottime_ns(), from = daemon->bans_told_ns;
 	size_t count = 0;
 
-	daemon->bans_told_ns = now;
-	if (automatic_read(daemon->instance, &rows, &count))
+	if (!flush && (now < daemon->bans_look_ns || (changes == daemon->bans_looked && to < daemon->bans_next_ns)))
 		return;
-	for (size_t i = 0; i < count; i++)
-		tell_row(daemon, &rows[i], from, now);
+	if (to <= from || automatic_read(daemon->instance, &rows, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		tell_row(daemon, &rows[i], from, to);
+		sooner(&next, rows[i].ban.since_ns, to);
+		sooner(&next, rows[i].ban.until_ns, to);
+	}
 	free(rows);
+	daemon->bans_told_ns = to;
+	daemon->bans_looked = changes;
+	daemon->bans_next_ns = next;
+	daemon->bans_look_ns = now + SELDOM * (boottime_ns() - now);
 }
 
 static void save_bans(struct daemon *daemon)
@@ -104,7 +124,7 @@ void watch_bans(struct daemon *daemon, bool flush)
 {
 	if (!daemon->instance)
 		return;
-	tell_bans(daemon);
+	tell_bans(daemon, flush);
 	if (!saver_done(daemon, flush) || (!flush && monotonic_ns() - daemon->bans_saved_ns < SAVE_NS))
 		return;
 	save_bans(daemon);

@@ -51,6 +51,7 @@ static void open_instance(struct daemon *daemon, __u64 pins)
 	fingerprints_enter(daemon);
 	daemon->bans_told_ns = daemon->bans_told_ns ?: boottime_ns();
 	daemon->bans_saved = false;
+	daemon->bans_next_ns = 0;
 	names_forget(daemon->names);
 	daemon->links_changed = true; /* what happened while we were not there */
 }

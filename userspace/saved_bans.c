@@ -146,6 +146,8 @@ struct restoring {
 	__u64 now_ns;
 	struct group groups[GROUPS_MAX];
 	size_t group_count, last; /* last: the group of the line before, most likely this one's */
+	char service[64];	  /* of the last automatic ban, and its row: mostly it is that of the next, too */
+	__u16 row;
 };
 
 static __u64 boot_time(const struct restoring *restoring, double day_s)
@@ -245,8 +247,17 @@ static void group_hold(struct restoring *restoring, struct group *group)
 	}
 }
 
-static int restore_automatic(const struct restoring *restoring, const struct saved_line *line,
-			     const struct prefix *prefix)
+/* Looking for a name reads all of them. */
+static __u16 row_of(struct restoring *restoring, const char *service)
+{
+	if (strncmp(restoring->service, service, sizeof(restoring->service) - 1)) {
+		snprintf(restoring->service, sizeof(restoring->service), "%s", service);
+		restoring->row = service_row(restoring->instance, service);
+	}
+	return restoring->row;
+}
+
+static int restore_automatic(struct restoring *restoring, const struct saved_line *line, const struct prefix *prefix)
 {
 	int reason = reason_by_name(line->reason);
 	struct automatic_row row = {
@@ -255,7 +266,7 @@ static int restore_automatic(const struct restoring *restoring, const struct sav
 		.ban.since_ns = boot_time(restoring, line->since_s),
 		.ban.forget_ns = boot_time(restoring, line->forget_s),
 		.ban.times = line->times < UINT32_MAX ? (__u32)line->times : UINT32_MAX,
-		.ban.service = service_row(restoring->instance, line->service),
+		.ban.service = row_of(restoring, line->service),
 		.ban.reason = reason > 0 ? (__u8)reason : 0,
 	};
 
