@@ -46,7 +46,7 @@ static __always_inline void account_open(struct bpf_sock_ops *ops, const struct 
 	__u32 rtt_us;
 	__u16 index;
 
-	service = service_of(IPPROTO_TCP, flow->destination_port, &flow->destination, flow->ipv6, &index);
+	service = service_of(flow, &index);
 	if (!service || !socket)
 		return;
 	sums = sums_of(service->row);

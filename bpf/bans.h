@@ -191,11 +191,9 @@ __noinline int ban_write(__u64 high, __u64 low, __u32 length, __u32 service, __u
 static __always_inline int is_spared(const struct packet *pkt)
 {
 	union address source = pkt->flow.source; /* on the stack: see is_forwarded() */
-	const struct class_entry *class;
-	__u32 number = pkt->class;
+	const struct class_entry *class = class_at(pkt->class, pkt->flow.zone);
 
-	class = bpf_map_lookup_elem(&classes, &number);
-	if (number && class && class->flags & CLASS_SPARED)
+	if (class && class->flags & CLASS_SPARED)
 		return 1;
 	return bpf_map_lookup_elem(&own_addresses, &source) != NULL;
 }

@@ -17,7 +17,8 @@ static __always_inline int peer_is_client(const struct flow *flow, const struct 
 	struct service_entry *service;
 	__u16 index;
 
-	service = service_of(flow->protocol, flow->source_port, &flow->source, flow->ipv6, &index);
+	service =
+		service_on(port_index(flow->protocol, flow->source_port), &flow->source, flow->ipv6, ZONE_ANY, &index);
 	return service && !(service->allow && !(service->allow & lists_of(class)));
 }
 
@@ -91,16 +92,13 @@ static __always_inline void notice_forwarding(const struct __sk_buff *skb)
 static __always_inline int judge_egress(struct __sk_buff *skb)
 {
 	struct packet pkt = {};
-	const struct class_entry *class = NULL;
-	__u32 number;
+	const struct class_entry *class;
 
 	notice_forwarding(skb);
 	if (read_skb(skb, &pkt))
 		return TCX_NEXT;
-	number = class_of(&pkt.flow.destination, pkt.flow.ipv6);
-	pkt.class = number;
-	if (number)
-		class = bpf_map_lookup_elem(&classes, &number);
+	pkt.class = class_of(&pkt.flow.destination, pkt.flow.ipv6);
+	class = class_at(pkt.class, pkt.flow.zone);
 	if (constants.have_egress_block && class && (constants.offline || skb->cb[0] != TC_CB_PAUSED)) {
 		if (class->flags & CLASS_BLOCK_OUT) {
 			told_egress(skb, &pkt, VERDICT_DROP, class->out_rule, class->block_list);

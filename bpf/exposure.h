@@ -156,7 +156,7 @@ __noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 list
 		return judge_fragment(pkt);
 	if (is_icmp(flow))
 		return REASON_NONE;
-	service = service_of(flow->protocol, flow->destination_port, &flow->destination, flow->ipv6, &pkt->service);
+	service = service_of(flow, &pkt->service);
 	if (service)
 		pkt->row = service->row;
 	else

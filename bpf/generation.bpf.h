@@ -49,6 +49,7 @@ TABLE(names, struct name_line);
 __u64 virtual_now_ns = 0;
 __u32 own_known = 0;	   /* own_addresses says which destinations are this host's; else every one is */
 __u32 offline_profile = 0; /* 1: `under-attack` holds */
+__u32 offline_zone = 0;	   /* the zone that packets come in by */
 struct decision decision = {};
 
 struct {

@@ -88,7 +88,7 @@ __noinline int judge_request(const struct packet *pkt, const struct http_entry *
 
 	if (!pkt || !http || !here)
 		return REASON_NONE;
-	class = class_at(class_of(&pkt->flow.source, pkt->flow.ipv6));
+	class = source_class(&pkt->flow);
 	lists = class ? class->lists : 0;
 	why = judge_head(&here->bytes, &here->request, http, lists);
 	return why || within_requests(pkt, http, lists) ? why : REASON_RATE_REQUESTS;

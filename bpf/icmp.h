@@ -129,8 +129,8 @@ static __always_inline enum reason judge_icmp_error(struct xdp_md *ctx, const st
 		return REASON_ICMP_ERROR;
 	if (quoted.protocol != IPPROTO_TCP && is_answer(&quoted))
 		return REASON_ICMP_ERROR;
-	if (!same_address(&quoted.destination, &pkt->flow.destination) ||
-	    !service_of(quoted.protocol, quoted.destination_port, &quoted.destination, quoted.ipv6, &service))
+	quoted.zone = pkt->flow.zone;
+	if (!same_address(&quoted.destination, &pkt->flow.destination) || !service_of(&quoted, &service))
 		return REASON_ICMP_UNRELATED;
 	return within_budget(BUDGET_ICMP_ERROR) ? REASON_ICMP_DECLARED : REASON_ICMP_UNRELATED;
 }

@@ -29,10 +29,9 @@ static __always_inline void tag_again(const struct packet *pkt, struct packet_ta
 
 	tag->service = 0;
 	if (pkt->fragment != FRAGMENT_LATER)
-		service = service_of(flow->protocol, flow->destination_port, &flow->destination, flow->ipv6,
-				     &tag->service);
+		service = service_of(flow, &tag->service);
 	if (service)
-		tag->class = tag_class_of(class_at(class_of(&flow->source, flow->ipv6)), service, tag_proven(pkt));
+		tag->class = tag_class_of(source_class(flow), service, tag_proven(pkt));
 	else
 		tag->service = 0;
 }
@@ -92,7 +91,7 @@ static __always_inline int is_health_check(const struct packet *pkt)
 
 	if (!constants.have_health_checks)
 		return 0;
-	class = class_at(class_of(&pkt->flow.source, pkt->flow.ipv6));
+	class = source_class(&pkt->flow);
 	return class && class->flags & CLASS_HEALTH_CHECK && within_budget(BUDGET_HEALTH_CHECK);
 }
 

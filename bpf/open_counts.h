@@ -74,12 +74,10 @@ static __always_inline void open_step(struct open_key *key, enum open_step step)
 static __always_inline __u64 source_lists(const struct flow *flow)
 {
 	const struct class_entry *class;
-	__u32 number;
 
 	if (!constants.have_limit_lists)
 		return 0;
-	number = class_of(&flow->source, flow->ipv6);
-	class = number ? bpf_map_lookup_elem(&classes, &number) : NULL;
+	class = source_class(flow);
 	return class ? class->lists : 0;
 }
 
@@ -91,7 +89,7 @@ static __always_inline void count_open(const struct flow *flow, enum open_step s
 	__u16 number;
 
 	lists = source_lists(flow);
-	service = service_of(IPPROTO_TCP, flow->destination_port, &flow->destination, flow->ipv6, &number);
+	service = service_of(flow, &number);
 	for (__u32 i = 0; service && i < LIMIT_CELLS && i < service->limit_count; i++) {
 		__u32 index = service->limits + i;
 		const struct limit_entry *limit = bpf_map_lookup_elem(&limits, &index);
@@ -133,6 +131,8 @@ static __always_inline void read_found(const struct open_connection *found, stru
 	__builtin_memcpy(&flow->source, found->source, ADDRESS_BYTES);
 	__builtin_memcpy(&flow->destination, found->destination, ADDRESS_BYTES);
 	flow->destination_port = found->port;
+	flow->protocol = IPPROTO_TCP;
+	flow->zone = ZONE_ANY;
 	flow->ipv6 = flow->destination.half[0] || flow->destination.word[2] != bpf_htonl(0xffff);
 }
 

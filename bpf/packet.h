@@ -16,7 +16,8 @@ struct flow {
 	__u16 source_port, destination_port;
 	__u8 protocol; /* after IPv6 extension headers */
 	__u8 ipv6;
-	__u8 unused[2];
+	__u8 zone; /* by the interface that it came in on; 0: none */
+	__u8 unused;
 };
 
 enum fragment {

@@ -32,27 +32,32 @@ static __always_inline int counts_source(const struct limit_entry *limit, __u64 
 	return !(limit->except & lists) && (!limit->only || limit->only & lists);
 }
 
+/* Whether a service is there for what comes in by this zone. */
+static __always_inline int serves_zone(const struct service_entry *service, __u32 zone)
+{
+	return !constants.have_service_zones || !service->zone || service->zone == zone || zone == ZONE_ANY;
+}
+
 /* The service of a port on a local address and its index, or NULL. ports of protocols without any are ignored. */
-static __always_inline struct service_entry *service_of(__u8 protocol, __u16 port, const union address *local, int ipv6,
+static __always_inline struct service_entry *service_on(__u32 at, const union address *local, int ipv6, __u32 zone,
 							__u16 *index)
 {
-	__u32 at = port_index(protocol, port), line_number = at / U16_ITEMS, number;
+	__u32 line_number = at / U16_ITEMS, number;
 	const struct u16_line *line = bpf_map_lookup_elem(&port_services, &line_number);
 	struct service_entry *service;
-	__u64 *lists = NULL;
-	__u32 class;
+	const struct class_entry *class = NULL;
 
 	number = line ? line->item[at % U16_ITEMS] : 0;
 	if (!number)
 		return NULL;
 	service = service_at(number);
 	*index = number;
-	if (!constants.have_to)
+	if (!constants.have_to && !constants.have_service_zones)
 		return service;
-	class = class_of(local, ipv6);
-	lists = bpf_map_lookup_elem(&classes, &class); /* the set of lists stands first in struct class_entry */
+	if (constants.have_to)
+		class = class_at(class_of(local, ipv6), zone);
 	for (int i = 0; i < SERVICES_A_PORT && service; i++) {
-		if (!service->to || (lists && service->to & *lists)) {
+		if ((!service->to || (class && service->to & class->lists)) && serves_zone(service, zone)) {
 			*index = number;
 			return service;
 		}
@@ -62,6 +67,13 @@ static __always_inline struct service_entry *service_of(__u8 protocol, __u16 por
 		service = service_at(number);
 	}
 	return NULL;
+}
+
+/* Of what comes in; both ends as the peer's packets name them. */
+static __always_inline struct service_entry *service_of(const struct flow *flow, __u16 *index)
+{
+	return service_on(port_index(flow->protocol, flow->destination_port), &flow->destination, flow->ipv6,
+			  flow->zone, index);
 }
 
 #endif

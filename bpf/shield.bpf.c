@@ -12,6 +12,7 @@
 #include "parse.h"
 #include "floor.h"
 #include "lookup.h"
+#include "zones.h"
 #include "hash.h"
 #include "lines.h"
 #include "budget.h"
@@ -173,6 +174,7 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	why = judge_addresses(&pkt->flow);
 	if (why)
 		return why;
+	pkt->flow.zone = zone_of(ctx->ingress_ifindex, pkt->vlan);
 	source = judge_source(ctx, pkt, &lists);
 	if (source_decides(pkt, source))
 		return source;

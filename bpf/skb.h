@@ -78,12 +78,27 @@ static __always_inline int read_network(struct __sk_buff *skb, struct packet *pk
 	return version >> 4 == 6 ? read_ipv6(skb, pkt) : -1;
 }
 
+/* The outermost tag, which the stack has taken off what came in, and may yet put on what leaves. */
+static __always_inline __u32 skb_vlan(struct __sk_buff *skb)
+{
+	struct vlan_tag tag;
+
+	if (skb->vlan_present)
+		return skb->vlan_tci & 0xfff;
+	if ((skb->protocol != bpf_htons(ETHERTYPE_VLAN) && skb->protocol != bpf_htons(ETHERTYPE_QINQ)) ||
+	    bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &tag, sizeof(tag)))
+		return 0;
+	return bpf_ntohs(tag.tci) & 0xfff;
+}
+
 static __always_inline int read_skb(struct __sk_buff *skb, struct packet *pkt)
 {
 	struct skb_transport transport = {};
 
 	if (read_network(skb, pkt))
 		return -1;
+	if (constants.have_zones)
+		pkt->flow.zone = zone_of(skb->ifindex, skb_vlan(skb));
 	if (pkt->fragment)
 		return 0;
 	if (load(skb, pkt->l4, &transport, 8))

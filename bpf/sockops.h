@@ -31,6 +31,7 @@
 static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *flow)
 {
 	flow->protocol = IPPROTO_TCP;
+	flow->zone = ZONE_ANY;
 	flow->source_port = bpf_ntohl(OPS_WORD(ops, remote_port, 0));
 	flow->destination_port = OPS_WORD(ops, local_port, 0);
 	flow->source.word[0] = OPS_WORD(ops, remote_ip6[0], 0);
@@ -57,11 +58,10 @@ static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct fl
 	__u32 mark = 0;
 	__u16 index;
 
-	service = service_of(IPPROTO_TCP, flow->destination_port, &flow->destination, flow->ipv6, &index);
+	service = service_of(flow, &index);
 	if (!service || !service->tag || bpf_getsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark)))
 		return;
-	mark = tag_merge(mark,
-			 tag_bits(service, tag_class_of(class_at(class_of(&flow->source, flow->ipv6)), service, 1)));
+	mark = tag_merge(mark, tag_bits(service, tag_class_of(source_class(flow), service, 1)));
 	bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
 }
 

@@ -56,13 +56,11 @@ static __always_inline enum reason judge_blocked(struct packet *pkt, const struc
 static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packet *pkt, __u64 *lists)
 {
 	__u32 number = class_of(&pkt->flow.source, pkt->flow.ipv6);
-	const struct class_entry *class = NULL;
+	const struct class_entry *class = class_at(number, pkt->flow.zone);
 	enum reason why;
 	int hold;
 
 	pkt->class = number;
-	if (number)
-		class = bpf_map_lookup_elem(&classes, &number);
 	if (class) {
 		*lists = class->lists;
 		pkt->checks = constants.have_health_checks && class->flags & CLASS_HEALTH_CHECK;

@@ -52,6 +52,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, ZONE_MEMBERS);
+	__type(key, struct zone_key);
+	__type(value, __u32);
+} zones SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OWN_ADDRESSES_MAX);
 	__uint(key_size, ADDRESS_BYTES);
 	__uint(value_size, sizeof(__u32));

@@ -41,11 +41,6 @@ static __always_inline int tag_proven(const struct packet *pkt)
 	return pkt->flow.protocol == IPPROTO_TCP && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN;
 }
 
-static __always_inline const struct class_entry *class_at(__u32 number)
-{
-	return number ? bpf_map_lookup_elem(&classes, &number) : NULL;
-}
-
 /* The bits that are ours, as this service and class want them. */
 static __always_inline __u32 tag_bits(const struct service_entry *service, enum tag_class class)
 {
@@ -65,14 +60,12 @@ static __always_inline void tag_packet(struct xdp_md *ctx, struct packet *pkt)
 	const struct service_entry *service = NULL;
 
 	if (pkt->fragment != FRAGMENT_LATER)
-		service = pkt->service ? service_at(pkt->service)
-				       : service_of(flow->protocol, flow->destination_port, &flow->destination,
-						    flow->ipv6, &tag.service);
+		service = pkt->service ? service_at(pkt->service) : service_of(flow, &tag.service);
 	if (service) {
 		if (pkt->service)
 			tag.service = pkt->service;
 		tag.row = service->row;
-		tag.class = tag_class_of(class_at(pkt->class), service, tag_proven(pkt));
+		tag.class = tag_class_of(class_at(pkt->class, flow->zone), service, tag_proven(pkt));
 	} else {
 		tag.service = 0;
 	}

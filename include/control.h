@@ -83,6 +83,7 @@ struct slot_info {
 #define SLOT_FLAG_SOCKOPS 4u  /* it needs the hook sockops */
 #define SLOT_FLAG_CLOSED 8u   /* `on-failure: closed`: in the place of a saved policy that cannot be loaded */
 #define SLOT_FLAG_PROFILE 16u /* it has an `under-attack` */
+#define SLOT_FLAG_ZONES 32u   /* something in it holds in one zone only */
 #define GENERATION_MARK(flags)                                                                                         \
 	((flags) >> 8) /* 24 bits of a hash: what went into it beside the policy (generation_mark) */
 _Static_assert(sizeof(struct slot_info) == 256, "slot_info is pinned");

@@ -8,7 +8,7 @@
  *   v4_blocks, v4_compact, v4_direct, v4_masks, v4_run_classes     IPv4 lookup    (tables.h)
  *   v6_bits, v6_deep_bits, v6_lines64, v6_wide_bits, v6_lines128   IPv6 lookup, by stem
  *   v6_short, v6_mask32, v6_mask48, v6_masks                       IPv6 lookup, by length
- *   classes                                            class -> struct class_entry
+ *   classes                                            zone * class_count + class -> struct class_entry
  *   services                                           service index (and once more, profile_shift later) ->
  *                                                      struct service_entry
  *   limits                                             limit index -> struct limit_entry
@@ -53,6 +53,14 @@ enum {
 /* Never banned by the shield itself. */
 #define CLASS_SPARED (CLASS_TRUSTED | CLASS_NEVER_BAN | CLASS_HEALTH_CHECK | CLASS_PROXY)
 
+/*
+ * Zones: interfaces that a policy groups by name. Number 0 are those of no zone. What a class means is compiled once
+ * for each zone, so that a packet pays one look-up of its own zone, and a policy that names none pays nothing. Which
+ * interfaces are in which zone is state (`zones`), because they come and go.
+ */
+#define ZONES_MAX 15
+#define ZONE_ANY 255 /* where it is not known by which interface something came in: every zone will do */
+
 #define SERVICES_MAX 1024 /* services of one policy; index 0 means none */
 
 struct service_entry {
@@ -66,7 +74,7 @@ struct service_entry {
 	__u8 ttl;     /* required TTL or hop limit (GTSM, RFC 5082); 0: any */
 	__u16 limits; /* index of its first limit */
 	__u8 limit_count;
-	__u8 unused;
+	__u8 zone;  /* only for what comes in by this one; 0: by any interface */
 	__u16 tls;  /* index of its rule in tls_rules; 0: none */
 	__u16 http; /* in http_rules */
 	__u16 quic; /* in quic_rules */
@@ -317,7 +325,10 @@ struct generation_config {
 	__u8 have_limit_lists;	 /* some limit has `except` or `only` */
 	__u8 have_health_checks; /* some list is of health checks */
 	__u8 have_quic;		 /* some service has a rule for long headers of QUIC */
-	__u8 unused3;
+	__u8 have_zones;	 /* something holds in one zone only */
+	__u32 class_count;	 /* classes of one zone */
+	__u8 have_service_zones; /* `zone` on a service */
+	__u8 unused3[3];
 };
 
 #endif

@@ -14,6 +14,7 @@
  * origin        array          1              controller, once            controller        -
  * profiles      array (data)   SERVICE_ROWS   daemon, controller          programs, status  -
  * interfaces    array          INTERFACES     controller, daemon          programs          row 0 serves the rest
+ * zones         hash           ZONE_MEMBERS   controller, daemon          programs          in no zone, told
  * own_addresses hash           4096           controller, daemon          programs          the route lookup decides
  * host_facts    array          1              controller, daemon, egress programs  -
  * holds         hash           HOLDS_MAX      controller                  programs          refused with words
@@ -144,6 +145,20 @@ enum {
 	INTERFACE_CLSACT = 1u << 2,   /* no tcx here: egress is a clsact filter of ours */
 	INTERFACE_QDISC = 1u << 3,    /* and the clsact qdisc was made by us: `down` removes it */
 };
+
+/*
+ * zones: the zone that packets are in which come in, or leave, by an interface, under the policy of one generation;
+ * what is not in here is in no zone. Interfaces come and go under the same generation, and a generation that takes over
+ * has its own rows before it is live. Value: __u32.
+ */
+struct zone_key {
+	__u32 generation;
+	__u32 ifindex; /* of the device that the programs are attached to */
+	__u16 vlan;    /* the outermost tag, 0: none */
+	__u16 unused;
+};
+_Static_assert(sizeof(struct zone_key) == 12, "zone_key is pinned");
+#define ZONE_MEMBERS 4096
 
 /* own_addresses: key __u8[16], value __u32 (1). This host's own unicast addresses. */
 #define OWN_ADDRESSES_MAX 4096

@@ -80,6 +80,36 @@ static int resolve_interfaces(struct apply *apply)
 	return error;
 }
 
+/* What is not judged is in no zone either, whatever the policy says of it. */
+static void note_unprotected_zones(struct apply *apply)
+{
+	const struct policy *policy = apply->request->policy;
+
+	for (size_t i = 0; i < apply->zone_count; i++) {
+		const struct host_link *link = host_link_by_index(&apply->host, apply->zones[i].ifindex);
+
+		if (link && !asked_for(apply, link->name))
+			apply_note(apply,
+				   "zone '%s': %s is not among the interfaces of the policy: what comes in there is "
+				   "not judged",
+				   policy->zones[apply->zones[i].zone - 1].name, link->name);
+	}
+}
+
+/* Where nobody is there to mend it, what cannot be told apart is in no zone, and that is noted. */
+static int resolve_zones(struct apply *apply)
+{
+	struct report aside = {}, *report = is_by_itself(apply->request) ? &aside : &apply->report;
+	int error = zones_resolve(apply->request->policy, &apply->host, &apply->zones, &apply->zone_count, report);
+
+	for (size_t i = 0; !error && i < aside.count; i++)
+		apply_note(apply, "zones: %s", aside.findings[i].text);
+	report_free(&aside);
+	if (!error && !is_by_itself(apply->request))
+		note_unprotected_zones(apply);
+	return error;
+}
+
 static int compile(struct apply *apply)
 {
 	struct policy *policy = apply->request->policy;
@@ -87,6 +117,8 @@ static int compile(struct apply *apply)
 
 	if (!error)
 		error = resolve_interfaces(apply);
+	if (!error)
+		error = resolve_zones(apply);
 	feed_cache_use(apply->context->places.state_dir);
 	if (!error)
 		error = image_compile(policy, &apply->host, &apply->image, &apply->report);
@@ -166,6 +198,8 @@ static int attach(struct apply *apply)
 	int error = had ? instance_know_host(apply->instance, &apply->host) : -ENOMEM;
 	size_t done = 0;
 
+	if (!error)
+		error = zones_write(apply->instance, apply->number, apply->zones, apply->zone_count);
 	apply->attached = calloc(apply->link_count + 1, sizeof(*apply->attached));
 	if (!apply->attached)
 		error = -ENOMEM;
@@ -226,6 +260,7 @@ static void describe_slot(const struct apply *apply, struct slot_info *info)
 			 (apply->image.config.needs_ingress ? SLOT_FLAG_INGRESS : 0) |
 			 (apply->image.config.needs_sockops ? SLOT_FLAG_SOCKOPS : 0) |
 			 (apply->image.config.profile_shift ? SLOT_FLAG_PROFILE : 0) |
+			 (apply->image.config.have_zones ? SLOT_FLAG_ZONES : 0) |
 			 (apply->request->closed ? SLOT_FLAG_CLOSED : 0),
 		.loaded_at = time(NULL),
 	};
@@ -359,9 +394,10 @@ static int go_live(struct apply *apply)
 
 static int stay(struct apply *apply)
 {
-	int status = attach(apply);
+	int status;
 
 	apply->number = apply->live;
+	status = attach(apply);
 	if (status)
 		return status;
 	leave_others(apply);
@@ -447,6 +483,7 @@ int apply_policy(struct context *context, const struct apply_request *request)
 	json_decref(apply.live_description);
 	json_decref(apply.notes);
 	free(apply.links);
+	free(apply.zones);
 	free(apply.attached);
 	free(apply.findings);
 	return status;

@@ -10,6 +10,7 @@
 
 #include "judge.h"
 #include "verbs.h"
+#include "zones.h"
 
 struct apply_request {
 	struct policy
@@ -33,6 +34,8 @@ struct apply {
 	struct image image;
 	const struct host_link **links; /* to protect */
 	size_t link_count;
+	struct zone_member *zones; /* what packets of them are in which zone */
+	size_t zone_count;
 	struct instance *instance;
 	struct control_state before;
 	unsigned live; /* generation in force before, 0: none */

@@ -7,6 +7,7 @@
 #include "output.h"
 #include "verb_common.h"
 #include "wanted.h"
+#include "zones.h"
 
 struct attaching {
 	json_t *attached, *refused; /* {"name", "mode"}, {"name", "why"} */
@@ -67,6 +68,8 @@ int apply_attach(struct context *context)
 		else
 			instance_know_host(instance, &host);
 	}
+	if (!error && !status)
+		error = zones_renew(instance, &context->places, &host);
 	if (!error && !status)
 		error = wanted_attach(instance, &context->places, &host, note_attached, &attaching);
 	if (error)

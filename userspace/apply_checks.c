@@ -144,7 +144,8 @@ int apply_guard(struct apply *apply)
 	int status = EXIT_DONE, error;
 	char text[512];
 
-	error = guard_try(&apply->host, &apply->image, apply->offline, &apply->findings, &apply->finding_count);
+	error = guard_try(&apply->host, apply->zones, apply->zone_count, apply->offline, &apply->findings,
+			  &apply->finding_count);
 	if (error)
 		return fail_kernel(error, apply->context->verb);
 	for (size_t i = 0; i < apply->finding_count; i++) {

@@ -4,6 +4,7 @@
  * is a warning. Needs no host and reads no feed.
  */
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,21 @@ struct checker {
 static const struct list *list_of(const struct checker *checker, const struct list_use *use)
 {
 	return &checker->policy->lists[use->list];
+}
+
+/* Whether a packet can be in both; 0: everywhere. */
+static bool zones_meet(unsigned one, unsigned other)
+{
+	return !one || !other || one == other;
+}
+
+/* One that can meet what is in this zone; 0: in any. */
+static const struct list_use *find_use_in(const struct list_uses *uses, unsigned list, unsigned zone)
+{
+	for (size_t i = 0; i < uses->count; i++)
+		if (uses->items[i].list == list && zones_meet(zone, uses->items[i].zone))
+			return &uses->items[i];
+	return NULL;
 }
 
 static const struct list_use *find_use(const struct list_uses *uses, unsigned list)
@@ -61,13 +77,20 @@ static bool is_limited_under_attack(const struct policy *policy, size_t service,
 	return is_limited(&other, list);
 }
 
+/* Where the policy as a whole names lists. */
+static const size_t list_places[] = {offsetof(struct policy, trusted), offsetof(struct policy, block),
+				     offsetof(struct policy, never_ban), offsetof(struct policy, health_checks),
+				     offsetof(struct policy, proxies)};
+
+static const struct list_uses *list_place(const struct policy *policy, size_t number)
+{
+	return (const void *)((const char *)policy + list_places[number]);
+}
+
 static bool is_used(const struct policy *policy, unsigned list)
 {
-	const struct list_uses *const places[] = {&policy->trusted, &policy->block, &policy->never_ban,
-						  &policy->health_checks, &policy->proxies};
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
-		if (find_use(places[i], list))
+	for (size_t i = 0; i < sizeof(list_places) / sizeof(*list_places); i++)
+		if (find_use(list_place(policy, i), list))
 			return true;
 	for (size_t i = 0; i < policy->service_count; i++)
 		if (find_use(&policy->services[i].allow, list) || find_use(&policy->services[i].to, list) ||
@@ -106,6 +129,81 @@ static void check_lists(struct checker *checker)
 		if (!is_used(policy, i))
 			warn_at(checker, &list->at, "list '%s' is used nowhere", list->name);
 	}
+}
+
+/* ---- zones ---- */
+
+static bool uses_zone(const struct list_uses *uses, unsigned zone)
+{
+	for (size_t i = 0; i < uses->count; i++)
+		if (uses->items[i].zone == zone)
+			return true;
+	return false;
+}
+
+static bool limits_use_zone(const struct policy_limit *limits, size_t count, unsigned zone)
+{
+	for (size_t i = 0; i < count; i++)
+		if (uses_zone(&limits[i].except, zone) || uses_zone(&limits[i].only, zone))
+			return true;
+	return false;
+}
+
+static bool service_uses_zone(const struct service *service, unsigned zone)
+{
+	for (size_t i = 0; i < service->http.path_count; i++)
+		if (uses_zone(&service->http.paths[i].allow, zone))
+			return true;
+	return service->zone == zone || uses_zone(&service->allow, zone) || uses_zone(&service->to, zone) ||
+	       limits_use_zone(service->limits, service->limit_count, zone) ||
+	       limits_use_zone(service->under_attack.limits, service->under_attack.limit_count, zone);
+}
+
+static bool zone_is_used(const struct policy *policy, unsigned zone)
+{
+	for (size_t i = 0; i < sizeof(list_places) / sizeof(*list_places); i++)
+		if (uses_zone(list_place(policy, i), zone))
+			return true;
+	for (size_t i = 0; i < policy->list_count; i++)
+		if (policy->lists[i].zone == zone)
+			return true;
+	for (size_t i = 0; i < policy->service_count; i++)
+		if (service_uses_zone(&policy->services[i], zone))
+			return true;
+	return limits_use_zone(policy->under_attack.limits, policy->under_attack.limit_count, zone);
+}
+
+/* Which of two zones a packet is in must not depend on their order. */
+static void check_members(struct checker *checker, size_t number)
+{
+	const struct policy_zone *zone = &checker->policy->zones[number];
+
+	for (size_t i = 0; i < zone->interfaces.count; i++)
+		for (size_t j = 0; j < number; j++) {
+			const struct policy_zone *other = &checker->policy->zones[j];
+
+			for (size_t k = 0; k < other->interfaces.count; k++)
+				if (!strcmp(zone->interfaces.items[i], other->interfaces.items[k]))
+					error_at(checker, &zone->interface_at[i],
+						 "'%s' is in zone '%s' already (line %u): an interface is in one zone",
+						 zone->interfaces.items[i], other->name, other->interface_at[k].line);
+		}
+}
+
+static void check_zones(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+
+	for (size_t i = 0; i < policy->zone_count; i++) {
+		check_members(checker, i);
+		if (!zone_is_used(policy, i + 1))
+			warn_at(checker, &policy->zones[i].at, "zone '%s' is used nowhere", policy->zones[i].name);
+	}
+}
+
+static unsigned zone_of_use(const struct checker *checker, const struct list_use *use)
+{
+	return use->zone ? use->zone : list_of(checker, use)->zone;
 }
 
 /* ---- trusted and block ---- */
@@ -222,11 +320,12 @@ static void check_block(struct checker *checker)
 	struct spans trusted = {};
 
 	for (size_t i = 0; i < policy->trusted.count; i++)
-		add_spans(checker, &trusted, policy->trusted.items[i].list);
+		if (!zone_of_use(checker, &policy->trusted.items[i]))
+			add_spans(checker, &trusted, policy->trusted.items[i].list);
 	sort_spans(&trusted);
 	for (size_t i = 0; i < policy->block.count; i++) {
 		const struct list_use *use = &policy->block.items[i];
-		const struct list_use *also = find_use(&policy->trusted, use->list);
+		const struct list_use *also = find_use_in(&policy->trusted, use->list, use->zone);
 		const struct prefix *wide;
 		char buffer[PREFIX_TEXT];
 
@@ -252,7 +351,7 @@ static struct spans blocked_spans(struct checker *checker)
 	struct spans blocked = {};
 
 	for (size_t i = 0; i < block->count; i++)
-		if (drops_inbound(&block->items[i]))
+		if (drops_inbound(&block->items[i]) && !zone_of_use(checker, &block->items[i]))
 			add_spans(checker, &blocked, block->items[i].list);
 	sort_spans(&blocked);
 	return blocked;
@@ -266,7 +365,8 @@ static void check_blocked_fronts(struct checker *checker, const struct list_uses
 	struct spans blocked = blocked_spans(checker);
 
 	for (size_t i = 0; i < fronts->count; i++) {
-		const struct list_use *use = &fronts->items[i], *also = find_use(&policy->block, use->list);
+		const struct list_use *use = &fronts->items[i];
+		const struct list_use *also = find_use_in(&policy->block, use->list, use->zone);
 
 		if (also && drops_inbound(also))
 			error_at(checker, &also->at, "'%s' is in '%s' on line %u: blocking it too means that %s",
@@ -288,7 +388,8 @@ static void check_allowed_but_blocked(struct checker *checker)
 		const struct list_uses *allow = &policy->services[i].allow;
 
 		for (size_t j = 0; j < allow->count; j++) {
-			const struct list_use *use = &allow->items[j], *also = find_use(&policy->block, use->list);
+			const struct list_use *use = &allow->items[j];
+			const struct list_use *also = find_use_in(&policy->block, use->list, use->zone);
 
 			if (use->list >= LISTS_MAX || told[use->list])
 				continue;
@@ -354,6 +455,35 @@ static bool is_hidden(const struct checker *checker, const struct service *earli
 	return true;
 }
 
+/* What is asked of sockets, which do not tell by which interface their packets came. */
+static const char *asks_sockets(const struct policy *policy, const struct service *service)
+{
+	struct service other = service_under_attack(policy, service);
+
+	for (size_t i = 0; i < service->limit_count; i++)
+		if (service->limits[i].measure == MEASURE_CONNECTIONS)
+			return "its limit of open connections";
+	for (size_t i = 0; i < other.limit_count; i++)
+		if (other.limits[i].measure == MEASURE_CONNECTIONS)
+			return "its limit of open connections under attack";
+	return service->has_tag ? "its tag" : NULL;
+}
+
+static void check_pair_of_zones(struct checker *checker, const struct service *earlier, const struct service *later,
+				const struct port_range *at)
+{
+	const struct service *asker = asks_sockets(checker->policy, earlier) ? earlier : later;
+	const char *what = asks_sockets(checker->policy, asker);
+	char port[VALUE_TEXT];
+
+	if (at->protocol == IPPROTO_TCP && what)
+		error_at(
+			checker, &at->at,
+			"%s is in service '%s' too, in another zone, and a socket does not tell by which interface its "
+			"packets come: %s, of '%s', would be meant for both; remove it, or tell the two apart by 'to'",
+			port_text(at, port), earlier->name, what, asker->name);
+}
+
 static void check_pair(struct checker *checker, const struct service *earlier, const struct service *later,
 		       const struct port_range *at)
 {
@@ -362,7 +492,12 @@ static void check_pair(struct checker *checker, const struct service *earlier, c
 
 	if (!is_hidden(checker, earlier, later))
 		return;
-	if (!later->has_to || earlier->has_to)
+	if (earlier->zone && earlier->zone != later->zone)
+		check_pair_of_zones(checker, earlier, later, at);
+	else if (later->zone && !earlier->zone)
+		error_at(checker, &at->at, "%s: service '%s' before (%s:%u) takes it in every zone: put '%s' first",
+			 port_text(at, port), earlier->name, file, earlier->at.line, later->name);
+	else if (!later->has_to || earlier->has_to)
 		error_at(checker, &at->at,
 			 "%s is in service '%s' too (%s:%u): give the two different addresses with 'to'",
 			 port_text(at, port), earlier->name, file, earlier->at.line);
@@ -541,7 +676,7 @@ static void check_services(struct checker *checker)
 		if (service->has_to && !service->to.count)
 			warn_at(checker, &service->at, "service '%s' is served on no address: its 'to' is empty",
 				service->name);
-		if (!service->has_allow && !service->monitor && !policy->monitor)
+		if (!service->has_allow && !service->zone && !service->monitor && !policy->monitor)
 			check_open_ports(checker, service);
 		check_tag(checker, service);
 		check_syn_cookies(checker, service);
@@ -720,6 +855,7 @@ void policy_check(const struct policy *policy, struct report *report)
 {
 	struct checker checker = {.policy = policy, .report = report, .torn = report->errors};
 
+	check_zones(&checker);
 	check_lists(&checker);
 	check_trusted(&checker);
 	check_block(&checker);

@@ -18,6 +18,11 @@ struct compiled_list {
 	const char *why_protected;
 };
 
+struct zoned_list { /* a list as entries name it that hold in one zone: a list of its own there */
+	unsigned list, zone;
+	int number;
+};
+
 struct compile {
 	const struct policy *policy;
 	const struct host *host; /* or NULL */
@@ -25,7 +30,9 @@ struct compile {
 	struct report *report;
 	time_t now;
 	struct prefixes prefixes;
-	struct compiled_list *lists;			    /* parallel to policy->lists */
+	struct compiled_list *lists; /* parallel to policy->lists */
+	struct zoned_list zoned[LISTS_MAX + 1];
+	size_t zoned_count;				    /* the last one is beyond what a policy can have */
 	__u16 *service_rules, *trusted_rules, *block_rules; /* parallel to the policy's; 0: its time is over */
 	__u16 *limit_rules;				    /* of all limits, service after service */
 	__u16 *tls_rules, *http_rules, *quic_rules;	    /* parallel to the policy's services */
@@ -40,6 +47,8 @@ void configure_cookies(struct compile *compile); /* compile_cookies.c: what a SY
 /* Whether an entry's `until: 2027-01-31` has passed: it ends with that day, UTC. */
 bool entry_over(const char *until, time_t now);
 
+/* The number of a list as this entry means it: of its own where it holds in one zone. -1: it counts nowhere. */
+int number_of_use(const struct compile *compile, const struct list_use *use);
 /* Lists as a set, of uses that still count; an `allow` of which nothing is left lets nobody in, rather than everybody
  * (compile_rules.c). */
 __u64 lists_as_set(const struct compile *compile, const struct list_uses *uses);

@@ -57,6 +57,13 @@ static struct prefix prefix_of6(const struct prefix6 *from)
 
 /* ---- which lists count, and as what ---- */
 
+static void mark_zoned(struct compile *compile, const struct list_use *use)
+{
+	if (number_of_use(compile, use) >= 0 || compile->zoned_count > LISTS_MAX)
+		return;
+	compile->zoned[compile->zoned_count++] = (struct zoned_list){use->list, use->zone, 0};
+}
+
 static void mark_uses(struct compile *compile, const struct list_uses *uses, const char *why)
 {
 	for (size_t i = 0; i < uses->count; i++) {
@@ -65,6 +72,8 @@ static void mark_uses(struct compile *compile, const struct list_uses *uses, con
 		if (entry_over(uses->items[i].until, compile->now))
 			continue;
 		list->number = 0;
+		if (uses->items[i].zone)
+			mark_zoned(compile, &uses->items[i]);
 		if (why && !list->protected) {
 			list->protected = true;
 			list->why_protected = why;
@@ -135,10 +144,14 @@ static int number_lists(struct compile *compile)
 		if (compile->lists[i].number >= 0)
 			compile->lists[i].number = number++;
 	}
+	for (size_t i = 0; i < compile->zoned_count; i++)
+		compile->zoned[i].number = number++;
 	if (number <= LISTS_USABLE)
 		return 0;
 	policy_say(compile->policy, compile->report, SEVERITY_ERROR, &policy->lists[policy->list_count - 1].at,
-		   "the policy uses %d lists; %d are possible", number, LISTS_USABLE);
+		   "the policy uses %d lists, counting one once more for each zone that entries name it in; %d are "
+		   "possible",
+		   number, LISTS_USABLE);
 	return -E2BIG;
 }
 

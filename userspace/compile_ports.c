@@ -32,6 +32,7 @@ static struct service_entry entry_of(const struct compile *compile, size_t index
 		.ttl = service->ttl,
 		.limits = first_limit(compile->policy, index),
 		.limit_count = (__u8)service->limit_count,
+		.zone = (__u8)service->zone,
 		.tls = compile->tls_numbers[index],
 		.http = compile->http_numbers[index],
 		.quic = compile->quic_numbers[index],
@@ -97,8 +98,8 @@ static int place_service(struct compile *compile, size_t index)
 
 			if (head >= own) /* written twice within this service */
 				continue;
-			/* one that serves every address leaves nothing to the later ones */
-			number = entry_before(image, own, &entry, service->name, entry.to ? head : 0);
+			/* one that serves every address in every zone leaves nothing to the later ones */
+			number = entry_before(image, own, &entry, service->name, entry.to || entry.zone ? head : 0);
 			if (!number)
 				return image->service_count == SERVICES_MAX ? -E2BIG : -ENOMEM;
 			image->port_services[port] = number;
@@ -185,7 +186,9 @@ int compile_services(struct compile *compile)
 		return err;
 	renumber(image);
 	compile_profiles(compile);
-	for (size_t i = 1; i < image->service_count; i++)
+	for (size_t i = 1; i < image->service_count; i++) {
 		image->config.have_to |= image->services[i].to != 0;
+		image->config.have_service_zones |= image->services[i].zone != 0;
+	}
 	return 0;
 }

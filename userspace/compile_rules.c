@@ -220,12 +220,22 @@ int compile_rules(struct compile *compile)
 	return err;
 }
 
+int number_of_use(const struct compile *compile, const struct list_use *use)
+{
+	if (!use->zone)
+		return compile->lists[use->list].number;
+	for (size_t i = 0; i < compile->zoned_count; i++)
+		if (compile->zoned[i].list == use->list && compile->zoned[i].zone == use->zone)
+			return compile->zoned[i].number;
+	return -1;
+}
+
 __u64 lists_as_set(const struct compile *compile, const struct list_uses *uses)
 {
 	__u64 lists = 0;
 
 	for (size_t i = 0; i < uses->count; i++) {
-		int number = compile->lists[uses->items[i].list].number;
+		int number = number_of_use(compile, &uses->items[i]);
 
 		if (number >= 0 && !entry_over(uses->items[i].until, compile->now))
 			lists |= 1ULL << number;
@@ -257,7 +267,7 @@ static void class_blocks(const struct compile *compile, struct class_entry *clas
 		bool monitor = use->monitor || policy->monitor;
 		__u16 rule = compile->block_rules[i];
 
-		if (!rule || !list->blocked || !(class->lists >> list->number & 1))
+		if (!rule || !list->blocked || !(class->lists >> number_of_use(compile, use) & 1))
 			continue;
 		if (use->direction & DIRECTION_IN) {
 			class->flags |= monitor ? CLASS_BLOCK_IN_MONITOR : CLASS_BLOCK_IN;
@@ -277,13 +287,27 @@ static void class_trust(const struct compile *compile, struct class_entry *class
 	const struct list_uses *trusted = &compile->policy->trusted;
 
 	for (size_t i = 0; i < trusted->count; i++) {
-		int number = compile->lists[trusted->items[i].list].number;
+		int number = number_of_use(compile, &trusted->items[i]);
 
 		if (!compile->trusted_rules[i] || number < 0 || !(class->lists >> number & 1))
 			continue;
 		class->flags |= CLASS_TRUSTED;
 		first_rule(&class->trusted_rule, compile->trusted_rules[i]);
 	}
+}
+
+/* The lists that an address of these is in when it comes in by a zone, those among them that are meant so. */
+static __u64 lists_in_zone(const struct compile *compile, __u64 lists, unsigned zone)
+{
+	const struct policy *policy = compile->policy;
+
+	for (size_t i = 0; i < policy->list_count; i++)
+		if (compile->lists[i].number >= 0 && policy->lists[i].zone && policy->lists[i].zone != zone)
+			lists &= ~(1ULL << compile->lists[i].number);
+	for (size_t i = 0; i < compile->zoned_count; i++)
+		if (compile->zoned[i].zone == zone && lists >> compile->lists[compile->zoned[i].list].number & 1)
+			lists |= 1ULL << compile->zoned[i].number;
+	return lists;
 }
 
 int compile_classes(struct compile *compile)
@@ -294,15 +318,19 @@ int compile_classes(struct compile *compile)
 	__u64 health_checks = lists_as_set(compile, &policy->health_checks);
 	__u64 proxies = lists_as_set(compile, &policy->proxies);
 	size_t count = tables->class_count ? tables->class_count : 1;
+	size_t zones = policy_has_zones(policy) ? policy->zone_count + 1 : 1; /* the first: no zone */
 
-	compile->image->classes = calloc(count, sizeof(struct class_entry));
+	compile->image->classes = calloc(zones * count, sizeof(struct class_entry));
 	if (!compile->image->classes)
 		return -ENOMEM;
-	compile->image->class_count = count;
-	for (size_t i = 0; i < count; i++) {
+	compile->image->class_count = zones * count;
+	compile->image->config.class_count = (__u32)count;
+	compile->image->config.have_zones = zones > 1;
+	for (size_t i = 0; i < zones * count; i++) {
 		struct class_entry *class = &compile->image->classes[i];
+		__u64 lists = tables->class_count ? tables->class_lists[i % count] : 0;
 
-		class->lists = tables->class_count ? tables->class_lists[i] : 0;
+		class->lists = lists_in_zone(compile, lists, (unsigned)(i / count));
 		class->flags |= class->lists & never_ban ? CLASS_NEVER_BAN : 0;
 		class->flags |= class->lists & health_checks ? CLASS_HEALTH_CHECK : 0;
 		class->flags |= class->lists & proxies ? CLASS_PROXY : 0;

@@ -7,6 +7,7 @@
 
 #include "daemon.h"
 #include "wanted.h"
+#include "zones.h"
 
 #define RETRY_NS (5ULL * 1000000000) /* of an interface that somebody else holds */
 
@@ -125,6 +126,7 @@ void watch_links(struct daemon *daemon)
 		return;
 	if (!host_read_links(&host)) {
 		instance_know_host(daemon->instance, &host);
+		zones_renew(daemon->instance, &daemon->places, &host);
 		renew_saw_host(daemon, &host);
 		wanted_attach(daemon->instance, &daemon->places, &host, tell_attached, daemon);
 	}

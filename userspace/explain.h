@@ -39,6 +39,7 @@ struct explain {
 	size_t to_count;
 	struct prefix *own; /* of this host, where the live policy is asked about single packets without --to */
 	size_t own_count;
+	const char *zone; /* that packets come in by, or NULL */
 	bool summarize;
 
 	struct policy *policy;

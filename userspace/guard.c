@@ -12,6 +12,7 @@
 
 #include "judge.h"
 #include "packet_flow.h"
+#include "zones.h"
 
 /* Trials do not use up each other's budgets. */
 #define BETWEEN_TRIALS_NS (1ULL * 1000000000)
@@ -19,6 +20,8 @@
 
 struct guard {
 	const struct host *host;
+	const struct zone_member *zones;
+	size_t zone_count;
 	struct generation *offline;
 	__u64 now;
 	struct guard_finding *findings;
@@ -81,11 +84,13 @@ static int found(struct guard *guard, const struct guard_finding *finding)
 	return 0;
 }
 
-static int try_frame(struct guard *guard, const struct frame *frame, struct guard_finding finding)
+/* local: the own address that it is for, which tells by which zone it would come in. */
+static int try_frame(struct guard *guard, const struct frame *frame, const __u8 local[16], struct guard_finding finding)
 {
 	int err;
 
 	guard->now += BETWEEN_TRIALS_NS;
+	generation_zone(guard->offline, zone_of_address(guard->host, guard->zones, guard->zone_count, local));
 	err = generation_judge(guard->offline, frame->bytes, frame->length, guard->now, &finding.decision);
 	if (err || finding.decision.verdict != VERDICT_DROP)
 		return err;
@@ -129,7 +134,7 @@ static int try_answer(struct guard *guard, enum guard_who who, const struct pref
 	err = make_frame(&asked, "udp", here, there, "len 32");
 	err = err ? err : make_frame(&answer, "udp", there, here, "len 64");
 	err = err ? err : generation_sent(guard->offline, asked.bytes, asked.length, guard->now, &left);
-	return err ? err : try_frame(guard, &answer, finding);
+	return err ? err : try_frame(guard, &answer, local, finding);
 }
 
 static int try_dependencies(struct guard *guard)
@@ -173,7 +178,7 @@ static int try_open(struct guard *guard, const struct host_peer *peer, struct gu
 	if (err)
 		return err;
 	finding.open = true;
-	err = try_frame(guard, &frame, finding);
+	err = try_frame(guard, &frame, peer->local, finding);
 	closed = generation_connection(guard->offline, &key, CONNECTION_CLOSED);
 	return err ? err : closed;
 }
@@ -184,7 +189,7 @@ static int try_new(struct guard *guard, const struct host_peer *peer, struct gua
 	int err = make_frame(&frame, "tcp", end_of(peer->remote, peer->remote_port),
 			     end_of(peer->local, peer->local_port), "syn");
 
-	return err ? err : try_frame(guard, &frame, finding);
+	return err ? err : try_frame(guard, &frame, peer->local, finding);
 }
 
 static int try_peer(struct guard *guard, enum guard_who who, const struct host_peer *peer, size_t more)
@@ -242,13 +247,13 @@ static int try_peers(struct guard *guard)
 	return err;
 }
 
-int guard_try(const struct host *host, const struct image *image, struct generation *offline,
+int guard_try(const struct host *host, const struct zone_member *zones, size_t zone_count, struct generation *offline,
 	      struct guard_finding **findings, size_t *count)
 {
-	struct guard guard = {.host = host, .offline = offline, .now = BETWEEN_TRIALS_NS};
+	struct guard guard = {
+		.host = host, .zones = zones, .zone_count = zone_count, .offline = offline, .now = BETWEEN_TRIALS_NS};
 	int err = 0;
 
-	(void)image;
 	*findings = NULL;
 	*count = 0;
 	if (host->has_operator)

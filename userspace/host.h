@@ -20,6 +20,8 @@ struct host_link {
 	unsigned rx_queues; /* at most; the driver may use fewer */
 	unsigned master;    /* ifindex or 0 */
 	bool up, loopback, default_route, bridge_port;
+	__u16 vlan;	   /* of kind vlan: the id of its tag */
+	bool strips_vlan;  /* tags are taken off before a program at it sees them (rx-vlan offload) */
 	unsigned lower;	   /* the device below a VLAN, macvlan, ..., ifindex or 0; the devices below a bond have it as
 			      master */
 	__u8 tunnel;	   /* a tunnel: IPPROTO_* of the packets that it gets its own from, 0: none */
@@ -77,6 +79,8 @@ int host_open_connections(int (*told)(void *arg, const struct host_peer *peer), 
  * 0, or -errno: -EOPNOTSUPP where the kernel cannot (CONFIG_INET_DIAG_DESTROY). */
 int host_end_connections(bool (*wanted)(void *arg, const struct host_peer *peer), void *arg, size_t *ended);
 
+/* Whether it is made of devices that have it as their master, and that packets come in on: bond, team. */
+bool host_link_gathers(const struct host_link *link);
 const struct host_link *host_link_by_name(const struct host *host, const char *name);
 const struct host_link *host_link_by_index(const struct host *host, unsigned ifindex);
 

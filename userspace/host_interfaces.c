@@ -30,7 +30,7 @@ const struct host_link *host_link_by_index(const struct host *host, unsigned ifi
 	return NULL;
 }
 
-static bool gathers(const struct host_link *link)
+bool host_link_gathers(const struct host_link *link)
 {
 	return !strcmp(link->kind, "bond") || !strcmp(link->kind, "team");
 }
@@ -53,7 +53,7 @@ static void descend(struct resolving *resolving, const struct host_link *link, u
 		descend(resolving, lower, depth + 1);
 		return;
 	}
-	for (size_t i = 0; gathers(link) && i < resolving->host->link_count && depth < BELOW_MAX; i++) {
+	for (size_t i = 0; host_link_gathers(link) && i < resolving->host->link_count && depth < BELOW_MAX; i++) {
 		if (resolving->host->links[i].master != link->ifindex)
 			continue;
 		descend(resolving, &resolving->host->links[i], depth + 1);

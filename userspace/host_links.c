@@ -55,6 +55,14 @@ static const struct {
 	{"xfrm", IPPROTO_ESP, 0},
 };
 
+static void note_vlan(struct host_link *link, struct nlattr *data)
+{
+	struct nlattr *id = data ? nla_find(nla_data(data), nla_len(data), IFLA_VLAN_ID) : NULL;
+
+	if (id && !strcmp(link->kind, "vlan"))
+		link->vlan = nla_get_u16(id);
+}
+
 static void note_kind(struct host_link *link, struct nlattr *info)
 {
 	struct nlattr *kind = nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND), *port;
@@ -63,6 +71,7 @@ static void note_kind(struct host_link *link, struct nlattr *info)
 	if (!kind)
 		return;
 	nla_strlcpy(link->kind, kind, sizeof(link->kind));
+	note_vlan(link, data);
 	for (size_t i = 0; i < sizeof(tunnels) / sizeof(*tunnels); i++) {
 		if (strcmp(link->kind, tunnels[i].kind))
 			continue;
@@ -189,6 +198,15 @@ static int on_route(const struct nlmsghdr *message, void *arg)
 			attributes[RTA_OIF] ? nla_get_u32(attributes[RTA_OIF]) : 0);
 }
 
+/* What a driver says of one device; *answer: its words. */
+static bool ask_driver(int fd, const struct host_link *link, void *answer)
+{
+	struct ifreq request = {.ifr_data = answer};
+
+	memcpy(request.ifr_name, link->name, sizeof(request.ifr_name));
+	return !ioctl(fd, SIOCETHTOOL, &request);
+}
+
 static void read_drivers(struct host *host)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any will do; sandboxes take the internet's away */
@@ -196,12 +214,13 @@ static void read_drivers(struct host *host)
 	if (fd < 0)
 		return;
 	for (size_t i = 0; i < host->link_count; i++) {
+		struct host_link *link = &host->links[i];
 		struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
-		struct ifreq request = {.ifr_data = (void *)&info};
+		struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
 
-		memcpy(request.ifr_name, host->links[i].name, sizeof(request.ifr_name));
-		if (!ioctl(fd, SIOCETHTOOL, &request))
-			memcpy(host->links[i].driver, info.driver, sizeof(host->links[i].driver) - 1);
+		if (ask_driver(fd, link, &info))
+			memcpy(link->driver, info.driver, sizeof(link->driver) - 1);
+		link->strips_vlan = ask_driver(fd, link, &flags) && flags.data & ETH_FLAG_RXVLAN;
 	}
 	close(fd);
 }

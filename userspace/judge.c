@@ -121,8 +121,10 @@ static int run_test(const struct policy *policy, const struct image *image, stru
 		return 0;
 	}
 	generation_profile(offline, test->under_attack);
+	generation_zone(offline, test->zone);
 	err = err ? err : judge_frame(offline, &frame, now, &decision);
 	generation_profile(offline, false);
+	generation_zone(offline, 0);
 	if (err)
 		return err;
 	seen = seen_of(image, &decision);

@@ -44,7 +44,8 @@ struct guard_finding {
 };
 /* Tries operator, gateways, resolvers, own addresses and open connections through the candidate. findings owned by
  * caller. */
-int guard_try(const struct host *host, const struct image *image, struct generation *offline,
+struct zone_member;
+int guard_try(const struct host *host, const struct zone_member *zones, size_t zone_count, struct generation *offline,
 	      struct guard_finding **findings, size_t *count);
 
 /* "service", "block", "trusted", "default", "word"; as description.json has it */

@@ -107,6 +107,8 @@ int generation_sent(struct generation *generation, const void *frame, size_t len
 		    struct decision *decision);
 /* Offline: puts a connection into the table. state: CONNECTION_*. */
 int generation_connection(struct generation *generation, const struct connection_key *key, __u8 state);
+/* Offline: the zone that packets come in by from now on; 0: none. */
+void generation_zone(struct generation *generation, unsigned zone);
 /* Offline: services are held as `under-attack` says, or as in peace. */
 void generation_profile(struct generation *generation, bool under_attack);
 /* Offline: this host's own addresses; none: every destination is. */
@@ -156,6 +158,12 @@ int packet_programs(struct instance *instance, unsigned ifindex, struct packet_p
 int interfaces_attached(struct instance *instance, struct attachment **attachments, size_t *count);
 /* Writes rows, mtu, own addresses, and whether this host forwards, into the state. */
 int instance_know_host(struct instance *instance, const struct host *host);
+/* Which zone packets are in, for the programs of a generation: before it is live, and again whenever interfaces come
+ * and go (kernel_zones.c). Rows of generations that are in no slot go. 0 or -errno. */
+struct zone_member;
+int zones_write(struct instance *instance, __u32 generation, const struct zone_member *members, size_t count);
+/* As the programs of a generation know them. The caller's (free). */
+int zones_read(const struct instance *instance, __u32 generation, struct zone_member **members, size_t *count);
 /* What the programs believe of the last one. */
 int instance_forwards(const struct instance *instance, bool *forwards);
 /* Detaches everything, removes every pin and the pin directory; our bpffs mount too if we made it. */

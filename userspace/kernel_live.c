@@ -225,6 +225,23 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	t->v6_lines128 = live_table(instance, slot, "v6_lines128", sizeof(*t->v6_lines128));
 }
 
+/* Of no zone; its lists are those that it is in, in any. */
+static int class_read(int classes, const struct bpf_map_info *about, const struct generation_config *config,
+		      __u32 index, struct class_entry *class)
+{
+	if (bpf_map_lookup_elem(classes, &index, class))
+		return -errno;
+	for (index += config->class_count; config->have_zones && index < about->max_entries;
+	     index += config->class_count) {
+		struct class_entry there;
+
+		if (bpf_map_lookup_elem(classes, &index, &there))
+			return -errno;
+		class->lists |= there.lists;
+	}
+	return 0;
+}
+
 int live_class(struct instance *instance, const struct prefix *address, struct class_entry *class)
 {
 	struct control_state state;
@@ -252,7 +269,7 @@ int live_class(struct instance *instance, const struct prefix *address, struct c
 	live_tables(instance, slot, &config, &tables);
 	index = tables_class(&tables, address->address);
 	tables_free(&tables);
-	return bpf_map_lookup_elem(classes, &index, class) ? -errno : 0;
+	return class_read(classes, &about, &config, index, class);
 }
 
 /* ---- what a source owes its limits ---- */

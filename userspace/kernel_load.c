@@ -529,6 +529,11 @@ void generation_profile(struct generation *generation, bool under_attack)
 	generation->shield->bss->offline_profile = under_attack;
 }
 
+void generation_zone(struct generation *generation, unsigned zone)
+{
+	generation->shield->bss->offline_zone = zone;
+}
+
 int generation_own(struct generation *generation, const struct prefix *addresses, size_t count)
 {
 	int fd = bpf_map__fd(generation->shield->maps.own_addresses);

@@ -25,6 +25,7 @@
 	MAP(profiles)                                                                                                  \
 	MAP(fallthrough)                                                                                               \
 	MAP(interfaces)                                                                                                \
+	MAP(zones)                                                                                                     \
 	MAP(host_facts)                                                                                                \
 	MAP(own_addresses)                                                                                             \
 	MAP(holds)                                                                                                     \

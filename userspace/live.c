@@ -66,14 +66,18 @@ static void add_role(const struct policy *policy, const struct list_uses *uses, 
 {
 	for (size_t i = 0; i < uses->count; i++) {
 		const struct list_use *use = &uses->items[i];
+		unsigned zone;
 
 		if (strcmp(policy->lists[use->list].name, list))
 			continue;
-		json_array_append_new(roles, json_sprintf("%s%s%s", role,
-							  use->direction == DIRECTION_OUT    ? " outbound"
-							  : use->direction == DIRECTION_BOTH ? " both ways"
-											     : "",
-							  use->monitor ? " (only monitors)" : ""));
+		zone = use->zone ? use->zone : policy->lists[use->list].zone;
+		json_array_append_new(roles,
+				      json_sprintf("%s%s%s%s%s", role,
+						   use->direction == DIRECTION_OUT    ? " outbound"
+						   : use->direction == DIRECTION_BOTH ? " both ways"
+										      : "",
+						   zone ? " in zone " : "", zone ? policy->zones[zone - 1].name : "",
+						   use->monitor ? " (only monitors)" : ""));
 	}
 }
 

@@ -10,12 +10,11 @@
 #include "parse.h"
 
 const struct scope *const all_scopes[] = {
-	&policy_scope,	&list_scope,	 &use_scope,	     &block_scope,
-	&service_scope, &limit_scope,	 &icmp_scope,	     &stray_scope,
-	&events_scope,	&metrics_scope,	 &metrics_tls_scope, &test_scope,
-	&ban_scope,	&tls_scope,	 &http_scope,	     &quic_scope,
-	&path_scope,	&requests_scope, &profile_scope,     &service_profile_scope,
-	NULL,
+	&policy_scope,	    &list_scope, &use_scope,	  &block_scope,	  &service_scope,
+	&limit_scope,	    &icmp_scope, &stray_scope,	  &events_scope,  &metrics_scope,
+	&metrics_tls_scope, &test_scope, &ban_scope,	  &tls_scope,	  &http_scope,
+	&quic_scope,	    &path_scope, &requests_scope, &profile_scope, &service_profile_scope,
+	&zone_scope,	    NULL,
 };
 
 const char *hint(const struct report *report, char *buffer, const char *name, const char *const *candidates,

@@ -7,6 +7,7 @@
  *   parse.c           files, scopes, the kinds of values
  *   parse_include.c   several files as one tree
  *   parse_list.c      lists, and where lists are used
+ *   parse_zone.c      zones, and what holds in one of them
  *   parse_service.c   services and ports
  *   parse_limit.c     limits of services
  *   parse_ban.c       ban, source-v6
@@ -52,10 +53,11 @@ struct scope {
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
 extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
 extern const struct scope http_scope, path_scope, requests_scope, quic_scope;
-extern const struct scope profile_scope, service_profile_scope;
+extern const struct scope profile_scope, service_profile_scope, zone_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 
-#define ITEMS_MAX 65536 /* entries of any one sequence or map but `addresses` */
+#define INTERFACES_MAX 256 /* names in one place */
+#define ITEMS_MAX 65536	   /* entries of any one sequence or map but `addresses` */
 
 /* ---- parse.c: values. The bool ones tell what is wrong and return false. ---- */
 
@@ -106,6 +108,10 @@ void parse_uses(struct parser *parser, struct list_uses *uses, const struct scop
 /* Entries of `to`: also addresses, which make an anonymous list. */
 void parse_to(struct parser *parser, struct service *service, const struct node *sequence);
 
+/* ---- parse_zone.c ---- */
+void parse_zones(struct parser *parser, void *policy, const struct node *map);
+void take_zone(struct parser *parser, const struct node *value, unsigned *zone);
+
 /* ---- parse_service.c ---- */
 void parse_services(struct parser *parser, void *policy, const struct node *map);
 
@@ -144,6 +150,8 @@ void policy_metrics(struct parser *parser, void *policy, const struct node *map)
 extern const char *const mode_words[], *const default_words[], *const stray_words[], *const forward_words[];
 extern const char *const unparsed_words[], *const on_failure_words[], *const expect_words[];
 extern const char *const syn_cookies_words[];
+/* A name that an interface can have, or `auto`; NULL, and told, when it is none. */
+const char *take_interface_name(struct parser *parser, const struct node *node);
 void check_version(struct parser *parser, const struct node *root);
 void parse_policy(struct parser *parser, const struct node *root);
 

@@ -7,8 +7,8 @@
  *  - One level: an included file includes nothing. Every file says `version: 1`.
  *  - The including file wins key by key: a top-level key it has hides the whole value of that key in included files
  *    (trusted, block, icmp, tests, ... are not joined).
- *  - But `lists` and `services` are joined by name: an entry of the including file hides the whole entry of the same
- *    name (said in a note). Its own entries come first, then those of the included files in their order.
+ *  - But `zones`, `lists` and `services` are joined by name: an entry of the including file hides the whole entry of
+ * the same name (said in a note). Its own entries come first, then those of the included files in their order.
  *  - Two included files that set the same key, or define the same name, without the including file deciding: an error.
  *
  * Names are resolved after joining, so a file may use lists that another one defines.
@@ -109,7 +109,7 @@ static void add(struct node *map, struct node *value)
 
 static bool is_joined(const char *name)
 {
-	return !strcmp(name, "lists") || !strcmp(name, "services");
+	return !strcmp(name, "zones") || !strcmp(name, "lists") || !strcmp(name, "services");
 }
 
 static void refuse_both(struct parser *parser, const struct node *value, const struct node *other)

@@ -111,10 +111,15 @@ static void list_why(struct parser *parser, void *object, const struct node *val
 	take_copy(parser, value, &((struct list *)object)->why);
 }
 
+static void list_zone(struct parser *parser, void *object, const struct node *value)
+{
+	take_zone(parser, value, &((struct list *)object)->zone);
+}
+
 static const struct key list_keys[] = {
 	{"addresses", list_addresses},	 {"feed", list_feed},	    {"format", list_format}, {"refresh", list_refresh},
 	{"max-shrink", list_max_shrink}, {"max-age", list_max_age}, {"bogons", list_bogons}, {"until", list_until},
-	{"owner", list_owner},		 {"why", list_why},	    {"ca", list_ca},	     {"zone", NULL},
+	{"owner", list_owner},		 {"why", list_why},	    {"ca", list_ca},	     {"zone", list_zone},
 };
 const struct scope list_scope = SCOPE("list", "a list", list_keys);
 
@@ -274,15 +279,20 @@ static void use_why(struct parser *parser, void *object, const struct node *valu
 	take_copy(parser, value, &((struct use_parts *)object)->use.why);
 }
 
+static void use_zone(struct parser *parser, void *object, const struct node *value)
+{
+	take_zone(parser, value, &((struct use_parts *)object)->use.zone);
+}
+
 static const struct key use_keys[] = {
-	{"list", use_list}, {"until", use_until}, {"owner", use_owner}, {"why", use_why}, {"zone", NULL},
+	{"list", use_list}, {"until", use_until}, {"owner", use_owner}, {"why", use_why}, {"zone", use_zone},
 };
 const struct scope use_scope = SCOPE("use", "an entry that names a list", use_keys);
 
 static const struct key block_keys[] = {
 	{"list", use_list},   {"direction", use_direction}, {"monitor", use_monitor},
 	{"until", use_until}, {"owner", use_owner},	    {"why", use_why},
-	{"zone", NULL},
+	{"zone", use_zone},
 };
 const struct scope block_scope = SCOPE("block", "a block entry", block_keys);
 
@@ -306,6 +316,12 @@ static bool take_use(struct parser *parser, const struct scope *scope, const str
 		parts.found = resolve(parser, item, &parts.use.list);
 	}
 	parts.use.at = item->kind == NODE_MAP && child(item, "list") ? child(item, "list")->at : item->at;
+	if (parts.found && parts.use.zone && parser->policy->lists[parts.use.list].zone &&
+	    parser->policy->lists[parts.use.list].zone != parts.use.zone)
+		policy_say(parser->policy, parser->report, SEVERITY_ERROR, &parts.use.at,
+			   "list '%s' holds in zone '%s' alone: this entry would never meet anybody",
+			   parser->policy->lists[parts.use.list].name,
+			   parser->policy->zones[parser->policy->lists[parts.use.list].zone - 1].name);
 	if (parts.found && has_ended(parser, parts.use.until)) {
 		warn(parser, item, "this entry for '%s' ended on %s: it is left out",
 		     parser->policy->lists[parts.use.list].name, parts.use.until);
@@ -323,7 +339,8 @@ static void add_use(struct parser *parser, struct list_uses *uses, struct list_u
 	struct list_use *added;
 
 	for (size_t i = 0; i < uses->count; i++) {
-		if (uses->items[i].list != use->list || uses->items[i].direction != use->direction)
+		if (uses->items[i].list != use->list || uses->items[i].direction != use->direction ||
+		    uses->items[i].zone != use->zone)
 			continue;
 		policy_say(parser->policy, parser->report, SEVERITY_ERROR, &use->at,
 			   "'%s' stands here twice: first on line %u", parser->policy->lists[use->list].name,

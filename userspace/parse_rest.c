@@ -5,8 +5,6 @@
 
 #include "parse.h"
 
-#define INTERFACES_MAX 256
-
 const char *const mode_words[] = {"auto", "native", "generic", NULL};
 const char *const default_words[] = {"drop", "pass", NULL};
 const char *const stray_words[] = {"reset", "drop", "pass", NULL};
@@ -115,12 +113,18 @@ static void test_under_attack(struct parser *parser, void *object, const struct 
 	take_bool(parser, value, &((struct test_parts *)object)->test.under_attack);
 }
 
+static void test_zone(struct parser *parser, void *object, const struct node *value)
+{
+	take_zone(parser, value, &((struct test_parts *)object)->test.zone);
+}
+
 static const struct key test_keys[] = {
 	{"packet", test_packet},
 	{"expect", test_expect},
 	{"reason", test_reason},
 	{"service", test_service},
 	{"under-attack", test_under_attack},
+	{"zone", test_zone},
 };
 const struct scope test_scope = SCOPE("test", "a test", test_keys);
 
@@ -193,20 +197,25 @@ static bool is_interface(const char *text)
 	return *text;
 }
 
+const char *take_interface_name(struct parser *parser, const struct node *node)
+{
+	const char *text = take_text(parser, node);
+
+	if (!text || is_interface(text))
+		return text;
+	wrong(parser, node, "'%.80s' cannot be an interface: at most 15 characters, no blanks, '/' or ':'", text);
+	return NULL;
+}
+
 static void take_interface(struct parser *parser, struct policy *policy, const struct node *item)
 {
-	const char *text = take_text(parser, item);
+	const char *text = take_interface_name(parser, item);
 	size_t places = policy->interface_count;
 	struct place *at;
 	char **name;
 
 	if (!text)
 		return;
-	if (!is_interface(text)) {
-		wrong(parser, item, "'%.80s' cannot be an interface: at most 15 characters, no blanks, '/' or ':'",
-		      text);
-		return;
-	}
 	for (size_t i = 0; i < places; i++) {
 		if (strcmp(policy->interfaces[i], text))
 			continue;
@@ -359,7 +368,8 @@ static void policy_tag_mask(struct parser *parser, void *object, const struct no
 	policy->tag_mask_at = value->at;
 }
 
-/* Read before the others: `version` by check_version(), `include` by parse_include.c, `lists` by parse_policy(). */
+/* Read before the others: `version` by check_version(), `include` by parse_include.c, `zones` and `lists` by
+ * parse_policy(). */
 static void policy_read_before(struct parser *parser, void *object, const struct node *value)
 {
 	(void)parser, (void)object, (void)value;
@@ -390,7 +400,7 @@ static const struct key policy_keys[] = {
 	{"events", policy_events},
 	{"metrics", policy_metrics},
 	{"tests", policy_tests},
-	{"zones", NULL},
+	{"zones", policy_read_before},
 	{"under-attack", parse_policy_profile},
 };
 const struct scope policy_scope = SCOPE("policy", "a policy", policy_keys);
@@ -411,9 +421,12 @@ void check_version(struct parser *parser, const struct node *root)
 	wrong(parser, root, "'version' is missing: begin with version: 1");
 }
 
-/* Lists first, wherever they stand: everything else names them. */
+/* Zones and lists first, wherever they stand: everything else names them. */
 void parse_policy(struct parser *parser, const struct node *root)
 {
+	for (const struct node *value = root->first; value; value = value->next)
+		if (!strcmp(value->key->text, "zones"))
+			parse_zones(parser, parser->policy, value);
 	for (const struct node *value = root->first; value; value = value->next)
 		if (!strcmp(value->key->text, "lists"))
 			parse_lists(parser, parser->policy, value);

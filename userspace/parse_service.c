@@ -122,6 +122,11 @@ static void service_why(struct parser *parser, void *object, const struct node *
 	take_copy(parser, value, &((struct service *)object)->why);
 }
 
+static void service_zone(struct parser *parser, void *object, const struct node *value)
+{
+	take_zone(parser, value, &((struct service *)object)->zone);
+}
+
 static const struct key service_keys[] = {
 	{"ports", service_ports},
 	{"allow", service_allow},
@@ -139,7 +144,7 @@ static const struct key service_keys[] = {
 	{"quic", parse_quic},
 	{"under-attack", parse_service_profile},
 	{"ban", NULL},
-	{"zone", NULL},
+	{"zone", service_zone},
 	{"client", NULL},
 };
 const struct scope service_scope = SCOPE("service", "a service", service_keys);

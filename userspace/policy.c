@@ -155,6 +155,57 @@ static void profile_free(struct policy_profile *profile)
 	free(profile->limits);
 }
 
+static bool uses_have_zone(const struct list_uses *uses)
+{
+	for (size_t i = 0; i < uses->count; i++)
+		if (uses->items[i].zone)
+			return true;
+	return false;
+}
+
+static bool limits_have_zone(const struct policy_limit *limits, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (uses_have_zone(&limits[i].except) || uses_have_zone(&limits[i].only))
+			return true;
+	return false;
+}
+
+static bool service_has_zone(const struct service *service)
+{
+	for (size_t i = 0; i < service->http.path_count; i++)
+		if (uses_have_zone(&service->http.paths[i].allow))
+			return true;
+	return service->zone || uses_have_zone(&service->allow) || uses_have_zone(&service->to) ||
+	       limits_have_zone(service->limits, service->limit_count) ||
+	       limits_have_zone(service->under_attack.limits, service->under_attack.limit_count);
+}
+
+bool policy_has_zones(const struct policy *policy)
+{
+	const struct list_uses *const places[] = {&policy->trusted, &policy->block, &policy->never_ban,
+						  &policy->health_checks, &policy->proxies};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (uses_have_zone(places[i]))
+			return true;
+	for (size_t i = 0; i < policy->list_count; i++)
+		if (policy->lists[i].zone)
+			return true;
+	for (size_t i = 0; i < policy->service_count; i++)
+		if (service_has_zone(&policy->services[i]))
+			return true;
+	return limits_have_zone(policy->under_attack.limits, policy->under_attack.limit_count);
+}
+
+unsigned policy_zone_by_name(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->zone_count; i++)
+		if (!strcmp(policy->zones[i].name, name))
+			return i + 1;
+	return 0;
+}
+
 void service_free(struct service *service)
 {
 	for (size_t i = 0; i < service->limit_count; i++)
@@ -243,6 +294,11 @@ void policy_free(struct policy *policy)
 	}
 	for (size_t i = 0; i < policy->interface_count; i++)
 		free(policy->interfaces[i]);
+	for (size_t i = 0; i < policy->zone_count; i++) {
+		free(policy->zones[i].name);
+		texts_free(&policy->zones[i].interfaces);
+		free(policy->zones[i].interface_at);
+	}
 	for (size_t i = 0; i < policy->list_count; i++)
 		list_free(&policy->lists[i]);
 	for (size_t i = 0; i < policy->service_count; i++)
@@ -259,6 +315,7 @@ void policy_free(struct policy *policy)
 	free(policy->directory);
 	free(policy->interfaces);
 	free(policy->interface_at);
+	free(policy->zones);
 	free(policy->lists);
 	free(policy->services);
 	free(policy->tests);

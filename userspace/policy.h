@@ -35,6 +35,19 @@ enum feed_format {
 	FEED_NFT_JSON, /* nft -j list set */
 };
 
+struct texts { /* names as a policy writes them; owned */
+	char **items;
+	size_t count;
+};
+
+struct policy_zone { /* interfaces that are spoken of by one name */
+	char *name;
+	struct place at;
+	struct texts interfaces; /* names, as written */
+	struct place *interface_at;
+	size_t interface_at_count;
+};
+
 struct list {
 	char *name; /* an anonymous list (addresses written in `to:`) is named "SERVICE.to" */
 	struct place at;
@@ -48,6 +61,7 @@ struct list {
 	unsigned max_shrink; /* percent, default 50 */
 	__u64 max_age_s;     /* 0: any age */
 	bool keep_bogons;
+	unsigned zone;		   /* its addresses are in it only for what comes in there; 0: everywhere */
 	char *owner, *why, *until; /* or NULL */
 };
 
@@ -58,6 +72,7 @@ struct list_use {      /* an entry of trusted, block, never-ban, health-checks, 
 	struct place at;
 	enum direction direction; /* block only */
 	bool monitor;		  /* block only */
+	unsigned zone;		  /* holds for what comes in (goes out) there; 0: everywhere */
 	char *until, *owner, *why;
 };
 
@@ -120,11 +135,6 @@ struct policy_profile { /* under-attack: what holds instead as long as there is 
 };
 #define PROFILE_HOLD_S 300 /* where the policy does not say */
 
-struct texts { /* names as a policy writes them; owned */
-	char **items;
-	size_t count;
-};
-
 struct policy_tls { /* what a service asks of a ClientHello */
 	struct place at;
 	struct texts sni, alpn; /* none: any. sni in lower case */
@@ -179,6 +189,7 @@ struct service {
 	bool has_allow;
 	struct list_uses to;
 	bool has_to;
+	unsigned zone;		     /* exposed there alone; 0: everywhere */
 	struct policy_limit *limits; /* in file order */
 	size_t limit_count;
 	struct policy_tls tls;
@@ -212,6 +223,7 @@ struct policy_test {
 	char *reason;	   /* stable name, or NULL */
 	char *service;	   /* name, or NULL */
 	bool under_attack; /* as long as the profile holds */
+	unsigned zone;	   /* where it comes in; 0: by no zone */
 };
 
 struct policy {
@@ -227,6 +239,8 @@ struct policy {
 	bool default_pass;
 	struct place default_at;
 
+	struct policy_zone *zones; /* zone N of lists, entries, services and tests is zones[N - 1] */
+	size_t zone_count;
 	struct list *lists;
 	size_t list_count;
 	struct list_uses trusted, block, never_ban, health_checks, proxies;
@@ -279,6 +293,10 @@ void policy_check(const struct policy *policy, struct report *report);
  * memory. */
 char *policy_print(const struct policy *policy);
 void policy_free(struct policy *policy);
+/* Whether anything holds in one zone only: zones that nothing asks for cost nothing. */
+bool policy_has_zones(const struct policy *policy);
+/* The number of a zone, 0: there is none of that name. */
+unsigned policy_zone_by_name(const struct policy *policy, const char *name);
 void service_free(struct service *service);  /* what it owns, not itself */
 void limit_free(struct policy_limit *limit); /* likewise */
 /* A finding at a place of this policy, with the source line it stands in; at may be NULL. (policy.c) */

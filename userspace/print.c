@@ -69,7 +69,30 @@ static void print_feed(FILE *out, const struct list *list)
 		fputs("    bogons: keep\n", out);
 }
 
-static void print_list(FILE *out, const struct list *list)
+static void print_zones(FILE *out, const struct policy *policy)
+{
+	if (policy->zone_count)
+		fputs("zones:\n", out);
+	for (size_t i = 0; i < policy->zone_count; i++) {
+		const struct policy_zone *zone = &policy->zones[i];
+
+		fprintf(out, "  %s:\n    interfaces: [", zone->name);
+		for (size_t j = 0; j < zone->interfaces.count; j++) {
+			fputs(j ? ", " : "", out);
+			print_text(out, zone->interfaces.items[j]);
+		}
+		fputs("]\n", out);
+	}
+}
+
+/* At the end of what holds in one zone only. */
+static void print_zone(FILE *out, const struct policy *policy, unsigned zone)
+{
+	if (zone)
+		fprintf(out, "    zone: %s\n", policy->zones[zone - 1].name);
+}
+
+static void print_list(FILE *out, const struct policy *policy, const struct list *list)
 {
 	fprintf(out, "  %s:\n", list->name);
 	if (list->feed) {
@@ -82,6 +105,7 @@ static void print_list(FILE *out, const struct list *list)
 			fputc('\n', out);
 		}
 	}
+	print_zone(out, policy, list->zone);
 	print_notes(out, "    ", list->until, list->owner, list->why, "\n");
 }
 
@@ -95,7 +119,7 @@ static void print_lists(FILE *out, const struct policy *policy)
 		if (!any)
 			fputs("lists:\n", out);
 		any = true;
-		print_list(out, &policy->lists[i]);
+		print_list(out, policy, &policy->lists[i]);
 	}
 }
 
@@ -104,7 +128,7 @@ static void print_use(FILE *out, const struct policy *policy, const struct list_
 	static const char *const directions[] = {"", "in", "out", "both"};
 	const struct list *list = &policy->lists[use->list];
 
-	if (use->direction == DIRECTION_IN && !use->monitor && !use->until && !use->owner && !use->why) {
+	if (use->direction == DIRECTION_IN && !use->monitor && !use->zone && !use->until && !use->owner && !use->why) {
 		fputs(list->name, out);
 		return;
 	}
@@ -113,6 +137,8 @@ static void print_use(FILE *out, const struct policy *policy, const struct list_
 		fprintf(out, ", direction: %s", directions[use->direction]);
 	if (use->monitor)
 		fputs(", monitor: true", out);
+	if (use->zone)
+		fprintf(out, ", zone: %s", policy->zones[use->zone - 1].name);
 	print_notes(out, ", ", use->until, use->owner, use->why, "");
 	fputs(" }", out);
 }
@@ -296,6 +322,7 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		print_uses(out, policy, "allow", &service->allow, "    ");
 	if (service->has_to)
 		print_uses(out, policy, "to", &service->to, "    ");
+	print_zone(out, policy, service->zone);
 	if (service->limit_count)
 		fputs("    limits:\n", out);
 	for (size_t i = 0; i < service->limit_count; i++)
@@ -398,6 +425,7 @@ static void print_tests(FILE *out, const struct policy *policy)
 			fprintf(out, "    service: %s\n", test->service);
 		if (test->under_attack)
 			fputs("    under-attack: true\n", out);
+		print_zone(out, policy, test->zone);
 	}
 }
 
@@ -433,6 +461,7 @@ char *policy_print(const struct policy *policy)
 	if (!out)
 		return NULL;
 	print_head(out, policy);
+	print_zones(out, policy);
 	print_lists(out, policy);
 	for (size_t i = 0; i < sizeof(uses) / sizeof(*uses); i++)
 		if (uses[i].uses->count)

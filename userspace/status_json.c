@@ -4,6 +4,7 @@
 
 #include "judge.h"
 #include "status.h"
+#include "zones.h"
 
 #define STALE_NS 5000000000ULL /* bulwarkd says every second how things stand */
 
@@ -26,6 +27,12 @@ static const char *headline(const struct status *status, char *text, size_t size
 	return text;
 }
 
+struct live_zones {
+	struct policy *policy; /* NULL: it has none */
+	struct zone_member *members;
+	size_t count;
+};
+
 static json_t *reasons_json(const struct status *status)
 {
 	json_t *rows = json_array();
@@ -46,25 +53,61 @@ static json_t *reasons_json(const struct status *status)
 	return rows;
 }
 
+/* Of one interface: what the programs know, by the names of the policy that they were made of. */
+static json_t *zones_of(const struct live_zones *zones, unsigned ifindex)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < zones->count; i++) {
+		const struct zone_member *member = &zones->members[i];
+
+		if (member->ifindex == ifindex && member->zone && member->zone <= zones->policy->zone_count)
+			json_array_append_new(rows, json_pack("{s:s, s:i}", "zone",
+							      zones->policy->zones[member->zone - 1].name, "vlan",
+							      member->vlan));
+	}
+	return rows;
+}
+
+static void zones_open(const struct status *status, struct live_zones *zones)
+{
+	struct report report = {};
+
+	*zones = (struct live_zones){};
+	if (!status->live || !(status->live->flags & SLOT_FLAG_ZONES))
+		return;
+	zones->policy = saved_policy(&status->context->places, status->live->generation, &report);
+	if (zones->policy && !report.errors)
+		zones_read(status->instance, status->live->generation, &zones->members, &zones->count);
+	report_free(&report);
+}
+
 static json_t *interfaces_json(const struct status *status)
 {
 	json_t *rows = json_array();
+	struct live_zones zones;
+
+	zones_open(status, &zones);
 
 	for (size_t i = 0; i < status->attachment_count; i++) {
 		const struct attachment *attachment = &status->attachments[i];
 
 		json_array_append_new(
-			rows, json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:s?, s:s?}", "name", attachment->name, "mode",
-					!attachment->xdp     ? NULL
-					: attachment->native ? "native"
-							     : "generic",
-					"why_generic", attachment->why_generic[0] ? attachment->why_generic : NULL,
-					"egress", attachment->egress, "ingress", attachment->ingress, "egress_by",
-					!attachment->egress	    ? NULL
-					: attachment->egress_is_tcx ? "tcx"
-								    : "clsact",
-					"trouble", attachment->trouble[0] ? attachment->trouble : NULL));
+			rows,
+			json_pack("{s:s, s:s?, s:s?, s:b, s:b, s:s?, s:s?, s:o}", "name", attachment->name, "mode",
+				  !attachment->xdp     ? NULL
+				  : attachment->native ? "native"
+						       : "generic",
+				  "why_generic", attachment->why_generic[0] ? attachment->why_generic : NULL, "egress",
+				  attachment->egress, "ingress", attachment->ingress, "egress_by",
+				  !attachment->egress	      ? NULL
+				  : attachment->egress_is_tcx ? "tcx"
+							      : "clsact",
+				  "trouble", attachment->trouble[0] ? attachment->trouble : NULL, "zones",
+				  zones_of(&zones, attachment->ifindex)));
 	}
+	free(zones.members);
+	policy_free(zones.policy);
 	return rows;
 }
 

@@ -27,20 +27,39 @@ static void say_problems(const struct status *status)
 		       (unsigned long long)status->control.remaining_ms / 1000);
 }
 
-static void say_interfaces(const struct status *status)
+/* " in zone mgmt, guests (VLAN 40)" */
+static void say_zones(const json_t *zones)
 {
+	json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)zones, i, one)
+	{
+		json_int_t vlan = json_integer_value(json_object_get(one, "vlan"));
+
+		printf("%s%s", i ? ", " : ", in zone ", json_string_value(json_object_get(one, "zone")));
+		if (vlan)
+			printf(" (VLAN %d)", (int)vlan);
+	}
+}
+
+static void say_interfaces(const struct status *status, const json_t *document)
+{
+	const json_t *rows = json_object_get(document, "interfaces");
 	json_t *one;
 	size_t i;
 
 	for (i = 0; i < status->attachment_count; i++) {
 		const struct attachment *attachment = &status->attachments[i];
 
-		printf("  %-15s %s%s%s%s\n", attachment->name,
+		printf("  %-15s %s%s%s%s", attachment->name,
 		       !attachment->xdp	    ? "not attached"
 		       : attachment->native ? "native"
 					    : "generic",
 		       attachment->why_generic[0] ? ": " : "", attachment->why_generic,
 		       attachment->xdp && !attachment->egress ? ", no egress program" : "");
+		say_zones(json_object_get(json_array_get(rows, i), "zones"));
+		putchar('\n');
 	}
 	json_array_foreach(status->unprotected, i, one)
 		printf("  %-15s up, without protection\n", json_string_value(one));
@@ -196,7 +215,7 @@ void status_say(const struct status *status, const json_t *document)
 	printf("%s\n", json_string_value(json_object_get(document, "status")));
 	say_problems(status);
 	say_generation(status);
-	say_interfaces(status);
+	say_interfaces(status, document);
 	if (status->live) {
 		say_attacks(document);
 		say_profiles(status, document);

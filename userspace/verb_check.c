@@ -201,9 +201,9 @@ static void print_details(const struct checked *checked)
 		printf("  list %s: %zu IPv4, %zu IPv6 prefixes%s%s\n", image->lists[i].name, image->lists[i].v4,
 		       image->lists[i].v6, image->lists[i].feed ? " with feed " : "", image->lists[i].feed ?: "");
 	print_cuts(&image->cuts);
-	printf("  tables: %.1f KiB for IPv4, %.1f KiB for IPv6, %zu %s of lists\n",
+	printf("  tables: %.1f KiB for IPv4, %.1f KiB for IPv6, %u %s of lists\n",
 	       tables_bytes(&image->tables, AF_INET) / 1024.0, tables_bytes(&image->tables, AF_INET6) / 1024.0,
-	       image->class_count, plural(image->class_count, "set", "sets"));
+	       image->config.class_count, plural(image->config.class_count, "set", "sets"));
 	for (int i = 0; checked->loaded && i < HOOK_COUNT; i++)
 		if (image_hooks(image) & 1u << i)
 			printf("  program %s: %u instructions, %u bytes of machine code, %u instructions verified\n",

@@ -59,6 +59,9 @@ static int read_option(struct explain *explain, int option, const char *value)
 		return EXIT_DONE;
 	case 't':
 		return add_own(explain, value);
+	case 'z':
+		explain->zone = value;
+		return EXIT_DONE;
 	case 's':
 		explain->summarize = true;
 		return EXIT_DONE;
@@ -203,6 +206,16 @@ static int load_policy(struct explain *explain, struct report *report)
 	return EXIT_DONE;
 }
 
+static int set_zone(const struct explain *explain)
+{
+	unsigned zone = explain->zone ? policy_zone_by_name(explain->policy, explain->zone) : 0;
+
+	if (explain->zone && !zone)
+		return fail(EXIT_USAGE, "explain: --zone '%s': the policy has no zone of that name", explain->zone);
+	generation_zone(explain->offline, zone);
+	return EXIT_DONE;
+}
+
 static int load(struct explain *explain)
 {
 	struct report report = {0};
@@ -233,6 +246,8 @@ int verb_explain(struct context *context, int argc, char **argv)
 
 	if (status == EXIT_DONE)
 		status = load(&explain);
+	if (status == EXIT_DONE)
+		status = set_zone(&explain);
 	if (status == EXIT_DONE)
 		status = explain.pcap ? explain_capture(&explain) : explain_packets(&explain);
 	if (status == EXIT_DONE && explain.summarize)

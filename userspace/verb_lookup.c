@@ -7,7 +7,9 @@
 
 #include "judge.h"
 #include "live.h"
+#include "packet_flow.h"
 #include "verb_common.h"
+#include "zones.h"
 
 #define CLIENT_PORT 40000 /* any: no verdict depends on the source port of a SYN */
 
@@ -133,6 +135,21 @@ static int put_limits(struct lookup *lookup, json_t *answer)
 
 /* ---- the next SYN ---- */
 
+/* By the zone of the own address that it is for. */
+static int zone_set(const struct lookup *lookup, const struct frame *frame, struct generation *offline)
+{
+	struct zone_member *members = NULL;
+	struct packet_flow flow = {};
+	size_t count = 0;
+	int error = zones_resolve(lookup->live.policy, &lookup->host, &members, &count, NULL);
+
+	packet_flow(frame->bytes, frame->length, frame->length, &flow);
+	if (!error)
+		generation_zone(offline, zone_of_address(&lookup->host, members, count, flow.destination));
+	free(members);
+	return error;
+}
+
 static int judge_frame(struct lookup *lookup, const struct frame *frame, const struct image *image,
 		       struct decision *decision)
 {
@@ -144,6 +161,8 @@ static int judge_frame(struct lookup *lookup, const struct frame *frame, const s
 		own[i] = lookup->host.addresses[i].address;
 	if (!error)
 		error = generation_own(offline, own, lookup->host.address_count);
+	if (!error)
+		error = zone_set(lookup, frame, offline);
 	if (!error)
 		error = generation_judge(offline, frame->bytes, frame->length, boottime_ns(), decision);
 	generation_free(offline);

@@ -64,6 +64,7 @@ static const struct option_line explain_options[] = {
 	{"--pcap", "FILE", "the packets of a capture, in order, at their own times", 'f'},
 	{"--policy", "FILE", "by this policy instead of the live one", 'P'},
 	{"--to", "ADDR", "an address that is this host's; may be repeated (default: every destination)", 't'},
+	{"--zone", "NAME", "the zone of the policy that packets come in by (default: none)", 'z'},
 	{"--summary", NULL, "who would have been dropped, by reason and source", 's'},
 	{},
 };
