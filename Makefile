@@ -27,7 +27,7 @@ BPFTOOL ?= $(or $(shell for b in bpftool /usr/sbin/bpftool /usr/local/sbin/bpfto
 # Asked when first used, not when this file is read: `make check` on a bare machine installs pkg-config first.
 PKGS       := libbpf libfyaml jansson libnl-3.0 libnl-route-3.0 smartcols libpcap libxxhash libmd libcap-ng libmicrohttpd ncursesw
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(subst -I,-isystem ,$$(shell pkg-config --cflags $(PKGS) || echo MISSING)))$(PKG_CFLAGS)
-PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)) -lm)$(PKG_LIBS)
 CFLAGS  ?= -O2 -g
 WARNINGS := -Wall -Wextra -Werror
 USER_CFLAGS = $(CFLAGS) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -MMD -MP -I$(BUILD) -Iinclude -Iuserspace $(PKG_CFLAGS)

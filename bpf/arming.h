@@ -90,7 +90,16 @@ static __always_inline struct slot_line *known_line(__u64 hash)
 	return bpf_map_lookup_elem(&known, &index);
 }
 
-/* An IPv4 address or IPv6 /64 has completed a handshake. */
+/* Whether an IPv4 address or IPv6 /64 has completed a handshake lately. */
+static __always_inline int is_known(const struct flow *flow)
+{
+	__u64 hash = hash_known(flow);
+	struct slot_line *line = known_line(hash);
+
+	return line && line_find(line, hash, slot_time(now_ns()));
+}
+
+/* It has now. */
 __noinline int known_note(const struct packet *pkt)
 {
 	__u32 now = slot_time(now_ns()), expiry = now + slot_lifetime(KNOWN_SECONDS);
@@ -116,16 +125,13 @@ __noinline int known_note(const struct packet *pkt)
 __noinline int known_first(const struct packet *pkt, const struct service_entry *service, __u64 cost_ns,
 			   __u64 tolerance_ns)
 {
-	__u64 hash, now = now_ns(), old, ahead;
+	__u64 now = now_ns(), old, ahead;
 	struct cookie_cell *cell;
-	struct slot_line *line;
 
 	if (!pkt || !service)
 		return 0;
-	hash = hash_known(&pkt->flow);
-	line = known_line(hash);
 	cell = cookie_cell_of(service);
-	if (!line || !cell || !line_find(line, hash, slot_time(now)))
+	if (!cell || !is_known(&pkt->flow))
 		return 0;
 	old = cell->known_tat_ns;
 	ahead = old > now ? old - now : 0;

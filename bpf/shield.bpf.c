@@ -28,8 +28,8 @@
 #include "amplification.h"
 #include "exposure.h"
 #include "quic.h"
-#include "tell.h"
 #include "arming.h"
+#include "tell.h"
 #include "open_counts.h"
 #include "limits.h"
 #include "floor_meter.h"
@@ -117,12 +117,9 @@ static __always_inline int conclude(struct xdp_md *ctx, struct packet *pkt, enum
 	count(&outcome, pkt);
 	if (pkt->would)
 		count_would(outcome, pkt);
-	if (outcome.verdict == VERDICT_PASS) {
-		if (carries_services())
-			tag_packet(ctx, pkt);
-		return XDP_PASS;
-	}
 	tell(&outcome, pkt);
+	if (outcome.verdict == VERDICT_PASS && carries_services())
+		tag_packet(ctx, pkt);
 	return action_of(outcome.verdict);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counting and telling. Neither ever decides a packet's fate: whatever fails here costs a count or an event.
+ * Counting, sampling and telling. None ever decides a packet's fate: whatever fails here costs a count or an event.
  * Events are sampled per source and reason, within a hard budget per CPU, reason and tick; what is not told is
  * counted and carried by the next event of its reason.
  */
@@ -141,23 +141,93 @@ __noinline int tell_within_budget(const struct outcome *outcome, const struct pa
 	return 0;
 }
 
+/* ---- samples ---- */
+
+/* What is asked of the source beside its address. */
+static __always_inline __u8 sample_flags(const struct outcome *outcome, const struct packet *pkt)
+{
+	__u8 flags = pkt->proven ? SAMPLE_OPEN : 0;
+
+	if (outcome->hook != HOOK_XDP || outcome->verdict == VERDICT_WOULD_DROP)
+		flags |= SAMPLE_AGAIN;
+	if (constants.cookies.format)
+		flags |= is_known(&pkt->flow) ? SAMPLE_HISTORY | SAMPLE_KNOWN : SAMPLE_HISTORY;
+	return flags;
+}
+
+/* The slow path of few packets (sampling.h). */
+__noinline int sample_packet(const struct outcome *outcome, const struct packet *pkt)
+{
+	__u32 zero = 0, reason, place, shift, *turn = bpf_map_lookup_elem(&sample_turns, &zero);
+	struct packet_sample *sample;
+	struct telling *mine;
+
+	if (!outcome || !pkt || !turn)
+		return 0;
+	reason = outcome->reason;
+	place = (*turn)++ & (SAMPLES_A_CPU - 1);
+	mine = bpf_map_lookup_elem(&telling, &reason);
+	sample = bpf_map_lookup_elem(&packet_samples, &place);
+	if (!mine || !sample)
+		return 0;
+	shift = sampling_take(&mine->sampling, bpf_get_prandom_u32());
+	__builtin_memcpy(sample->source, &pkt->flow.source, ADDRESS_BYTES);
+	sample->time = now_ns() >> SAMPLE_TIME_SHIFT;
+	sample->packets = outcome->packets << (shift & 31);
+	sample->service = pkt->row;
+	sample->reason = reason;
+	sample->verdict = outcome->verdict;
+	sample->shift = shift;
+	sample->flags = sample_flags(outcome, pkt);
+	return 0;
+}
+
+/* What leaves is this host's own. */
+static __always_inline void sample(struct telling *mine, const struct outcome *outcome, const struct packet *pkt)
+{
+	if (outcome->hook == HOOK_EGRESS)
+		return;
+	if (mine->sampling.skip) {
+		mine->sampling.skip--;
+	} else {
+		/* a copy, made here: what another function sees cannot stay in registers before */
+		struct outcome taken = *outcome;
+
+		sample_packet(&taken, pkt);
+	}
+}
+
+/* ---- all of it ---- */
+
+/* What this CPU counts for a reason, its tick begun; NULL: nothing. */
+static __always_inline struct telling *telling_of(__u32 reason)
+{
+	struct telling *mine = bpf_map_lookup_elem(&telling, &reason);
+	__u64 tick = bpf_jiffies64();
+	__u32 period = tick >> SAMPLING_PERIOD_SHIFT;
+
+	if (!mine || mine->tick == tick)
+		return mine;
+	mine->tick = tick;
+	mine->told = 0;
+	mine->probes = 0;
+	if (mine->sampling.period != period)
+		sampling_begin(&mine->sampling, period, bpf_get_prandom_u32());
+	return mine;
+}
+
 static __always_inline void tell(const struct outcome *outcome, const struct packet *pkt)
 {
-	__u64 tick = bpf_jiffies64();
-	__u32 reason = outcome->reason;
-	struct telling *mine = bpf_map_lookup_elem(&telling, &reason);
+	struct telling *mine = telling_of(outcome->reason);
 
 	if (!mine)
 		return;
+	sample(mine, outcome, pkt);
+	if (outcome->verdict == VERDICT_PASS)
+		return;
 	mine->untold += outcome->packets;
-	if (mine->tick != tick) {
-		mine->tick = tick;
-		mine->told = 0;
-		mine->probes = 0;
-	}
 	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK) {
-		/* a copy, made here: what another function sees cannot stay in registers before */
-		struct outcome told = *outcome;
+		struct outcome told = *outcome; /* a copy, as for a sample */
 
 		tell_within_budget(&told, pkt);
 	} else {

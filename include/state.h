@@ -42,6 +42,8 @@
  * accounts      socket storage -              sockops                     sockops           not counted
  * connection_sums percpu hash  SERVICE_ROWS   sockops; apply clears       metrics, status   not counted
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
+ * packet_samples percpu array  SAMPLES_A_CPU  programs                    top, status, daemon the oldest goes
+ * sample_turns  percpu array   1              programs                    programs          -
  * events        ring buffer    EVENTS_BYTES   programs                    daemon            counted as lost
  */
 #ifndef BULWARK_STATE_H
@@ -51,6 +53,7 @@
 #include "fingerprint.h"
 #include "hold_lines.h"
 #include "reasons.h"
+#include "sampling.h"
 
 #define ADDRESS_BYTES 16 /* addresses are 128 bits in network order, IPv4 as ::ffff:a.b.c.d */
 
@@ -105,10 +108,12 @@ struct stance {
 	__u32 mitigated_ms;    /* until no more was let in than is usual; MITIGATED_NOT: not yet */
 	__u16 proven;	       /* thousandths of what came in this attack, inside open connections */
 	__u16 fresh;	       /* thousandths of it that asked for a connection */
+	__u16 concentration;   /* thousandths of what was refused, from one /24 or /48, plus one; 0: not known */
+	__u16 strangers;       /* thousandths of what came, from sources without a history, plus one; 0: not known */
 	__u8 state;	       /* enum attack_state */
 	__u8 cause;	       /* enum attack_cause */
 	__u8 profile_told;     /* 1: that `under-attack` is switched on, see profiles */
-	__u8 unused[9];
+	__u8 unused[5];
 };
 #define MITIGATED_NOT (~0u)
 _Static_assert(sizeof(struct stance) == 64, "stance is pinned");
@@ -392,15 +397,41 @@ _Static_assert(sizeof(struct recount_request) == 16, "recount_request is shared 
 
 /* telling[reason], per CPU: the budget of events and what was not told. */
 struct telling {
-	__u64 tick;	   /* jiffies64 of the running budget */
-	__u32 told;	   /* in this tick */
-	__u32 probes;	   /* sources looked up in this tick */
-	__u64 untold;	   /* packets since the last event of this reason */
-	__u64 made;	   /* events written to the ring */
-	__u64 sampled_out; /* packets that made no event of their own */
-	__u64 lost;	   /* events that found the ring full; their packets count as untold */
+	__u64 tick;		  /* jiffies64 of the running budget */
+	__u32 told;		  /* in this tick */
+	__u32 probes;		  /* sources looked up in this tick */
+	__u64 untold;		  /* packets since the last event of this reason */
+	__u64 made;		  /* events written to the ring */
+	__u64 sampled_out;	  /* packets that made no event of their own */
+	__u64 lost;		  /* events that found the ring full; their packets count as untold */
+	struct sampling sampling; /* of all packets of this reason, told or not */
 };
-_Static_assert(sizeof(struct telling) == 48, "telling is pinned");
+_Static_assert(sizeof(struct telling) == 64, "telling is pinned");
+
+/*
+ * packet_samples: who sends, and what becomes of it: packets taken as sampling.h says, apart for each reason, so that a
+ * flood of one drowns nobody else's. A ring on each CPU; sample_turns[0] says how many were written so far. Nothing is
+ * decided by it in the packet path. A reader may see a sample half written over: one wrong sample.
+ */
+#define SAMPLES_A_CPU 4096u /* 128 KiB; 6 s of one flood at 250 ticks a second, hours of peace */
+#define SAMPLE_TIME_SHIFT 20
+struct packet_sample {
+	__u8 source[ADDRESS_BYTES];
+	__u32 time;    /* coarse monotonic clock, units of 2^20 ns (about 1 ms; wraps every 52 days) */
+	__u32 packets; /* that it stands for; 0: nothing was written here yet */
+	__u16 service; /* row; 0: none */
+	__u8 reason, verdict;
+	__u8 shift; /* one of 2 to the power of this was taken */
+	__u8 flags; /* SAMPLE_* */
+	__u8 unused[2];
+};
+_Static_assert(sizeof(struct packet_sample) == 32, "packet_sample is pinned");
+enum {
+	SAMPLE_HISTORY = 1u << 0, /* it was looked up whether the source has completed a handshake lately */
+	SAMPLE_KNOWN = 1u << 1,	  /* and it has */
+	SAMPLE_OPEN = 1u << 2,	  /* inside an open connection */
+	SAMPLE_AGAIN = 1u << 3,	  /* counted before under what became of it: at XDP, or of a would-drop */
+};
 
 #define EVENTS_BYTES (1u << 20)
 

@@ -11,6 +11,7 @@
 
 #include "../include/control.h"
 #include "../include/state.h"
+#include "hitters.h"
 #include "image.h"
 
 /* Where an instance lives. */
@@ -231,6 +232,9 @@ struct telling_row {
 	struct telling telling;
 };
 int telling_read(struct instance *instance, struct telling_row **rows, size_t *count);
+
+/* Packets of the last time, by sample (hitters.h makes rates of them). The caller's (free). */
+int samples_read(struct instance *instance, __u64 window_ns, struct weighed_sample **samples, size_t *count);
 
 /* How full the tables are. Of tables of lines a part is looked at, another one each time: entries are an estimate. */
 struct table_row {

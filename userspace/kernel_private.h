@@ -48,7 +48,9 @@
 	MAP(service_cells)                                                                                             \
 	MAP(samples)                                                                                                   \
 	MAP(proven_drops)                                                                                              \
-	MAP(sightings) MAP(fingerprints) MAP(accounts) MAP(connection_sums) MAP(telling) MAP(events) MAP(origin)
+	MAP(sightings)                                                                                                 \
+	MAP(fingerprints)                                                                                              \
+	MAP(accounts) MAP(connection_sums) MAP(telling) MAP(packet_samples) MAP(sample_turns) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)
@@ -164,6 +166,8 @@ int pin_object(int fd, const char *path);
 /* What root made, for the daemon's user; the bpffs for root alone again, unless another instance needs it. */
 int pins_share(const struct places *places, const char *base);
 void bpffs_unshare(const char *root);
+/* A per-CPU array read in one call where the kernel can, else element by element: [entries][cpus]. The caller's. */
+void *percpu_read(int map, __u32 entries, size_t value, int *cpus);
 /* Every value of an array map, in one call where the kernel can; the caller's, or NULL. */
 void *array_read(int map, __u32 entries, size_t value);
 struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* A per-CPU array read in one call where the kernel can, else element by element: [entries][cpus]. The caller's. */
-static void *percpu_read(int map, __u32 entries, size_t value, int *cpus)
+void *percpu_read(int map, __u32 entries, size_t value, int *cpus)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 	__u32 count = entries, next, *keys = calloc(entries, sizeof(*keys));
@@ -253,4 +252,19 @@ int telling_read(struct instance *instance, struct telling_row **rows, size_t *c
 	}
 	free(all);
 	return 0;
+}
+
+int samples_read(struct instance *instance, __u64 window_ns, struct weighed_sample **samples, size_t *count)
+{
+	int cpus, error;
+	struct packet_sample *rings =
+		percpu_read(instance->maps[MAP_packet_samples], SAMPLES_A_CPU, sizeof(*rings), &cpus);
+
+	*samples = NULL;
+	*count = 0;
+	if (!rings)
+		return -ENOMEM;
+	error = samples_weigh(rings, cpus, stance_now_ns(), window_ns, samples, count);
+	free(rings);
+	return error;
 }

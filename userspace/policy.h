@@ -26,6 +26,9 @@ static inline bool prefix_is_v4(const struct prefix *prefix)
 	return prefix->length >= 96 && !__builtin_memcmp(prefix->address, mapped, 12);
 }
 
+/* Clears what is behind the first `length` bits; whether anything was set there. */
+bool address_cut(__u8 address[16], unsigned length);
+
 enum feed_format {
 	FEED_AUTO,
 	FEED_PLAIN,    /* an address or prefix a line; # and ; comments; a second column is ignored (netset, ipsum,

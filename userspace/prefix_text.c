@@ -24,15 +24,15 @@ static int length_parse(const char *text)
 	return length;
 }
 
-static bool clear_host_bits(struct prefix *prefix)
+bool address_cut(__u8 address[16], unsigned length)
 {
 	bool any = false;
 
-	for (unsigned bit = prefix->length; bit < 128;) {
+	for (unsigned bit = length; bit < 128;) {
 		__u8 mask = bit % 8 ? 0xff >> (bit % 8) : 0xff;
 
-		any |= prefix->address[bit / 8] & mask;
-		prefix->address[bit / 8] &= ~mask;
+		any |= address[bit / 8] & mask;
+		address[bit / 8] &= ~mask;
 		bit = (bit / 8 + 1) * 8;
 	}
 	return any;
@@ -68,7 +68,7 @@ int prefix_parse(const char *text, struct prefix *prefix)
 	prefix->length = v6 ? bits : bits + 96;
 	if (v6 && !memcmp(prefix->address, mapped, sizeof(mapped)))
 		return -EAFNOSUPPORT;
-	return clear_host_bits(prefix) ? -EDOM : 0;
+	return address_cut(prefix->address, prefix->length) ? -EDOM : 0;
 }
 
 const char *prefix_text(const struct prefix *prefix, char *buffer)

@@ -7,10 +7,10 @@
 #define BULWARK_TOP_H
 
 #include "kernel.h"
-#include "log_reader.h"
 
-#define SERIES_MAX 128	 /* of one kind; what is beyond is in the totals only */
-#define SOURCES_MAX 1024 /* whose events are remembered; the one heard of longest ago gives way */
+#define SERIES_MAX 128	   /* of one kind; what is beyond is in the totals only */
+#define HITTERS_SHOWN 100  /* sources, prefixes: those that send most */
+#define HITTERS_SECONDS 10 /* their rates are means of so long */
 #define HISTORY_SECONDS 60
 #define BANS_SHOWN 16
 
@@ -29,11 +29,17 @@ struct series_list {
 	size_t count;
 };
 
-struct source { /* of sampled events: ranks, not rates */
-	char address[64], reason[32];
-	unsigned events[HISTORY_SECONDS]; /* a ring of seconds */
-	unsigned sum;
-	__u64 last; /* second it was heard of */
+struct sender { /* a source or a network, by sampled packets */
+	char address[PREFIX_TEXT];
+	const char *reason; /* most of it was refused for, "": none was */
+	double passed_rate, passed_error, dropped_rate, dropped_error;
+	double share; /* of all packets that came, or were dropped: as they are sorted */
+	unsigned sources;
+};
+
+struct senders {
+	struct sender rows[HITTERS_SHOWN];
+	size_t count;
 };
 
 struct ban_line {
@@ -52,31 +58,26 @@ struct top {
 	struct series_list interfaces, services, reasons;
 	double in_rate, dropped_rate;					      /* all interfaces */
 	double in_history[HISTORY_SECONDS], dropped_history[HISTORY_SECONDS]; /* the newest last */
-	struct source sources[SOURCES_MAX];
-	size_t source_count;
+	struct senders sources, networks; /* sorted as the view is, `name`: those that are dropped most */
 	struct ban_line bans[BANS_SHOWN];
 	size_t ban_lines;
 	__u64 ban_count;
 	struct holds_census census;
-	struct log_reader log;
-	char log_path[512];
-	bool log_there;
-	__u64 second, sampled_ns;
+	__u64 sampled_ns;
 };
 
-int top_open(struct top *top, const struct places *places); /* 0 or -errno with kernel_words() */
-int top_sample(struct top *top);
-void top_close(struct top *top);
-
 enum top_sort { SORT_DROPPED, SORT_PASSED, SORT_NAME, SORT_COUNT };
+int top_open(struct top *top, const struct places *places); /* 0 or -errno with kernel_words() */
+int top_sample(struct top *top, enum top_sort sort);
+
 struct top_view {
 	enum top_sort sort;
 	char filter[40];   /* rows whose name holds it; "": all */
 	char message[120]; /* above the keys: what was done, what is asked */
-	size_t selected;   /* of the sources shown */
-	bool frozen, utf8;
-	char selected_address[64]; /* out: of the source at `selected` */
-	size_t sources_shown;	   /* out */
+	size_t selected;   /* of the sources or networks shown */
+	bool frozen, utf8, networks;
+	char selected_address[PREFIX_TEXT]; /* out: at `selected` */
+	size_t senders_shown;		    /* out */
 };
 
 enum style { STYLE_PLAIN, STYLE_TITLE, STYLE_GOOD, STYLE_DOUBT, STYLE_BAD, STYLE_FAINT, STYLE_SELECTED };

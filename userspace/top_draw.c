@@ -185,40 +185,46 @@ static void draw_series(struct pen *pen, const struct top_view *view, const char
 	}
 }
 
-static int by_events(const void *a, const void *b)
+/* Of the rate that rows are sorted by. */
+static const char *error_text(const struct sender *row, const struct top_view *view, char text[16])
 {
-	const struct source *one = *(const struct source *const *)a, *two = *(const struct source *const *)b;
-
-	if (one->sum != two->sum)
-		return one->sum < two->sum ? 1 : -1;
-	return strcmp(one->address, two->address) ?: strcmp(one->reason, two->reason);
+	return short_number(view->sort == SORT_PASSED ? row->passed_error : row->dropped_error, text);
 }
 
-static void draw_sources(struct top *top, struct top_view *view, struct pen *pen, unsigned most)
+static void draw_sender(struct pen *pen, const struct top_view *view, const struct sender *row, bool chosen)
 {
-	const struct source *rows[SOURCES_MAX];
-	size_t count = 0;
+	char passed[16], dropped[16], error[16];
 
-	for (size_t i = 0; i < top->source_count; i++)
-		if (top->sources[i].sum && (!*view->filter || strstr(top->sources[i].address, view->filter) ||
-					    strstr(top->sources[i].reason, view->filter)))
-			rows[count++] = &top->sources[i];
-	if (count)
-		qsort(rows, count, sizeof(*rows), by_events);
-	view->sources_shown = 0;
+	put(pen->frame, pen->row, 1, chosen ? STYLE_SELECTED : STYLE_PLAIN, row->address);
+	say(pen->frame, pen->row, 30, STYLE_PLAIN, "%9s %9s", short_number(row->passed_rate, passed),
+	    short_number(row->dropped_rate, dropped));
+	say(pen->frame, pen->row, 50, STYLE_FAINT, "%7s %4.0f%%", error_text(row, view, error), 100 * row->share);
+	put(pen->frame, pen->row, 64, STYLE_PLAIN, row->reason);
+}
+
+/* Sources, or with `n` networks. */
+static void draw_senders(struct top *top, struct top_view *view, struct pen *pen, unsigned most)
+{
+	const struct senders *senders = view->networks ? &top->networks : &top->sources;
+
+	view->senders_shown = 0;
 	*view->selected_address = '\0';
 	if (pen->row + 2 > pen->last)
 		return;
-	say(pen->frame, pen->row++, 1, STYLE_FAINT, "%-34s %10s  %s", "SOURCE", "EVENTS/min",
-	    top->log_there ? "REASON (sampled: ranks, not rates)" : "no log: does bulwarkd run?");
-	for (size_t i = 0; i < count && i < most && pen->row < pen->last; i++, pen->row++) {
-		bool chosen = i == view->selected;
+	fill(pen->frame, pen->row, STYLE_FAINT);
+	say(pen->frame, pen->row++, 1, STYLE_FAINT, "%-28s %9s %9s %8s %4s REASON (%u s)",
+	    view->networks ? "NETWORK" : "SOURCE", "PASSED/s", "DROPPED/s", "+/-", "PART", HITTERS_SECONDS);
+	for (size_t i = 0; i < senders->count && view->senders_shown < most && pen->row < pen->last; i++) {
+		const struct sender *row = &senders->rows[i];
+		bool chosen = view->senders_shown == view->selected;
 
+		if (*view->filter && !strstr(row->address, view->filter) && !strstr(row->reason, view->filter))
+			continue;
 		if (chosen)
-			snprintf(view->selected_address, sizeof(view->selected_address), "%s", rows[i]->address);
-		say(pen->frame, pen->row, 1, chosen ? STYLE_SELECTED : STYLE_PLAIN, "%-34s %10u  %s", rows[i]->address,
-		    rows[i]->sum, rows[i]->reason);
-		view->sources_shown++;
+			snprintf(view->selected_address, sizeof(view->selected_address), "%s", row->address);
+		draw_sender(pen, view, row, chosen);
+		view->senders_shown++;
+		pen->row++;
 	}
 }
 
@@ -251,8 +257,9 @@ static void draw_foot(const struct top_view *view, struct pen *pen)
 	if (*view->message)
 		put(pen->frame, row, 1, STYLE_TITLE, view->message);
 	else
-		say(pen->frame, row, 1, STYLE_TITLE, "q quit  s sort: %s  / filter%s%s  up down b ban  space freeze",
-		    words[view->sort], *view->filter ? ": " : "", view->filter);
+		say(pen->frame, row, 1, STYLE_TITLE,
+		    "q quit  s sort: %s  / filter%s%s  n %s  up down b ban  space freeze", words[view->sort],
+		    *view->filter ? ": " : "", view->filter, view->networks ? "sources" : "networks");
 }
 
 void top_draw(struct top *top, struct top_view *view, struct frame_cells *frame)
@@ -273,7 +280,7 @@ void top_draw(struct top *top, struct top_view *view, struct frame_cells *frame)
 	draw_series(&pen, view, "INTERFACE", &top->interfaces, room / 6 + 1, false);
 	draw_series(&pen, view, "SERVICE", &top->services, room / 5, false);
 	draw_series(&pen, view, "REASON", &top->reasons, room / 4, true);
-	draw_sources(top, view, &pen, room / 4);
+	draw_senders(top, view, &pen, room / 4);
 	draw_bans(top, view, &pen);
 	draw_foot(view, &pen);
 }

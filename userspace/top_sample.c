@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What is going on: rates from the counters, sources from the events that were told. */
+/* What is going on: rates from the counters, who sends from the packets that were sampled. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "daemon_state.h"
 #include "judge.h"
 #include "top.h"
 #include "verbs.h"
 
 #define CENSUS_ENTRIES 100000
 #define BANS_READ_MOST 20000 /* more are counted, not listed */
-#define EVENTS_A_SAMPLE 20000
 #define NS_PER_S 1000000000ULL
 
 static __u64 clock_ns(void)
@@ -245,71 +243,65 @@ static int sample_bans(struct top *top)
 	return error;
 }
 
-/* ---- sources ---- */
+/* ---- who sends ---- */
 
-static struct source *source_of(struct top *top, const char *address, const char *reason)
+static struct sender sender_of(const struct hitter *hitter, const struct hitters *of, enum top_sort sort)
 {
-	struct source *oldest = &top->sources[0];
+	struct sender sender = {
+		.reason = hitter->reason ? reason_name(hitter->reason) : "",
+		.passed_rate = hitter->passed.rate,
+		.passed_error = estimate_error(&hitter->passed),
+		.dropped_rate = hitter->refused.rate,
+		.dropped_error = estimate_error(&hitter->refused),
+		.sources = hitter->sources,
+	};
+	double whole = sort == SORT_PASSED ? of->arrived.rate : of->refused.rate;
 
-	for (size_t i = 0; i < top->source_count; i++) {
-		struct source *source = &top->sources[i];
-
-		if (!strcmp(source->address, address) && !strcmp(source->reason, reason))
-			return source;
-		if (source->last < oldest->last)
-			oldest = source;
-	}
-	if (top->source_count < SOURCES_MAX)
-		oldest = &top->sources[top->source_count++];
-	memset(oldest, 0, sizeof(*oldest));
-	snprintf(oldest->address, sizeof(oldest->address), "%s", address);
-	snprintf(oldest->reason, sizeof(oldest->reason), "%s", reason);
-	return oldest;
+	prefix_text(&hitter->prefix, sender.address);
+	if (whole > 0)
+		sender.share = (sort == SORT_PASSED ? sender.passed_rate : sender.dropped_rate) / whole;
+	return sender;
 }
 
-/* Seconds that fell out of the last minute. */
-static void forget_second(struct top *top)
+static int rank(const struct weighed_sample *samples, size_t count, const struct hitter_query *query,
+		enum top_sort sort, struct senders *senders)
 {
-	unsigned place = top->second % HISTORY_SECONDS;
+	struct hitters hitters;
+	int error = hitters_find(samples, count, query, &hitters);
 
-	for (size_t i = 0; i < top->source_count; i++) {
-		struct source *source = &top->sources[i];
-
-		source->sum -= source->events[place];
-		source->events[place] = 0;
-	}
+	senders->count = 0;
+	for (size_t i = 0; !error && i < hitters.count && i < HITTERS_SHOWN; i++)
+		senders->rows[senders->count++] = sender_of(&hitters.items[i], &hitters, sort);
+	hitters_free(&hitters);
+	return error;
 }
 
-static const char *text_at(const json_t *document, const char *object, const char *member)
+/* A network of which one address was seen is that address: it stands among the sources. */
+static int sample_senders(struct top *top, enum top_sort sort)
 {
-	return json_string_value(json_object_get(json_object_get(document, object), member));
-}
+	static const enum hitter_order orders[SORT_COUNT] = {
+		[SORT_DROPPED] = HITTERS_BY_REFUSED, [SORT_PASSED] = HITTERS_BY_PASSED, [SORT_NAME] = HITTERS_BY_NAME};
+	struct hitter_query sources = {
+		.order = orders[sort],
+		.service = -1,
+		.v4_length = 32,
+		.v6_length = SOURCE_V6_LENGTH,
+		.part_least = 0.001,
+		.most = HITTERS_SHOWN,
+	};
+	struct hitter_query networks = sources;
+	struct weighed_sample *samples = NULL;
+	size_t count = 0;
+	int error = samples_read(top->instance, HITTERS_SECONDS * NS_PER_S, &samples, &count);
 
-static void take_line(struct top *top, const char *line)
-{
-	json_t *document = json_loads(line, 0, NULL);
-	const char *action = text_at(document, "event", "action"), *reason = text_at(document, "event", "reason");
-	const char *address = text_at(document, "source", "ip");
-	struct source *source;
-
-	if (action && !strncmp(action, "packet-", 7) && reason && address) {
-		source = source_of(top, address, reason);
-		source->events[top->second % HISTORY_SECONDS]++;
-		source->sum++;
-		source->last = top->second;
-	}
-	json_decref(document);
-}
-
-static void sample_sources(struct top *top)
-{
-	const char *line;
-
-	top->second++;
-	forget_second(top);
-	for (int i = 0; i < EVENTS_A_SAMPLE && (line = log_reader_next(&top->log)); i++)
-		take_line(top, line);
-	top->log_there = top->log.file;
+	networks.v4_length = HITTER_V4_LENGTH;
+	networks.v6_length = HITTER_V6_LENGTH;
+	networks.sources_least = 2;
+	if (!error)
+		error = rank(samples, count, &sources, sort, &top->sources)
+				?: rank(samples, count, &networks, sort, &top->networks);
+	free(samples);
+	return error;
 }
 
 /* ---- all of it ---- */
@@ -318,13 +310,10 @@ int top_open(struct top *top, const struct places *places)
 {
 	memset(top, 0, sizeof(*top));
 	top->places = *places;
-	daemon_log_path(places, top->log_path, sizeof(top->log_path));
-	log_reader_open(&top->log, top->log_path);
-	log_reader_last(&top->log, 0);
-	return top_sample(top);
+	return top_sample(top, SORT_DROPPED);
 }
 
-int top_sample(struct top *top)
+int top_sample(struct top *top, enum top_sort sort)
 {
 	__u64 now = clock_ns();
 	double seconds = top->sampled_ns ? (double)(now - top->sampled_ns) / NS_PER_S : 1;
@@ -342,23 +331,18 @@ int top_sample(struct top *top)
 	top->generation = 0;
 	error = 0;
 	if (top->instance)
-		error = sample_state(top) ?: sample_packets(top) ?: sample_services(top) ?: sample_bans(top);
+		error = sample_state(top) ?: sample_packets(top) ?: sample_services(top) ?: sample_bans(top)
+				?: sample_senders(top, sort);
 	else
-		top->ban_lines = top->ban_count = 0;
+		top->ban_lines = top->ban_count = top->sources.count = top->networks.count = 0;
 	series_end(&top->interfaces, seconds);
 	series_end(&top->services, seconds);
 	series_end(&top->reasons, seconds);
 	sample_totals(top);
-	sample_sources(top);
 	say_headline(top);
 	say_attacks(top);
 	top->sampled_ns = now;
 	instance_close(top->instance);
 	top->instance = NULL;
 	return error;
-}
-
-void top_close(struct top *top)
-{
-	log_reader_close(&top->log);
 }

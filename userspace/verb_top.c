@@ -71,25 +71,29 @@ static json_t *series_json(const struct series_list *list, bool only_drops)
 	return rows;
 }
 
-static json_t *sources_json(const struct top *top)
+static json_t *senders_json(const struct senders *senders)
 {
-	json_t *rows = json_array();
+	json_t *rows = json_array(), *one;
 
-	for (size_t i = 0; i < top->source_count; i++)
-		if (top->sources[i].sum)
-			json_array_append_new(rows, json_pack("{s:s, s:s, s:i}", "address", top->sources[i].address,
-							      "reason", top->sources[i].reason, "events_a_minute",
-							      (int)top->sources[i].sum));
+	for (size_t i = 0; i < senders->count; i++) {
+		const struct sender *row = &senders->rows[i];
+
+		one = json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:i}", "address", row->address, "passed_rate",
+				row->passed_rate, "passed_error", row->passed_error, "dropped_rate", row->dropped_rate,
+				"dropped_error", row->dropped_error, "share", row->share, "sources", (int)row->sources);
+		json_object_set_new(one, "reason", *row->reason ? json_string(row->reason) : json_null());
+		json_array_append_new(rows, one);
+	}
 	return rows;
 }
 
 static json_t *frame_json(const struct top *top)
 {
-	return json_pack("{s:s, s:i, s:f, s:f, s:I, s:o, s:o, s:o, s:o}", "status", top->headline, "generation",
+	return json_pack("{s:s, s:i, s:f, s:f, s:I, s:o, s:o, s:o, s:o, s:o}", "status", top->headline, "generation",
 			 (int)top->generation, "in_rate", top->in_rate, "dropped_rate", top->dropped_rate, "bans",
 			 (json_int_t)top->ban_count, "interfaces", series_json(&top->interfaces, false), "services",
 			 series_json(&top->services, false), "reasons", series_json(&top->reasons, true), "sources",
-			 sources_json(top));
+			 senders_json(&top->sources), "networks", senders_json(&top->networks));
 }
 
 /* What LINES and COLUMNS say, within what a frame can hold. */
@@ -109,7 +113,7 @@ static int batch(struct screen *screen, __u64 frames)
 	screen->frame.columns = size_from("COLUMNS", 80, FRAME_COLUMNS);
 	for (__u64 i = 0; i < frames && !error && !ferror(stdout); i++) {
 		usleep(SECOND_MS * 1000);
-		error = top_sample(&screen->top);
+		error = top_sample(&screen->top, screen->view.sort);
 		if (error)
 			break;
 		if (screen->context->json) {
@@ -265,13 +269,16 @@ static void press(struct screen *screen, int key)
 		screen->quit = true;
 	else if (key == 's')
 		view->sort = (view->sort + 1) % SORT_COUNT;
-	else if (key == ' ')
+	else if (key == 'n') {
+		view->networks = !view->networks;
+		view->selected = 0;
+	} else if (key == ' ')
 		view->frozen = !view->frozen;
 	else if (key == 'b')
 		ask_ban(screen);
 	else if (key == KEY_UP && view->selected)
 		view->selected--;
-	else if (key == KEY_DOWN && view->selected + 1 < view->sources_shown)
+	else if (key == KEY_DOWN && view->selected + 1 < view->senders_shown)
 		view->selected++;
 	else if (key == '/') {
 		screen->filtering = true;
@@ -312,7 +319,7 @@ static int run(struct screen *screen)
 		if (next < now_ms() - SECOND_MS)
 			next = now_ms(); /* the machine stood still */
 		if (!screen->view.frozen)
-			error = top_sample(&screen->top);
+			error = top_sample(&screen->top, screen->view.sort);
 		show(screen);
 		keys(screen, next + SECOND_MS);
 	}
@@ -357,6 +364,5 @@ int verb_top(struct context *context, int argc, char **argv)
 		status = fail_kernel(error, context->verb);
 	else
 		status = frames ? batch(&screen, frames) : run(&screen);
-	top_close(&screen.top);
 	return status;
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """bulwark top in a real terminal of 80 x 24 (tmux): what it shows under a flood, its keys; and --batch."""
 
+import random
 import re
 import shutil
 import subprocess
@@ -18,6 +19,10 @@ block: [bad]
 services:
   web: { ports: tcp/443 }
   api: { ports: tcp/8443, allow: [bad] }
+"""
+LIMITED = """
+services:
+  web: { ports: tcp/443, limits: [ { packets: 10/s, burst: 10, per: service } ] }
 """
 
 
@@ -43,6 +48,32 @@ class Terminal:
         subprocess.run(self.tmux + ["kill-server"], capture_output=True, timeout=20, check=False)
 
 
+SPOOFED = 50_000
+ONE, NETWORK = "46.30.9.9", "46.30.70.0/24"
+
+
+def spoofed_flood(lab):
+    """SYNs of 50,000 made-up sources of both families; every twentieth is of one address, as many are of one network."""
+    random.seed(5)
+
+    def source(number):
+        if number % 20 == 0:
+            return ONE
+        if number % 20 == 1:
+            return f"46.30.70.{random.randrange(1, 255)}"
+        return f"{random.randrange(60, 120)}.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+
+    def six(number):
+        return f"2a01:{random.randrange(1, 65536):x}:{random.randrange(1, 65536):x}::{number:x}"
+
+    frames = [ethernet(lab.eth1.mac, lab.a0.mac, tcp(six(number), lab.eth1.v6, 4000, 443, SYN) if number % 4 == 3 else
+                       tcp(source(number), lab.eth1.v4, 4000, 443, SYN)) for number in range(SPOOFED)]
+    with lab.attacker.raw("a0") as sender:
+        while True:
+            for frame in frames:
+                sender.send(frame)
+
+
 def flood_for_ever(lab):
     """From one source 2,000 packets a second to a port that no service has, and a few from a blocked one."""
     frames = [ethernet(lab.eth1.mac, lab.a0.mac, tcp(source, lab.eth1.v4, 4000, port, SYN))
@@ -58,15 +89,21 @@ def try_screen(lab, terminal):
     with it("the head says what is in force"):
         terminal.shows(r"bulwark +ENFORCING +generation 1 +bans 0")
     with it("rates by interface and reason, 80 columns wide at most"):
-        terminal.shows(r"eth1 +native +\S+ +[\d.]+k")
+        terminal.shows(r"eth1 +native +\S+ +[1-9][\d.]*k?")
         terminal.shows(r"unexposed +[\d.]+k? ")
         terminal.shows(r"dropped +[\d.]+k/s +.*[▁▂▃▄▅▆▇█]")
         assert max(len(line) for line in terminal.text().splitlines()) <= 80, terminal.text()
     with it("drops are coloured"):
         assert "\x1b[" in terminal.text("-e") and re.search(r"\x1b\[[\d;]*31m", terminal.text("-e")), "no red"
-    with it("the sources of sampled events, with their reasons"):
-        terminal.shows(r"46\.30\.9\.9 +\d+ +unexposed", 15)
-        terminal.shows(r"46\.30\.66\.6 +\d+ +blocked")
+    with it("who sends, how much, with its error, its part, and what for it is refused"):
+        terminal.shows(r"46\.30\.9\.9 +0 +[\d.]+k? +[\d.]+k? +\d+% +unexposed", 15)
+        terminal.shows(r"46\.30\.66\.6 +0 +[\d.]+k? +[\d.]+k? +\d+% +blocked")
+    with it("n shows networks and back; one address is no network"):
+        terminal.keys("n")
+        terminal.shows(r"NETWORK +PASSED/s")
+        assert "46.30.9." not in terminal.text(), terminal.text()
+        terminal.keys("n")
+        terminal.shows(r"SOURCE +PASSED/s")
     with it("/ filters, escape clears"):
         terminal.keys("/", "b", "l", "o", "c", "k")
         wait(lambda: "blocked" in terminal.text() and "unexposed" not in terminal.text(), "only what is blocked")
@@ -132,9 +169,38 @@ def try_batch(lab):
         assert frame["dropped_rate"] > 100, frame
         assert {"eth0", "eth1"} <= {row["name"] for row in frame["interfaces"]}, frame
         holds([row["name"] for row in frame["reasons"]], "unexposed")
+    with it("sources with rates and their errors, and no two of an address"):
+        rows = {row["address"]: row for row in frame["sources"]}
+        one = rows["46.30.9.9"]
+        same((one["reason"], one["passed_rate"], one["sources"], len(rows)), ("unexposed", 0, 1, len(frame["sources"])))
+        assert one["dropped_rate"] > 50 and 0.8 < one["share"] < 0.96, one
     for words in (("--batch", "0"), ("--batch", "many"), ("--json",), ()):
         with it(f"top {' '.join(words)} without a terminal is refused"):
             lab.bulwark("top", *words, status=2)
+
+
+def try_flood(lab):
+    lab.apply(LIMITED)
+    sender = child(spoofed_flood, lab)
+
+    def flooders():
+        """Of the flood's packets: the sources and the networks."""
+        frame = json.loads(lab.bulwark("--json", "top", "--batch", "1"))
+        return [{row["address"]: row for row in frame[kind] if row["reason"] == "rate-packets"}
+                for kind in ("sources", "networks")]
+
+    def near(row, share):
+        return row and abs(row["share"] - share) < 0.025
+
+    try:
+        with it("in a spoofed flood one attacker and one network show, with their parts, and nobody else"):
+            sources, networks = wait(lambda: [found for found in (flooders(),) if near(found[0].get(ONE), 0.05) and
+                                              near(found[1].get(NETWORK), 0.05)], "these two", 40)[0]
+            same((list(sources), list(networks)), ([ONE], [NETWORK]))
+            assert networks[NETWORK]["sources"] > 20, networks
+            assert 0 < sources[ONE]["dropped_error"] < sources[ONE]["dropped_rate"], sources
+    finally:
+        stop_child(sender)
 
 
 def tests(lab):
@@ -155,6 +221,7 @@ def tests(lab):
         try_batch(lab)
     finally:
         stop_child(sender)
+    try_flood(lab)
 
 
 main("top", tests)
