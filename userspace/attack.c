@@ -37,6 +37,13 @@ static struct attack_rates rates_of(const struct attack_sample *sample)
 	return rates;
 }
 
+bool attack_is_loud(const struct attack *attack, const struct attack_sample *sample)
+{
+	struct attack_rates rates = rates_of(sample);
+
+	return attack->state == STANCE_ATTACK || rates.syns >= SYNS_LEAST || rates.refused >= REFUSED_LEAST;
+}
+
 /* ---- what is usual ---- */
 
 static void approach(struct attack_rates *usual, const struct attack_rates *now, double share)

@@ -54,6 +54,8 @@ struct attack {
 };
 
 enum attack_change { ATTACK_UNCHANGED, ATTACK_STARTED, ATTACK_ENDED };
+/* Whether it is worth to look who sends: so little is nobody's attack. */
+bool attack_is_loud(const struct attack *attack, const struct attack_sample *sample);
 enum attack_change attack_step(struct attack *attack, const struct attack_sample *sample);
 
 /* Shares of what came in this attack, in thousandths. */

@@ -15,7 +15,8 @@
 #include "judge.h"
 
 #define SAVE_NS (60ULL * 1000000000)
-#define RATES 5 /* members of struct attack_rates */
+#define LOOK_BACK_NS (2ULL * 1000000000) /* who sends: in so long */
+#define RATES 5				 /* members of struct attack_rates */
 _Static_assert(sizeof(struct attack_rates) == RATES * sizeof(double), "all of them are saved");
 
 struct watched { /* a service; row 0: what belongs to none */
@@ -25,6 +26,14 @@ struct watched { /* a service; row 0: what belongs to none */
 	bool followed; /* before says what had come at the last look */
 	struct attack attack;
 	__u64 before[VERDICT_COUNT][PROOF_COUNT];
+	__u16 concentration, strangers; /* as in struct stance, at its worst so far */
+	json_t *networks;		/* likewise: who sends most (hitters.h); NULL: not known */
+};
+
+struct sampled { /* read when a service is loud, once a look */
+	bool read;
+	struct weighed_sample *items;
+	size_t count;
 };
 
 struct attack_watch {
@@ -119,6 +128,8 @@ void attacks_close(struct daemon *daemon)
 		return;
 	baselines_save(daemon);
 	json_decref(watch->saved);
+	for (size_t i = 0; i < watch->count; i++)
+		json_decref(watch->items[i].networks);
 	free(watch->items);
 	free(watch);
 	daemon->attacks = NULL;
@@ -148,6 +159,10 @@ static json_t *attack_line(const struct watched *watched, const char *action, __
 	json_object_set_new(line, "mitigated_s",
 			    attack->mitigated_ms == MITIGATED_NOT ? json_null()
 								  : json_real(attack->mitigated_ms / 1000.0));
+	json_object_set_new(line, "concentration", stance_share_json(watched->concentration));
+	json_object_set_new(line, "new_sources_share", stance_share_json(watched->strangers));
+	if (watched->networks)
+		json_object_set(line, "networks", watched->networks);
 	return line;
 }
 
@@ -191,6 +206,8 @@ static void put_stance(struct daemon *daemon, const struct watched *watched)
 		.mitigated_ms = attack->mitigated_ms,
 		.proven = (__u16)attack_open_share(attack),
 		.fresh = (__u16)attack_syn_share(attack),
+		.concentration = watched->concentration,
+		.strangers = watched->strangers,
 		.state = (__u8)attack->state,
 		.cause = (__u8)attack->cause,
 		.profile_told = watched->profile_told,
@@ -235,6 +252,8 @@ static struct watched *watched_of(struct daemon *daemon, __u16 row, const char *
 	baseline_read(json_object_get(watch->saved, name), &one->attack.baseline);
 	if (!stance_read(daemon->instance, row, &stance)) {
 		one->profile_told = stance.profile_told;
+		one->concentration = stance.concentration;
+		one->strangers = stance.strangers;
 		adopt(&one->attack, &stance);
 	}
 	return one;
@@ -267,6 +286,39 @@ static bool take_load(struct watched *watched, const __u64 now[VERDICT_COUNT][PR
 	memcpy(watched->before, now, sizeof(watched->before));
 	watched->followed = true;
 	return known;
+}
+
+/* At its worst, or when nothing is known of this attack yet: what people are told of it. */
+static void remember(struct watched *watched, const struct hitters *hitters, const struct attack_sample *sample)
+{
+	const struct attack *attack = &watched->attack;
+	__u64 arrived = sample->arrived[PROOF_NONE] + sample->arrived[PROOF_SYN] + sample->arrived[PROOF_OPEN];
+
+	if (attack->state == STANCE_ATTACK && watched->networks &&
+	    (double)arrived * 1e9 < attack->peak * (double)sample->length_ns)
+		return;
+	json_decref(watched->networks);
+	watched->networks = hitters_json(hitters);
+	watched->concentration = hitters_concentration(hitters);
+	watched->strangers = hitters_strangers(hitters);
+}
+
+/* Who sends, where it is loud. Without that the detector goes by what it counts. */
+static void look_closer(struct daemon *daemon, struct watched *watched, struct sampled *sampled,
+			struct attack_sample *sample)
+{
+	struct hitters hitters;
+
+	if (!attack_is_loud(&watched->attack, sample))
+		return;
+	if (!sampled->read && samples_read(daemon->instance, LOOK_BACK_NS, &sampled->items, &sampled->count))
+		sampled->count = 0;
+	sampled->read = true;
+	if (sampled->count && !hitters_networks(sampled->items, sampled->count, watched->row, &hitters)) {
+		sample->concentration = stance_share(hitters_concentration(&hitters));
+		remember(watched, &hitters, sample);
+		hitters_free(&hitters);
+	}
 }
 
 static void step(struct daemon *daemon, struct watched *watched, const struct attack_sample *sample)
@@ -338,6 +390,7 @@ static void look_at_services(struct daemon *daemon, const struct service_load *l
 {
 	struct attack_sample tick = sample_now(daemon->attacks), of_host = tick;
 	__u64 reasons[REASON_SLOTS], refused = refused_by_reason(daemon, reasons);
+	struct sampled sampled = {};
 	struct watched *host;
 
 	tick.reason = most_refused(reasons, false);
@@ -354,15 +407,20 @@ static void look_at_services(struct daemon *daemon, const struct service_load *l
 			continue;
 		for (unsigned proof = 0; proof < PROOF_COUNT; proof++)
 			refused = since(refused, sample.refused[proof]);
-		if (tick.length_ns)
-			step(daemon, watched, &sample);
+		if (!tick.length_ns)
+			continue;
+		look_closer(daemon, watched, &sampled, &sample);
+		step(daemon, watched, &sample);
 	}
 	of_host.arrived[PROOF_NONE] = of_host.refused[PROOF_NONE] = refused;
 	host = watched_of(daemon, 0, "");
-	if (host && tick.length_ns && host->followed)
+	if (host && tick.length_ns && host->followed) {
+		look_closer(daemon, host, &sampled, &of_host);
 		step(daemon, host, &of_host);
+	}
 	if (host)
 		host->followed = true;
+	free(sampled.items);
 }
 
 /* Nothing is pinned any more: what goes on, nobody sees. */
@@ -377,6 +435,8 @@ static void leave(struct daemon *daemon)
 		if (watched->attack.state == STANCE_ATTACK)
 			tell_change(daemon, watched, ATTACK_ENDED);
 		watched->attack.state = STANCE_NORMAL;
+		json_decref(watched->networks);
+		watched->networks = NULL;
 	}
 	if (watch->looked_ns)
 		baselines_save(daemon);

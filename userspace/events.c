@@ -302,12 +302,6 @@ static bool anonymity(const json_t *description, bool ipv6, unsigned *length)
 	return json_is_array(lengths) && *length < 128;
 }
 
-static void cut_address(__u8 address[16], unsigned length)
-{
-	for (unsigned bit = length; bit < 128; bit++)
-		address[bit / 8] &= ~(0x80 >> bit % 8);
-}
-
 /* The far end is cut; the Community ID goes: who tries all addresses would find the one it was made from. */
 static bool make_anonymous(struct event *event, const json_t *description)
 {
@@ -315,7 +309,7 @@ static bool make_anonymous(struct event *event, const json_t *description)
 
 	if (!has_addresses(event) || !anonymity(description, is_ipv6(event), &length))
 		return false;
-	cut_address(event->hook == HOOK_EGRESS ? event->destination : event->source, length);
+	address_cut(event->hook == HOOK_EGRESS ? event->destination : event->source, length);
 	return true;
 }
 
@@ -328,7 +322,7 @@ static json_t *anonymous_text(const char *address, const json_t *description)
 	if (prefix_parse(address, &prefix) || !anonymity(description, !prefix_is_v4(&prefix), &length))
 		return json_string(address);
 	if (prefix.length > length) {
-		cut_address(prefix.address, length);
+		address_cut(prefix.address, length);
 		prefix.length = (__u8)length;
 	}
 	return json_string(prefix_text(&prefix, text));
@@ -409,6 +403,23 @@ static json_t *told_address(struct names *names, const json_t *line)
 	return address ? anonymous_text(address, description_of(names, names->in_force)) : NULL;
 }
 
+/* The networks of an attack, cut likewise; the caller's, NULL: there are none. */
+static json_t *told_networks(struct names *names, const json_t *line)
+{
+	json_t *networks = json_deep_copy(json_object_get(line, "networks")), *one;
+	const json_t *description = description_of(names, names->in_force);
+	size_t i;
+
+	json_array_foreach(networks, i, one)
+	{
+		const char *prefix = json_string_value(json_object_get(one, "prefix"));
+
+		if (prefix)
+			json_object_set_new(one, "prefix", anonymous_text(prefix, description));
+	}
+	return networks;
+}
+
 /* Of what takes time: when it began, and when it ended. */
 static void put_times(json_t *event, const json_t *line)
 {
@@ -426,7 +437,8 @@ static void put_times(json_t *event, const json_t *line)
 /* Members of a line that have a place of their own in the schema. */
 static bool has_field(const char *member)
 {
-	static const char *const members[] = {"time", "action", "user", "address", "start", "end", "message"};
+	static const char *const members[] = {"time",  "action", "user",    "address",
+					      "start", "end",	 "message", "networks"};
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
 		if (!strcmp(member, members[i]))
@@ -449,6 +461,9 @@ json_t *event_action(struct names *names, const json_t *line, __u64 sequence)
 		if (!has_field(key))
 			json_object_set(bulwark, key, value);
 	}
+	value = told_networks(names, line);
+	if (value)
+		json_object_set_new(bulwark, "networks", value);
 	document = document_at(names, json_number_value(json_object_get(line, "time")),
 			       action_of(action ? action : "unknown"), bulwark, sequence);
 	value = json_object_get(line, "login_uid");

@@ -224,6 +224,16 @@ static double attack_mitigated(const struct stance *stance)
 	return end > stance->attack_since_ns ? (double)(end - stance->attack_since_ns) / 1e9 : 0;
 }
 
+static double attack_concentration(const struct stance *stance)
+{
+	return stance_share(stance->concentration);
+}
+
+static double attack_strangers(const struct stance *stance)
+{
+	return stance_share(stance->strangers);
+}
+
 /* Its own, or that of all. */
 static void write_profiles(struct exposure *of, const struct stance_row *rows, size_t count)
 {
@@ -256,6 +266,14 @@ static int write_attacks(struct exposure *of)
 		      "From the first second of the last attack on a service until no more was let in than is usual; 0 "
 		      "before the first.",
 		      attack_mitigated);
+	write_stances(
+		of, rows, count, METRIC_GAUGE, "bulwark_attack_concentration_ratio",
+		"Part of what the last attack on a service had refused at its worst that came from one /24 or /48.",
+		attack_concentration);
+	write_stances(of, rows, count, METRIC_GAUGE, "bulwark_attack_new_sources_ratio",
+		      "Part of what came with it from sources that had completed no handshake in the last day; 0 where "
+		      "SYN cookies are off, for then nobody knows.",
+		      attack_strangers);
 	write_profiles(of, rows, count);
 	free(rows);
 	return error;

@@ -326,3 +326,13 @@ __u16 hitters_strangers(const struct hitters *hitters)
 {
 	return hitters->judged.rate > 0 ? thousandths(hitters->strangers.rate / hitters->judged.rate) : 0;
 }
+
+double stance_share(__u16 thousandths)
+{
+	return thousandths ? (thousandths - 1) / 1000.0 : 0;
+}
+
+json_t *stance_share_json(__u16 thousandths)
+{
+	return thousandths ? json_real(stance_share(thousandths)) : json_null();
+}

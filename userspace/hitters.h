@@ -83,5 +83,7 @@ json_t *hitters_json(const struct hitters *hitters);
 /* Thousandths plus one, as stances have them; 0: not known. */
 __u16 hitters_concentration(const struct hitters *hitters); /* of what is refused, from the largest network */
 __u16 hitters_strangers(const struct hitters *hitters);	    /* of what came, from sources without a history */
+double stance_share(__u16 thousandths);			    /* 0 to 1; 0: not known, too */
+json_t *stance_share_json(__u16 thousandths);		    /* likewise, but null when it is not known */
 
 #endif

@@ -145,8 +145,39 @@ static json_t *armed_json(const struct status *status)
 	return all;
 }
 
+#define LOOK_BACK_NS (10ULL * 1000000000)
+
+/* Who sends to a service that is under attack, now: by the packets that the programs sampled, whether bulwarkd runs or
+ * not. */
+static json_t *networks_json(const struct status *status, __u16 row)
+{
+	struct weighed_sample *samples = NULL;
+	struct hitters hitters = {};
+	json_t *networks;
+	size_t count;
+
+	if (!samples_read(status->instance, LOOK_BACK_NS, &samples, &count))
+		hitters_networks(samples, count, row, &hitters);
+	networks = hitters_json(&hitters);
+	hitters_free(&hitters);
+	free(samples);
+	return networks;
+}
+
+static json_t *attack_json(const struct status *status, const struct stance_row *row)
+{
+	const struct stance *stance = &row->stance;
+
+	return json_pack("{s:s, s:f, s:I, s:f, s:f, s:f, s:o, s:o, s:o}", "cause", cause_name(stance->cause), "for_s",
+			 (double)(stance_now_ns() - stance->attack_since_ns) / 1e9, "peak", (json_int_t)stance->peak,
+			 "proven_share", stance->proven / 1000.0, "new_share", stance->fresh / 1000.0, "detected_s",
+			 stance->detected_ms / 1000.0, "concentration", stance_share_json(stance->concentration),
+			 "new_sources_share", stance_share_json(stance->strangers), "networks",
+			 networks_json(status, row->row));
+}
+
 /* Services that are not at peace, as bulwarkd last said. */
-static json_t *attacks_json(const struct stance_row *rows, size_t count)
+static json_t *attacks_json(const struct status *status, const struct stance_row *rows, size_t count)
 {
 	static const char *const states[] = {
 		[STANCE_NORMAL] = "normal", [STANCE_SURGE] = "surge", [STANCE_ATTACK] = "attack"};
@@ -163,12 +194,7 @@ static json_t *attacks_json(const struct stance_row *rows, size_t count)
 				states[stance->state], "rate", (json_int_t)stance->rate, "stale",
 				now - stance->told_ns > STALE_NS);
 		if (stance->state == STANCE_ATTACK)
-			json_object_update_new(
-				one, json_pack("{s:s, s:f, s:I, s:f, s:f, s:f}", "cause", cause_name(stance->cause),
-					       "for_s", (double)(now - stance->attack_since_ns) / 1e9, "peak",
-					       (json_int_t)stance->peak, "proven_share", stance->proven / 1000.0,
-					       "new_share", stance->fresh / 1000.0, "detected_s",
-					       stance->detected_ms / 1000.0));
+			json_object_update_new(one, attack_json(status, &rows[i]));
 		if (stance->state == STANCE_ATTACK && stance->mitigated_ms != MITIGATED_NOT)
 			json_object_set_new(one, "mitigated_s", json_real(stance->mitigated_ms / 1000.0));
 		json_array_append_new(all, one);
@@ -236,7 +262,7 @@ static void put_state(const struct status *status, json_t *all)
 	if (stances_read(status->instance, &rows, &count))
 		count = 0;
 	json_object_update_new(all, json_pack("{s:o, s:o, s:o, s:o}", "syn_cookies_armed", armed_json(status),
-					      "attacks", attacks_json(rows, count), "under_attack_profile",
+					      "attacks", attacks_json(status, rows, count), "under_attack_profile",
 					      profiles_json(rows, count), "connections", connections_json(status)));
 	free(rows);
 }

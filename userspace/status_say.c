@@ -89,6 +89,21 @@ static void say_armed(const json_t *document)
 						json_real_value(json_object_get(row, "for_s")));
 }
 
+static void say_networks(const json_t *networks)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(networks, i, one)
+	{
+		printf("%s%s (%.0f %% +/- %.0f)", i ? ", " : "    most from ",
+		       json_string_value(json_object_get(one, "prefix")),
+		       100 * json_real_value(json_object_get(one, "share")),
+		       100 * json_real_value(json_object_get(one, "share_error")));
+	}
+	printf("%s\n", i ? "" : "    from all over: no network sends a part that stands out");
+}
+
 static void say_attack(const json_t *row)
 {
 	const json_t *mitigated = json_object_get(row, "mitigated_s");
@@ -102,6 +117,7 @@ static void say_attack(const json_t *row)
 	       json_integer_value(json_object_get(row, "rate")), json_integer_value(json_object_get(row, "peak")),
 	       100 * json_real_value(json_object_get(row, "proven_share")), mitigated ? after : "not mitigated yet",
 	       json_is_true(json_object_get(row, "stale")) ? "; bulwarkd does not run, so that this may be over" : "");
+	say_networks(json_object_get(row, "networks"));
 }
 
 static void say_attacks(const json_t *document)

@@ -111,15 +111,18 @@ static void take_attack(struct review *review, const json_t *document)
 	if (json_array_size(review->attacks) < LINES_SHOWN)
 		json_array_append_new(
 			review->attacks,
-			json_pack("{s:s?, s:s?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?}", "service",
-				  service, "cause", text_at(document, "event", "reason"), "start",
-				  json_object_get(event, "start"), "end", json_object_get(event, "end"), "duration",
-				  json_object_get(event, "duration"), "peak", json_object_get(bulwark, "peak"),
-				  "packets", json_object_get(bulwark, "packets"), "refused",
-				  json_object_get(bulwark, "refused"), "proven_share",
-				  json_object_get(bulwark, "proven_share"), "detected_s",
-				  json_object_get(bulwark, "detected_s"), "mitigated_s",
-				  json_object_get(bulwark, "mitigated_s")));
+			json_pack(
+				"{s:s?, s:s?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?}",
+				"service", service, "cause", text_at(document, "event", "reason"), "start",
+				json_object_get(event, "start"), "end", json_object_get(event, "end"), "duration",
+				json_object_get(event, "duration"), "peak", json_object_get(bulwark, "peak"), "packets",
+				json_object_get(bulwark, "packets"), "refused", json_object_get(bulwark, "refused"),
+				"proven_share", json_object_get(bulwark, "proven_share"), "detected_s",
+				json_object_get(bulwark, "detected_s"), "mitigated_s",
+				json_object_get(bulwark, "mitigated_s"), "concentration",
+				json_object_get(bulwark, "concentration"), "new_sources_share",
+				json_object_get(bulwark, "new_sources_share"), "networks",
+				json_object_get(bulwark, "networks")));
 }
 
 static bool take(void *arg, const json_t *document)
@@ -334,17 +337,34 @@ static void print_lines(const json_t *lines, const char *title)
 		printf("- and what came before: bulwark log\n");
 }
 
+/* "46.30.9.0/24 (62 %), 2a01:77:5::/48 (20 %)" */
+static const char *networks_text(const json_t *networks, char *text, size_t size)
+{
+	const json_t *one;
+	size_t i, used = 0;
+
+	snprintf(text, size, "%s", json_is_array(networks) ? "all over" : "-");
+	json_array_foreach(networks, i, one)
+	{
+		if (used < size)
+			used += (size_t)snprintf(text + used, size - used, "%s%s (%.0f %%)", used ? ", " : "",
+						 json_string_value(json_object_get(one, "prefix")) ?: "?",
+						 100 * json_number_value(json_object_get(one, "share")));
+	}
+	return text;
+}
+
 static void print_attacks(const json_t *attacks)
 {
 	const json_t *attack;
-	char mitigated[32], lasted[64];
+	char mitigated[32], lasted[64], from[256];
 	size_t i;
 
 	if (!json_array_size(attacks))
 		return;
 	printf("\n## Attacks\n\n| began | service | cause | lasted | packets/s at worst | refused | inside open "
 	       "connections "
-	       "| detected after | mitigated after |\n|---|---|---|---:|---:|---:|---:|---:|---:|\n");
+	       "| detected after | mitigated after | mostly from |\n|---|---|---|---:|---:|---:|---:|---:|---:|---|\n");
 	json_array_foreach(attacks, i, attack)
 	{
 		const json_t *duration = json_object_get(attack, "duration"),
@@ -354,7 +374,7 @@ static void print_attacks(const json_t *attacks)
 		duration_text((__u64)json_integer_value(duration) / 1000000000 * 1000000000, lasted, sizeof(lasted));
 		snprintf(mitigated, sizeof(mitigated), json_is_number(after) ? "%.1f s" : "never",
 			 json_number_value(after));
-		printf("| %s | %s | %s | %s | %lld | %.0f %% | %.1f %% | %.1f s | %s |\n",
+		printf("| %s | %s | %s | %s | %lld | %.0f %% | %.1f %% | %.1f s | %s | %s |\n",
 		       json_string_value(json_object_get(attack, "start")) ?: "-",
 		       json_string_value(json_object_get(attack, "service")) ?: "(none)",
 		       json_string_value(json_object_get(attack, "cause")) ?: "-",
@@ -362,7 +382,8 @@ static void print_attacks(const json_t *attacks)
 		       (long long)json_integer_value(json_object_get(attack, "peak")),
 		       packets > 0 ? 100 * json_number_value(json_object_get(attack, "refused")) / packets : 0,
 		       100 * json_number_value(json_object_get(attack, "proven_share")),
-		       json_number_value(json_object_get(attack, "detected_s")), mitigated);
+		       json_number_value(json_object_get(attack, "detected_s")), mitigated,
+		       networks_text(json_object_get(attack, "networks"), from, sizeof(from)));
 	}
 }
 

@@ -29,14 +29,23 @@ under-attack: { hold: 12s }
 """
 QUESTIONS = 20
 SOURCES = 4096
+NETWORK = "46.30.70"  # a /24
+
+
+def is_quarter(rows):
+    """Whether one network stands out, with its quarter of all."""
+    same([row["prefix"] for row in rows], [NETWORK + ".0/24"])
+    assert abs(rows[0]["share"] - 0.25) < 0.1 and rows[0]["share_error"] < 0.15 and rows[0]["sources"] > 20, rows
 
 
 def flood(lab, family):
-    """SYNs of many sources, until it is ended."""
+    """SYNs of many sources, every fourth from one network, until it is ended."""
     random.seed(7)
     me, frames = lab.eth1[family], []
-    for _ in range(SOURCES):
+    for number in range(SOURCES):
         source = f"{random.randrange(60, 120)}.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+        if number % 4 == 0:
+            source = f"{NETWORK}.{random.randrange(1, 255)}"
         frames.append(ethernet(lab.eth1.mac, lab.a0.mac, tcp(source, me, random.randrange(1024, 65536), 443, 2)))
     with lab.attacker.raw("a0") as sender:
         while True:
@@ -122,7 +131,8 @@ def try_attack(lab):
         with it("status and metrics say so while it goes on; other services are at peace"):
             one = wait(lambda: attacks(lab).get("web"), "status", 5)
             same((one["state"], one["cause"], one["stale"], list(attacks(lab))), ("attack", "syn-flood", False, ["web"]))
-            holds(lab.bulwark("status"), "UNDER ATTACK: web, syn-flood")
+            holds(lab.bulwark("status"), "UNDER ATTACK: web, syn-flood", f"most from {NETWORK}.0/24 (")
+            is_quarter(one["networks"])
             holds(lab.bulwark("top", "--batch", "1", environment={"COLUMNS": "120", "LINES": "40"}), "UNDER ATTACK: web (syn-flood)")
             holds(lab.bulwark("report"), "goes on")
             same((value(lab, "bulwark_attack_active", "web"), value(lab, "bulwark_attacks_total", "web")), ([1], [1]))
@@ -152,12 +162,17 @@ def try_attack(lab):
         same((ended["service"]["name"], ended["event"]["start"]), ("web", started["event"]["start"]))
         assert ended["bulwark"]["peak"] >= started["bulwark"]["rate"] and ended["bulwark"]["mitigated_s"] is not None, ended
         assert ended["event"]["duration"] / 1e9 < over - began + 3, ended
+        is_quarter(ended["bulwark"]["networks"])
+        assert 0.15 < ended["bulwark"]["concentration"] < 0.35 and ended["bulwark"]["new_sources_share"] > 0.9, ended
         same((attacks(lab), value(lab, "bulwark_attack_active", "web")), ({}, [0]))
         assert value(lab, "bulwark_attack_time_to_detect_seconds", "web")[0] <= 2
+        assert 0.15 < value(lab, "bulwark_attack_concentration_ratio", "web")[0] < 0.35
+        assert value(lab, "bulwark_attack_new_sources_ratio", "web")[0] > 0.9
     with it("the report has it"):
         one, = lab.json("report")["attacks"]
         same((one["service"], one["cause"], one["start"]), ("web", "syn-flood", started["event"]["start"]))
-        holds(lab.bulwark("report"), "## Attacks", "| web | syn-flood |")
+        is_quarter(one["networks"])
+        holds(lab.bulwark("report"), "## Attacks", "| web | syn-flood |", f"| {NETWORK}.0/24 (")
     with it("and the service is held as in peace again"):
         off = wait(lambda: [one for one in events(lab, "under-attack-off") if "service" in one], "the event", 30)[0]
         same((off["service"]["name"], off["event"]["reason"], profiles(lab)), ("web", "expired", {}))

@@ -330,9 +330,13 @@ static void test_attack(void **state)
 				 "attack-started", "reason", "syn-flood", "service", "web", "start", 1700000000.5,
 				 "proven_share", 0.25, "peak", (json_int_t)120000, "mitigated_s", "message",
 				 "web is under attack");
-	json_t *document = event_action(names, line, 9);
+	json_t *document;
 
 	(void)state;
+	json_object_set_new(line, "networks", json_pack("[{s:s, s:f}]", "prefix", "46.30.9.0/24", "share", 0.5));
+	document = event_action(names, line, 9);
+	assert_text(document, "bulwark.networks.0.prefix", "46.30.9.0/24");
+	assert_true(json_real_value(at(document, "bulwark.networks.0.share")) == 0.5);
 	assert_text(document, "@timestamp", "2023-11-14T22:13:22.000Z");
 	assert_text(document, "event.kind", "alert");
 	assert_text(document, "event.category.0", "network");
