@@ -27,6 +27,8 @@
 #define DEFAULT_KEEP 4
 #define DEFAULT_MINUTE_BYTES (4ULL << 20)
 
+#define SUMMARY_NS (3600ULL * 1000000000)
+
 #define EVENTS_A_TURN 16
 
 static struct loop {
@@ -37,19 +39,29 @@ static struct loop {
 	bool idle, stop, foreground, only_share;
 } loop = {
 	.daemon.limits = {.file_bytes = DEFAULT_FILE_BYTES, .keep = DEFAULT_KEEP, .minute_bytes = DEFAULT_MINUTE_BYTES},
+	.daemon.summary.every_ns = SUMMARY_NS,
 	.daemon.epoll = -1,
 	.lock = -1,
 };
 
 static const struct option options[] = {
-	{"foreground", no_argument, NULL, 'f'},	    {"log", required_argument, NULL, 'l'},
-	{"log-size", required_argument, NULL, 'z'}, {"log-keep", required_argument, NULL, 'k'},
-	{"log-age", required_argument, NULL, 'a'},  {"sync", required_argument, NULL, 'y'},
-	{"budget", required_argument, NULL, 'b'},   {"syslog", required_argument, NULL, 'S'},
-	{"journal", no_argument, NULL, 'j'},	    {"user", required_argument, NULL, 'u'},
-	{"share", no_argument, NULL, 'H'},	    {"renew-unit", required_argument, NULL, 'R'},
-	{"pin-dir", required_argument, NULL, 'p'},  {"state-dir", required_argument, NULL, 's'},
-	{"help", no_argument, NULL, 'h'},	    {},
+	{"foreground", no_argument, NULL, 'f'},
+	{"log", required_argument, NULL, 'l'},
+	{"log-size", required_argument, NULL, 'z'},
+	{"log-keep", required_argument, NULL, 'k'},
+	{"log-age", required_argument, NULL, 'a'},
+	{"sync", required_argument, NULL, 'y'},
+	{"budget", required_argument, NULL, 'b'},
+	{"syslog", required_argument, NULL, 'S'},
+	{"journal", no_argument, NULL, 'j'},
+	{"summary", required_argument, NULL, 'm'},
+	{"user", required_argument, NULL, 'u'},
+	{"share", no_argument, NULL, 'H'},
+	{"renew-unit", required_argument, NULL, 'R'},
+	{"pin-dir", required_argument, NULL, 'p'},
+	{"state-dir", required_argument, NULL, 's'},
+	{"help", no_argument, NULL, 'h'},
+	{},
 };
 
 static const char usage[] =
@@ -66,6 +78,7 @@ static const char usage[] =
 	"  --sync WHEN          onto the disk: never (by itself), second (once in each), line (each)\n"
 	"  --syslog RECEIVER    send events there too (RFC 5424): udp:ADDR:PORT, tcp:ADDR:PORT or unix:PATH; up to 4\n"
 	"  --journal            and to the journal\n"
+	"  --summary TIME       how often what came to services is summed up (1h)\n"
 	"  --user NAME          who it goes on as after its start (BULWARK_USER, bulwark where there is one; root: "
 	"stays root)\n"
 	"  --share              give pins and state directory to that user, and end\n"
@@ -91,6 +104,13 @@ static int age_option(const char *text, __u64 *seconds)
 	if (duration_parse(text, &ns) || ns < 1000000000ULL)
 		return fail(EXIT_USAGE, "--log-age '%s' is not a time of at least a second; write 24h or 7d", text);
 	*seconds = ns / 1000000000ULL;
+	return EXIT_DONE;
+}
+
+static int summary_option(const char *text)
+{
+	if (duration_parse(text, &loop.daemon.summary.every_ns) || loop.daemon.summary.every_ns < 1000000000ULL)
+		return fail(EXIT_USAGE, "--summary '%s' is not a time of at least a second; write 1h or 15m", text);
 	return EXIT_DONE;
 }
 
@@ -148,6 +168,8 @@ static int take_option(int option)
 			return fail(EXIT_USAGE, "--log-keep '%s' is not a number from 0 to 1000", optarg);
 		daemon->limits.keep = (unsigned)keep;
 		return EXIT_DONE;
+	case 'm':
+		return summary_option(optarg);
 	case 'u':
 		return setenv("BULWARK_USER", optarg, 1) ? fail(EXIT_SYSTEM, "--user: %s", strerror(errno)) : EXIT_DONE;
 	case 'H':
@@ -353,6 +375,7 @@ static void on_tick(struct daemon *daemon)
 	watch_bans(daemon, false);
 	attacks_look(daemon);
 	fingerprints_keep(daemon, false);
+	summary_look(daemon, false);
 	tell_losses(daemon, false);
 	ledger_look(daemon);
 	if (daemon->limits.sync == SYNC_SECOND)
@@ -424,6 +447,7 @@ static void end(void)
 	watch_bans(daemon, true);
 	attacks_close(daemon);
 	fingerprints_keep(daemon, true);
+	summary_look(daemon, true);
 	tell_losses(daemon, true);
 	ledger_look(daemon);
 	event_log_sync(&daemon->log);
@@ -433,6 +457,7 @@ static void end(void)
 	fetch_close(daemon);
 	watch_close(daemon);
 	event_log_close(&daemon->log);
+	summary_close(daemon);
 	names_free(daemon->names);
 	json_decref(daemon->unprotected);
 }

@@ -78,6 +78,12 @@ struct renewal { /* of the policy in force */
 	__u64 settled_ns, last_ns, again_ns;
 };
 
+struct summary {
+	__u64 every_ns, since_ns;   /* since_ns: CLOCK_MONOTONIC; 0: nothing is remembered */
+	struct service_load *loads; /* as they were then */
+	size_t count;
+};
+
 struct daemon {
 	int epoll;
 	struct places places;
@@ -129,6 +135,7 @@ struct daemon {
 	__u64 sinks_lost_told[SINKS_MAX];
 	unsigned sink_count;
 
+	struct summary summary;
 	struct left_out over_budget, unwritten;
 	__u64 minute_told_ns;
 };
@@ -240,6 +247,11 @@ void sinks_run(struct daemon *daemon);	/* often: never waits */
 void sinks_look(struct daemon *daemon); /* their counts into the metrics */
 void sinks_tell_losses(struct daemon *daemon);
 void sinks_close(struct daemon *daemon);
+
+/* ---- daemon_summary.c ---- */
+
+void summary_look(struct daemon *daemon, bool flush); /* every second: sums up when it is time, or (flush) worth it */
+void summary_close(struct daemon *daemon);
 
 /* ---- daemon_watch.c ---- */
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -234,6 +235,19 @@ static json_t *event_of(const struct event *event)
 			 reason_name(event->reason));
 }
 
+/* Its source completed a handshake. To limits come SYNs and segments of open connections (what belongs to none is a
+ * stray); first bytes are judged behind the handshake. */
+static bool in_connection(const struct event *event)
+{
+	static const __u8 limits[] = {REASON_RATE_PACKETS, REASON_RATE_BYTES, REASON_RATE_CONNECTIONS,
+				      REASON_CONNECTIONS};
+
+	if (event->protocol != IPPROTO_TCP)
+		return false;
+	return event->hook == HOOK_INGRESS ||
+	       (!(event->tcp_flags & TH_SYN) && memchr(limits, event->reason, sizeof(limits)));
+}
+
 static json_t *bulwark_of(const struct event *event)
 {
 	json_t *bulwark = json_pack("{s:I, s:I, s:s, s:i, s:s}", "generation", (json_int_t)event->generation, "packets",
@@ -242,6 +256,8 @@ static json_t *bulwark_of(const struct event *event)
 
 	if (event->protocol == IPPROTO_TCP)
 		put(bulwark, "tcp_flags", json_integer(event->tcp_flags));
+	if (in_connection(event))
+		put(bulwark, "proven", json_true());
 	if (event->protocol == IPPROTO_ICMP || event->protocol == IPPROTO_ICMPV6)
 		put(bulwark, "icmp",
 		    json_pack("{s:i, s:i}", "type", event->source_port, "code", event->destination_port));
@@ -383,6 +399,7 @@ static json_t *action_of(const char *action)
 		{"disallow", "disallow", "network", "denied"},
 		{"attack-started", "attack-started", "network", "start"},
 		{"attack-ended", "attack-ended", "network", "end"},
+		{"summary", "summary", "network", "info"},
 		{"tls-client-seen", "tls-client-seen", "network", "info"},
 	};
 

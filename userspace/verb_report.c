@@ -11,6 +11,7 @@
 #include "daemon_state.h"
 #include "event_log.h"
 #include "output.h"
+#include "review_facts.h"
 #include "verb_common.h"
 
 #define KEEP_READ 1000	   /* rotated files */
@@ -27,6 +28,7 @@ struct review {
 	json_t *bans, *changes, *troubles;	      /* events, the newest first */
 	json_t *attacks;			      /* the newest first */
 	json_t *actions;			      /* action -> how often */
+	struct review_facts facts;
 };
 
 /* ---- reading ---- */
@@ -38,10 +40,7 @@ static const char *text_at(const json_t *document, const char *object, const cha
 
 static time_t time_of(const json_t *document)
 {
-	const char *text = json_string_value(json_object_get(document, "@timestamp"));
-	struct tm broken = {};
-
-	return text && strptime(text, "%Y-%m-%dT%H:%M:%S", &broken) ? timegm(&broken) : 0;
+	return review_time(json_string_value(json_object_get(document, "@timestamp")));
 }
 
 static void count(json_t *counts, const char *name, json_int_t packets)
@@ -141,9 +140,12 @@ static bool take(void *arg, const json_t *document)
 		review->first = when;
 	if (begins(action, "packet-")) {
 		take_verdict(review, document, when);
+		review_facts_verdict(&review->facts, document, when);
 		return true;
 	}
 	count(review->actions, action, 0);
+	if (!strcmp(action, "summary"))
+		review_facts_summary(&review->facts, document);
 	if (begins(action, "attack-"))
 		take_attack(review, document);
 	if (!strcmp(action, "ban"))
@@ -186,7 +188,7 @@ static void advise_on_attacks(const json_t *attacks, json_t *words)
 	}
 }
 
-static json_t *advice(const struct review *review)
+static json_t *advice(const struct review *review, const json_t *clients)
 {
 	static const struct {
 		const char *action, *words;
@@ -208,6 +210,7 @@ static json_t *advice(const struct review *review)
 		if (times(review, rows[i].action))
 			json_array_append_new(words, json_string(rows[i].words));
 	advise_on_attacks(review->attacks, words);
+	review_facts_advise(&review->facts, clients, words);
 	if (!review->events)
 		json_array_append_new(words, json_string("the log holds nothing of this time: does bulwarkd run?"));
 	else if (review->first > review->from + HOUR)
@@ -281,17 +284,19 @@ static const char *iso(time_t when, char text[32])
 
 static json_t *document_of(struct review *review)
 {
+	json_t *clients = review_facts_clients(&review->facts, review->attacks);
 	char host[256] = "", from[32], to[32];
 
 	gethostname(host, sizeof(host) - 1);
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:O, s:o}", "host", host,
-			 "from", iso(review->from, from), "to", iso(review->to, to), "events", review->events,
-			 "packets_refused", review->packets, "sources", (int)json_object_size(review->sources),
-			 "reasons", sorted(review->reasons, by_packets, 1000), "services",
-			 sorted(review->services, by_packets, 1000), "top_sources",
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:O, s:O, s:O, s:O, s:o, s:o, s:o}",
+			 "host", host, "from", iso(review->from, from), "to", iso(review->to, to), "events",
+			 review->events, "packets_refused", review->packets, "sources",
+			 (int)json_object_size(review->sources), "reasons", sorted(review->reasons, by_packets, 1000),
+			 "services", sorted(review->services, by_packets, 1000), "top_sources",
 			 sorted(review->sources, by_events, ROWS_SHOWN), "hours", sorted(review->hours, by_name, 10000),
 			 "attacks", review->attacks, "bans", review->bans, "changes", review->changes, "troubles",
-			 review->troubles, "advice", advice(review));
+			 review->troubles, "times", review_facts_times(review->attacks), "advice",
+			 advice(review, clients), "lawful_clients", clients);
 }
 
 static void print_counts(const json_t *rows, const char *title, const char *what, bool with_packets)
@@ -387,6 +392,47 @@ static void print_attacks(const json_t *attacks)
 	}
 }
 
+static void print_times(const json_t *times)
+{
+	long long attacks = json_integer_value(json_object_get(times, "attacks"));
+	long long not_mitigated = json_integer_value(json_object_get(times, "not_mitigated"));
+
+	if (!attacks)
+		return;
+	printf("\n%lld attacks: detected after at most %.1f s", attacks,
+	       json_number_value(json_object_get(times, "detected_s")));
+	if (attacks > not_mitigated)
+		printf(", mitigated after at most %.1f s", json_number_value(json_object_get(times, "mitigated_s")));
+	if (not_mitigated)
+		printf("; %lld not mitigated", not_mitigated);
+	printf(".\n");
+}
+
+/* Who had completed a handshake cannot be forged. */
+static void print_clients(const json_t *clients)
+{
+	const json_t *row;
+	size_t i;
+
+	printf("\n## Lawful clients hit\n\n%lld sources with completed connections met a drop, %lld of them while "
+	       "there "
+	       "was no attack.\n",
+	       (long long)json_integer_value(json_object_get(clients, "sources")),
+	       (long long)json_integer_value(json_object_get(clients, "outside_attacks")));
+	json_array_foreach(json_object_get(clients, "rows"), i, row)
+	{
+		if (!i)
+			printf("\n| source | service | reason | packets | events | without an attack "
+			       "|\n|---|---|---|---:|---:|---|\n");
+		printf("| %s | %s | %s | %lld | %lld | %s |\n", json_string_value(json_object_get(row, "source")),
+		       json_string_value(json_object_get(row, "service")),
+		       json_string_value(json_object_get(row, "reason")),
+		       (long long)json_integer_value(json_object_get(row, "packets")),
+		       (long long)json_integer_value(json_object_get(row, "events")),
+		       json_is_true(json_object_get(row, "outside_attacks")) ? "yes" : "no");
+	}
+}
+
 static int print_markdown(json_t *document)
 {
 	const json_t *advices = json_object_get(document, "advice"), *one;
@@ -399,7 +445,9 @@ static int print_markdown(json_t *document)
 	       (long long)json_integer_value(json_object_get(document, "packets_refused")),
 	       (long long)json_integer_value(json_object_get(document, "sources")),
 	       (long long)json_integer_value(json_object_get(document, "events")));
+	print_times(json_object_get(document, "times"));
 	print_attacks(json_object_get(document, "attacks"));
+	print_clients(json_object_get(document, "lawful_clients"));
 	print_counts(json_object_get(document, "reasons"), "Why", "reason", true);
 	print_counts(json_object_get(document, "services"), "At which services", "service", true);
 	print_counts(json_object_get(document, "hours"), "When", "hour (UTC)", true);
@@ -442,8 +490,10 @@ int verb_report(struct context *context, int argc, char **argv)
 	review.reasons = json_object(), review.services = json_object(), review.sources = json_object();
 	review.hours = json_object(), review.actions = json_object(), review.attacks = json_array();
 	review.bans = json_array(), review.changes = json_array(), review.troubles = json_array();
+	review_facts_begin(&review.facts);
 	event_log_walk_back(file, KEEP_READ, take, &review);
 	document = document_of(&review);
+	review_facts_free(&review.facts);
 	json_decref(review.reasons), json_decref(review.services), json_decref(review.sources);
 	json_decref(review.hours), json_decref(review.actions), json_decref(review.attacks);
 	json_decref(review.bans), json_decref(review.changes), json_decref(review.troubles);

@@ -166,8 +166,43 @@ static void test_drop(void **state)
 	assert_number(document, "bulwark.sequence", 42);
 	assert_number(document, "bulwark.packets", 3);
 	assert_number(document, "bulwark.tcp_flags", 2);
+	assert_null(at(document, "bulwark.proven"));
 	assert_null(at(document, "threat"));
 	json_decref(document);
+}
+
+/* Of whom it is said that a handshake was completed. */
+static void test_proven(void **state)
+{
+	static const struct {
+		__u8 protocol, tcp_flags, reason, hook;
+		bool proven;
+	} rows[] = {
+		{IPPROTO_TCP, 0x10, REASON_RATE_PACKETS, HOOK_XDP, true},
+		{IPPROTO_TCP, 0x18, REASON_RATE_BYTES, HOOK_XDP, true},
+		{IPPROTO_TCP, 0x10, REASON_RATE_CONNECTIONS, HOOK_XDP, true}, /* the answer to a SYN cookie */
+		{IPPROTO_TCP, 0x02, REASON_RATE_CONNECTIONS, HOOK_XDP, false},
+		{IPPROTO_TCP, 0x02, REASON_RATE_PACKETS, HOOK_XDP, false},
+		{IPPROTO_TCP, 0x10, REASON_STRAY, HOOK_XDP, false},
+		{IPPROTO_TCP, 0x10, REASON_BLOCKED, HOOK_XDP, false},
+		{IPPROTO_TCP, 0x18, REASON_TLS_SNI, HOOK_INGRESS, true},
+		{IPPROTO_UDP, 0, REASON_RATE_PACKETS, HOOK_XDP, false},
+		{IPPROTO_ICMP, 0, REASON_ICMP_RATE, HOOK_XDP, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct event event = drop();
+		json_t *document;
+
+		event.protocol = rows[i].protocol;
+		event.tcp_flags = rows[i].tcp_flags;
+		event.reason = rows[i].reason;
+		event.hook = rows[i].hook;
+		document = event_verdict(names, &event, 1);
+		assert_int_equal(json_is_true(at(document, "bulwark.proven")), rows[i].proven);
+		json_decref(document);
+	}
 }
 
 static void test_timestamp(void **state)
@@ -452,6 +487,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_proven),
 		cmocka_unit_test(test_timestamp),
 		cmocka_unit_test(test_blocked_by_feed),
 		cmocka_unit_test(test_would_drop_is_not_denied),
