@@ -183,6 +183,8 @@ static __always_inline int proves_first(struct packet *pkt, const struct service
 static __always_inline int concerns(const struct limit_entry *limit, const struct service_entry *service,
 				    const struct packet *pkt, int proven)
 {
+	if (constants.idle_request_ms && limit->kind == LIMIT_IDLE_REQUEST)
+		return 0;
 	if (limit->kind != LIMIT_NEW_CONNECTIONS && limit->kind != LIMIT_CONNECTIONS)
 		return 1;
 	if (pkt->flow.protocol != IPPROTO_TCP)

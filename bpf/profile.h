@@ -8,11 +8,11 @@
 #ifndef BULWARK_PROFILE_H
 #define BULWARK_PROFILE_H
 
-static __always_inline int profile_holds(__u32 row)
+static __always_inline int profile_holds(__u32 row, __u64 now)
 {
 	const struct profile_switch *profile = bpf_map_lookup_elem(&profiles, &row);
 
-	return profile && profile->until_ns && profile->until_ns > now_ns();
+	return profile && profile->until_ns && profile->until_ns > now;
 }
 
 /* A function of its own: its stack must not add to that of the questions. */
@@ -20,7 +20,7 @@ __noinline int index_in_force(const struct packet *pkt)
 {
 	if (!pkt)
 		return 0;
-	if (constants.offline ? offline_profile : profile_holds(0) || profile_holds(pkt->row))
+	if (constants.offline ? offline_profile : profile_holds(0, now_ns()) || profile_holds(pkt->row, now_ns()))
 		return pkt->service + constants.profile_shift;
 	return pkt->service;
 }

@@ -45,6 +45,7 @@
 #include "ingress.h"
 #include "handover.h"
 #include "sockops.h"
+#include "slow.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -222,4 +223,10 @@ SEC("syscall")
 int recount(struct recount_request *request)
 {
 	return constants.have_open ? judge_recount(request) : 1;
+}
+
+SEC("syscall")
+int slow(struct slow_request *request)
+{
+	return constants.idle_request_ms ? judge_slow(request) : 1;
 }

@@ -69,10 +69,10 @@ static __always_inline void count(const struct outcome *outcome, const struct pa
 }
 
 /* Whether this source was told for this reason within the interval; notes it when not. */
-static __always_inline int told_lately(const struct packet *pkt, __u32 reason)
+static __always_inline int told_lately(const struct packet *pkt, __u32 reason, __u64 now_ns)
 {
 	__u64 hash = hash_sample(&pkt->flow.source, reason);
-	__u32 index = hash & (SAMPLE_LINES - 1), now = slot_time(now_ns());
+	__u32 index = hash & (SAMPLE_LINES - 1), now = slot_time(now_ns);
 	struct slot_line *line = bpf_map_lookup_elem(&samples, &index);
 
 	if (!line || line_find(line, hash, now))
@@ -109,35 +109,37 @@ static __always_inline void fill_event(struct event *event, const struct outcome
 	__builtin_memset(event->unused, 0, sizeof(event->unused));
 }
 
-/* The budget of this tick allows an event or a look: the slow path, rare by that budget. */
-__noinline int tell_within_budget(const struct outcome *outcome, const struct packet *pkt)
+static __always_inline void tell_unless_lately(const struct outcome *outcome, const struct packet *pkt, __u64 now_ns)
 {
-	struct telling *mine;
+	__u32 reason = outcome->reason;
+	struct telling *mine = bpf_map_lookup_elem(&telling, &reason);
 	struct event *event;
-	__u32 reason;
 
-	if (!outcome || !pkt)
-		return 0;
-	reason = outcome->reason;
-	mine = bpf_map_lookup_elem(&telling, &reason);
 	if (!mine)
-		return 0;
+		return;
 	mine->probes++;
-	if (told_lately(pkt, reason)) {
+	if (told_lately(pkt, reason, now_ns)) {
 		mine->sampled_out += outcome->packets;
-		return 0;
+		return;
 	}
 	mine->told++;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		mine->lost++;
-		return 0;
+		return;
 	}
 	fill_event(event, outcome, pkt);
 	event->packets = mine->untold;
 	mine->untold = 0;
 	mine->made++;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+/* The budget of this tick allows an event or a look: the slow path, rare by that budget. */
+__noinline int tell_within_budget(const struct outcome *outcome, const struct packet *pkt)
+{
+	if (outcome && pkt)
+		tell_unless_lately(outcome, pkt, now_ns());
 	return 0;
 }
 
@@ -216,6 +218,16 @@ static __always_inline struct telling *telling_of(__u32 reason)
 	return mine;
 }
 
+/* Whether the budget of this tick allows an event or a look. */
+static __always_inline int within_tick(struct telling *mine, const struct outcome *outcome)
+{
+	mine->untold += outcome->packets;
+	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK)
+		return 1;
+	mine->sampled_out += outcome->packets;
+	return 0;
+}
+
 static __always_inline void tell(const struct outcome *outcome, const struct packet *pkt)
 {
 	struct telling *mine = telling_of(outcome->reason);
@@ -225,13 +237,10 @@ static __always_inline void tell(const struct outcome *outcome, const struct pac
 	sample(mine, outcome, pkt);
 	if (outcome->verdict == VERDICT_PASS)
 		return;
-	mine->untold += outcome->packets;
-	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK) {
+	if (within_tick(mine, outcome)) {
 		struct outcome told = *outcome; /* a copy, as for a sample */
 
 		tell_within_budget(&told, pkt);
-	} else {
-		mine->sampled_out += outcome->packets;
 	}
 }
 

@@ -99,6 +99,7 @@ enum limit_kind {
 	LIMIT_BYTES = 2,	   /* their bytes; a limit in bits is one in bytes */
 	LIMIT_NEW_CONNECTIONS = 3, /* TCP SYNs; for other protocols packets that no flow is known of */
 	LIMIT_CONNECTIONS = 4,	   /* TCP connections that are open: no rate */
+	LIMIT_IDLE_REQUEST = 5,	   /* how long a sender may be slow: no packet is judged by it (bpf/slow.h) */
 };
 
 enum limit_per {
@@ -109,7 +110,7 @@ enum limit_per {
 struct limit_entry {
 	union {
 		__u64 cost; /* of one packet, byte or connection, in 2^-10 ns: 1024e9 / rate; never 0 */
-		__u64 most; /* LIMIT_CONNECTIONS: open at the same time */
+		__u64 most; /* LIMIT_CONNECTIONS: open at the same time; LIMIT_IDLE_REQUEST: ms */
 	};
 	__u64 tolerance_ns; /* what may be spent ahead of time: (burst - 1) times the cost */
 	__u32 id;	    /* stable across generations: a hash of the service's name and what the limit counts */
@@ -278,7 +279,7 @@ struct generation_config {
 	__u8 have_v6_mask48;
 	__u8 have_v6_wide;  /* prefixes longer than /64 */
 	__u8 have_to;	    /* some service has `to` */
-	__u8 have_limits;   /* some service has limits */
+	__u8 have_limits;   /* some service has limits that packets meet */
 	__u8 have_open;	    /* one of them is of open connections */
 	__u8 have_bans;	    /* the policy bans by itself: `ban` below */
 	__u8 ban_v6_length; /* how much of an IPv6 address an automatic ban covers: 64, 56 or 48 */
@@ -305,6 +306,7 @@ struct generation_config {
 	__u64 event_interval_ns; /* one source is told once per reason in this time */
 	__u32 events_per_tick;	 /* per CPU, reason and jiffy at most */
 	__u32 tag_mask;		 /* the bits of a packet's mark that are ours, side by side */
+	__u64 idle_request_ms;	 /* the shortest time of a limit of idle requests; 0: there is none */
 	__u64 netns_cookie;	 /* of the network namespace that is protected (sockops sees others too) */
 	__u32 tag_magic;	 /* secret, per boot: packet metadata that begins with it is ours */
 	__u8 tag_shift;		 /* of the tag in the mark, whose highest two bits are the class */

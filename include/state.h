@@ -33,6 +33,8 @@
  * open_counts   hash           OPEN_COUNTS_MAX sockops, recount            shield, lookup    refuses nobody
  * open_found    array          1              daemon                      recount           told in portions
  * open_checked  array          1              recount, daemon             shield, status    -
+ * slow_found    array          1              daemon; slow, the answers   slow, daemon      asked in portions
+ * slow_looks    array          1              daemon                      status, metrics   -
  * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
  * known         array of lines KNOWN_LINES    shield                      shield            the oldest goes
  * samples       array of lines SAMPLE_LINES   programs                    programs          the oldest goes
@@ -387,6 +389,50 @@ struct recount_request {
 	__u64 now_ns; /* coarse monotonic clock */
 };
 _Static_assert(sizeof(struct recount_request) == 16, "recount_request is shared with the programs");
+
+/*
+ * Slow senders. The daemon looks at the kernel's own numbers of open connections and finds those that have been slow
+ * for some time (userspace/slow.h); slow_found[0] is a portion of them, which the program `slow` of the generation in
+ * force answers: whether a limit `idle-request` of the service ends it. What is to end is counted and told there, like
+ * a drop, and then ended by the daemon.
+ */
+#define SLOW_FOUND_PORTION 256
+enum slow_answer { SLOW_STAYS = 0, SLOW_ENDS = 1, SLOW_WOULD_END = 2 };
+struct slow_connection { /* as the peer's packets name it */
+	__u8 source[ADDRESS_BYTES];
+	__u8 destination[ADDRESS_BYTES];
+	__u16 source_port, port; /* host order */
+	__u32 slow_ms;		 /* for how long */
+	__u32 unanswered_ms;	 /* for how long the service has sent nothing at all; 0: it has */
+	__u8 answer;		 /* enum slow_answer */
+	__u8 unused[3];
+};
+_Static_assert(sizeof(struct slow_connection) == 48, "slow_connection is shared with the daemon");
+struct slow_found {
+	__u32 count;
+	struct slow_connection items[SLOW_FOUND_PORTION];
+};
+
+/* What the program `slow` is asked, its context: the first two are told by it. */
+struct slow_request {
+	__u32 shortest_ms; /* of the limits in force */
+	__u32 unused;
+	__u32 judge;	   /* 1: what is in slow_found, else nothing */
+	__u32 only_counts; /* 1: the kernel cannot end connections, so that none is said to have been ended */
+};
+_Static_assert(sizeof(struct slow_request) == 16, "slow_request is shared with the programs");
+
+/* slow_looks[0]: what the daemon says of its last look. */
+struct slow_looks {
+	__u64 at_ns;	/* CLOCK_MONOTONIC; 0: none yet */
+	__u64 took_ns;	/* of a CPU */
+	__u64 every_ns; /* the next one comes after so long */
+	__u32 followed; /* open connections that it knows */
+	__u32 beyond;	/* open connections that it had no room for: they are never slow */
+	__u32 slow;	/* of those followed, found slow in this look */
+	__s32 error;	/* -errno of a look that failed; -EOPNOTSUPP: the kernel cannot end connections */
+};
+_Static_assert(sizeof(struct slow_looks) == 40, "slow_looks is pinned");
 
 /*
  * sightings: clients whose JA4 is not known yet, by sighting_number(), until the daemon takes them out. fingerprints:

@@ -369,6 +369,7 @@ static void on_tick(struct daemon *daemon)
 	feed_watchdog();
 	watch_instance(daemon);
 	watch_connections(daemon);
+	watch_slow(daemon);
 	sinks_look(daemon);
 	metrics_follow(daemon);
 	tell_histories(daemon);
@@ -446,6 +447,7 @@ static void end(void)
 	tell_histories(daemon);
 	watch_bans(daemon, true);
 	attacks_close(daemon);
+	watch_slow_close(daemon);
 	fingerprints_keep(daemon, true);
 	summary_look(daemon, true);
 	tell_losses(daemon, true);

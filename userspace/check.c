@@ -642,6 +642,16 @@ static void check_limit_of_proxies(struct checker *checker, const struct service
 			 service->name);
 }
 
+/* Its connections are those of TCP. */
+static void check_idle_requests(struct checker *checker, const struct service *service)
+{
+	for (size_t i = 0; i < service->limit_count && service->port_count && !serves_tcp(service); i++)
+		if (service->limits[i].measure == MEASURE_IDLE_REQUEST)
+			error_at(checker, &service->limits[i].at,
+				 "service '%s' has no TCP port, so 'idle-request' says nothing: remove it",
+				 service->name);
+}
+
 static void check_limits(struct checker *checker, const struct service *service)
 {
 	for (size_t i = 0; i < service->limit_count; i++) {
@@ -683,6 +693,7 @@ static void check_services(struct checker *checker)
 		check_first(checker, service);
 		check_quic(checker, service);
 		check_limits(checker, service);
+		check_idle_requests(checker, service);
 	}
 	if (policy->service_count < SERVICES_MAX)
 		check_ports(checker);
@@ -702,6 +713,8 @@ static void check_profiles(struct checker *checker)
 
 		if (other.limits != service->limits)
 			check_limits(checker, &other);
+		if (own->has_limits) /* those of the policy are for services of all kinds */
+			check_idle_requests(checker, &other);
 		if (own->given && !own->has_limits && !own->has_syn_cookies)
 			warn_at(checker, &own->at, "'under-attack' of service '%s' is empty: it changes nothing",
 				service->name);

@@ -109,6 +109,7 @@ static int measure_limit(struct compile *compile, const struct policy_limit *lim
 		[MEASURE_BITS] = LIMIT_BYTES,
 		[MEASURE_NEW_CONNECTIONS] = LIMIT_NEW_CONNECTIONS,
 		[MEASURE_CONNECTIONS] = LIMIT_CONNECTIONS,
+		[MEASURE_IDLE_REQUEST] = LIMIT_IDLE_REQUEST,
 	};
 
 	*entry = (struct limit_entry){
@@ -122,11 +123,12 @@ static int measure_limit(struct compile *compile, const struct policy_limit *lim
 		.except = lists_as_set(compile, &limit->except),
 		.only = limit->has_only ? lists_or_nobody(compile, &limit->only) : 0,
 	};
-	if (limit->per != LIMITED_SERVICE) /* a proxy stands for many clients */
+	/* a proxy stands for many clients, and each of its connections, too */
+	if (limit->per != LIMITED_SERVICE || limit->measure == MEASURE_IDLE_REQUEST)
 		entry->except |= lists_as_set(compile, &compile->policy->proxies);
-	if (limit->measure != MEASURE_CONNECTIONS)
+	if (limit->measure != MEASURE_CONNECTIONS && limit->measure != MEASURE_IDLE_REQUEST)
 		return set_rate(compile, limit, entry);
-	entry->most = limit->most;
+	entry->most = limit->measure == MEASURE_IDLE_REQUEST ? limit->most * 1000 : limit->most;
 	return 0;
 }
 
@@ -144,7 +146,7 @@ static int limit_entry(struct compile *compile, const struct service *service, s
 static void say_capacity(const struct compile *compile, const struct policy_limit *limit,
 			 const struct limit_entry *entry)
 {
-	__u64 owes_ns = entry->kind == LIMIT_CONNECTIONS
+	__u64 owes_ns = entry->kind == LIMIT_CONNECTIONS || entry->kind == LIMIT_IDLE_REQUEST
 				? 0
 				: (entry->kind == LIMIT_BYTES ? entry->cost * 1500 : entry->cost) / SCALE;
 	__u64 sources = owes_ns ? LIMITER_LINES * 8ULL * 1000000000 / owes_ns : ~0ULL;
@@ -165,6 +167,11 @@ static void widen(struct generation_config *config, const struct limit_entry *en
 	__u64 horizon;
 
 	config->have_limit_lists |= entry->except || entry->only;
+	if (entry->kind == LIMIT_IDLE_REQUEST) {
+		if (!config->idle_request_ms || config->idle_request_ms > entry->most)
+			config->idle_request_ms = entry->most;
+		return;
+	}
 	if (entry->kind == LIMIT_CONNECTIONS) {
 		config->have_open = config->needs_sockops = 1;
 		return;
@@ -213,6 +220,7 @@ static int compile_limit(struct compile *compile, const struct service *service,
 	if (err)
 		return err;
 	entry->rule = compile->limit_rules[at];
+	compile->image->config.have_limits |= entry->kind != LIMIT_IDLE_REQUEST;
 	widen(&compile->image->config, entry);
 	say_capacity(compile, &service->limits[position], entry);
 	return 0;
@@ -258,7 +266,6 @@ int compile_limits(struct compile *compile)
 		err = compile_limits_under_attack(compile, i) ?: err;
 	}
 	image->limit_count = count;
-	image->config.have_limits = 1;
 	return err;
 }
 

@@ -17,6 +17,7 @@
 #include "helper.h"
 
 struct attack_watch; /* opaque: daemon_attacks.c */
+struct slow_watch;   /* opaque: daemon_slow.c */
 
 struct left_out { /* what the log does not hold, until an event says so */
 	__u64 events, packets;
@@ -120,6 +121,7 @@ struct daemon {
 	__u64 recount_again_ns;	       /* of open connections */
 	unsigned recounted_generation; /* the last one was for it */
 	bool recount_failed;	       /* which was told */
+	struct slow_watch *slow;       /* senders; NULL: none yet */
 
 	__u64 clients_saved_ns; /* CLOCK_MONOTONIC: fingerprints of TLS clients */
 	bool clients_changed;
@@ -224,6 +226,12 @@ void fingerprints_keep(struct daemon *daemon, bool flush); /* saves them when th
 
 /* Every second: counts open connections again when it is time. */
 void watch_connections(struct daemon *daemon);
+
+/* ---- daemon_slow.c ---- */
+
+/* Every second: ends slow senders when it is time to look for them. */
+void watch_slow(struct daemon *daemon);
+void watch_slow_close(struct daemon *daemon);
 
 /* ---- daemon_profiles.c ---- */
 

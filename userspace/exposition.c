@@ -303,8 +303,11 @@ static int write_connection_sums(struct exposure *of)
 	struct connections_row *rows = NULL;
 	size_t count = 0;
 	int error = of->instance ? connections_read(of->instance, &rows, &count) : 0;
+	struct slow_looks looks;
 
 	write_connections(&of->text, rows, count);
+	if (of->instance && !slow_looks_read(of->instance, &looks))
+		write_senders(&of->text, &looks);
 	free(rows);
 	return error;
 }

@@ -36,5 +36,6 @@ char *exposition(const struct places *places, struct instance *instance, const s
 
 /* Families of connections, by service (exposition_connections.c). */
 void write_connections(struct exposition_text *text, struct connections_row *rows, size_t count);
+void write_senders(struct exposition_text *text, const struct slow_looks *looks);
 
 #endif

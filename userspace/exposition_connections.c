@@ -82,3 +82,18 @@ void write_connections(struct exposition_text *text, struct connections_row *row
 		}
 	}
 }
+
+static void write_number(struct exposition_text *text, const char *name, const char *help, __u64 number)
+{
+	metric_family(text, METRIC_GAUGE, name, help);
+	metric_count(text, number, NULL);
+}
+
+void write_senders(struct exposition_text *text, const struct slow_looks *looks)
+{
+	write_number(text, "bulwark_senders_followed", "Open connections that are watched for slow senders.",
+		     looks->followed);
+	write_number(text, "bulwark_senders_beyond",
+		     "Open connections that there was no room to watch for slow senders.", looks->beyond);
+	write_number(text, "bulwark_senders_slow", "Connections that the last look found slow.", looks->slow);
+}

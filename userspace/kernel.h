@@ -370,6 +370,19 @@ int recount_end(struct recount *recount, bool settle);
 /* How old the last recount is; ~0: there was none. -ENOENT as above. */
 int recount_age(struct instance *instance, __u64 *age_ns);
 
+/* Slow senders (include/state.h). -ENOENT: the policy in force, or its pause, ends none, or it protects another network
+ * namespace. slow_close() frees. */
+struct slow_judge; /* opaque */
+int slow_open(struct instance *instance, struct slow_judge **judge);
+__u32 slow_shortest_ms(const struct slow_judge *judge); /* of the limits in force */
+/* Fills in the answers of the first `count` in found, at most SLOW_FOUND_PORTION. only_counts: nobody is said to have
+ * been ended. 0 or -errno. */
+int slow_ask(struct slow_judge *judge, struct slow_found *found, bool only_counts);
+int slow_looked(struct slow_judge *judge, const struct slow_looks *looks); /* what the look was, for all to read */
+void slow_close(struct slow_judge *judge);
+/* What the daemon said of its last look. -ENOENT: the policy in force has no such limit. */
+int slow_looks_read(struct instance *instance, struct slow_looks *looks);
+
 /* The class and the tables of the live generation, for lookup: what lists cover an address. */
 int live_class(struct instance *instance, const struct prefix *address, struct class_entry *class);
 

@@ -110,7 +110,8 @@ int slots_sweep(struct instance *instance, __u64 word)
 			continue;
 		if (!slot_used(instance, slot))
 			continue;
-		recount_pin(instance, slot, -1);
+		slot_program_pin(instance, "recount", slot, -1);
+		slot_program_pin(instance, "slow", slot, -1);
 		if (!waited)
 			wait_for_packets();
 		waited = true;

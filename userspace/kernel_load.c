@@ -19,6 +19,7 @@ struct generation {
 	__u32 number;
 	bool offline, ingress; /* ingress: what passes XDP is judged there too */
 	bool counts;	       /* open connections are limited */
+	bool ends_slow;	       /* slow senders are ended */
 };
 
 /* The constants of a live generation are read back through its program: the kernel's name of their map, and where. */
@@ -246,6 +247,7 @@ static int shield_load(struct generation *generation, struct instance *instance,
 		bpf_program__set_expected_attach_type(shield->progs.egress, ATTACH_TCX_EGRESS);
 		bpf_program__set_expected_attach_type(shield->progs.ingress, ATTACH_TCX_INGRESS);
 	}
+	bpf_program__set_autoload(shield->progs.slow, generation->ends_slow && !generation->offline);
 	libbpf_quiet();
 	error = shield_bpf__load(shield);
 	if (error) {
@@ -289,6 +291,7 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 		generation->offline = offline;
 		generation->ingress = image->config.have_tls || image->config.have_http;
 		generation->counts = image->config.have_open;
+		generation->ends_slow = image->config.idle_request_ms;
 		error = offline ? 0 : service_rows_take(instance, image, number);
 		for (__u32 i = 1; offline && i < image->service_count; i++)
 			image->services[i].row = i; /* none shares its cells with another one */
@@ -362,8 +365,11 @@ static int slot_fill(struct instance *instance, struct generation *generation, c
 		error = bpf_map_update_elem(instance->maps[slot_maps[hook]], &slot, &fd, BPF_ANY) ? -errno : 0;
 	}
 	if (!error)
-		error = recount_pin(instance, slot,
-				    generation->counts ? bpf_program__fd(generation->shield->progs.recount) : -1);
+		error = slot_program_pin(instance, "recount", slot,
+					 generation->counts ? bpf_program__fd(generation->shield->progs.recount) : -1);
+	if (!error)
+		error = slot_program_pin(instance, "slow", slot,
+					 generation->ends_slow ? bpf_program__fd(generation->shield->progs.slow) : -1);
 	if (error)
 		kernel_say("cannot put generation %u into slot %u: %s", generation->number, slot, strerror(-error));
 	return error;

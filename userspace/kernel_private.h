@@ -40,6 +40,8 @@
 	MAP(open_counts)                                                                                               \
 	MAP(open_found)                                                                                                \
 	MAP(open_checked)                                                                                              \
+	MAP(slow_found)                                                                                                \
+	MAP(slow_looks)                                                                                                \
 	MAP(known)                                                                                                     \
 	MAP(cookie_cells)                                                                                              \
 	MAP(fragments)                                                                                                 \
@@ -180,8 +182,11 @@ void clsact_filters_forget_all(struct instance *instance);
 int link_remove(const char *path);
 /* Takes the program off TC ingress of one interface (kernel_attach.c). */
 void ingress_detach(struct instance *instance, const struct attachment *attachment);
-/* Pins the program that counts open connections for a slot; -1: only unpins what was there (kernel_recount.c). */
-int recount_pin(const struct instance *instance, __u32 slot, int program);
+/* Programs of the generation in a slot that the daemon runs: "recount", "slow" (kernel_recount.c). Pins one; -1: only
+ * unpins what was there. */
+int slot_program_pin(const struct instance *instance, const char *name, __u32 slot, int program);
+/* Its descriptor, or -errno; -ENOENT: that generation has none. */
+int slot_program_open(const struct instance *instance, const char *name, __u32 slot);
 /* Before a switch: where the generation in this slot counts none, what is counted refuses nobody until it is checked.
  */
 int recount_doubt(const struct instance *instance, __u32 slot);

@@ -16,16 +16,16 @@ struct recount {
 	struct open_found portion;
 };
 
-static void recount_path(const struct instance *instance, __u32 slot, char path[PATH_MAX])
+static void pin_path(const struct instance *instance, const char *name, __u32 slot, char path[PATH_MAX])
 {
-	snprintf(path, PATH_MAX, "%s/recount-%u", instance->base, slot);
+	snprintf(path, PATH_MAX, "%s/%s-%u", instance->base, name, slot);
 }
 
-int recount_pin(const struct instance *instance, __u32 slot, int program)
+int slot_program_pin(const struct instance *instance, const char *name, __u32 slot, int program)
 {
 	char path[PATH_MAX];
 
-	recount_path(instance, slot, path);
+	pin_path(instance, name, slot, path);
 	if (unlink(path) && errno != ENOENT)
 		return -errno;
 	return program >= 0 && pin_object(program, path) ? -errno : 0;
@@ -50,13 +50,12 @@ int recount_run(int program, __u32 operation)
 	return -errno;
 }
 
-/* -ENOENT: nothing of the kind in this slot. */
-static int open_program(const struct instance *instance, __u32 slot)
+int slot_program_open(const struct instance *instance, const char *name, __u32 slot)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	recount_path(instance, slot, path);
+	pin_path(instance, name, slot, path);
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
 }
@@ -66,13 +65,13 @@ static int open_live(struct instance *instance)
 	struct control_state state;
 	int error = control_read(instance, &state);
 
-	return error ?: open_program(instance, slot_in_force(&state));
+	return error ?: slot_program_open(instance, "recount", slot_in_force(&state));
 }
 
 int recount_doubt(const struct instance *instance, __u32 slot)
 {
 	static const struct open_checked never;
-	cleanup_fd int program = open_program(instance, slot);
+	cleanup_fd int program = slot_program_open(instance, "recount", slot);
 	__u32 zero = 0;
 
 	return program == -ENOENT && bpf_map_update_elem(instance->maps[MAP_open_checked], &zero, &never, BPF_ANY)

@@ -8,8 +8,11 @@
 #include "../include/generation.h"
 
 #define CONNECTIONS_MOST 1000000000
+#define IDLE_REQUEST_LEAST_S 5 /* bulwarkd looks four times in it */
+#define IDLE_REQUEST_MOST_S 3600
 
-const char *const limit_measures[] = {"packets", "bytes", "bits", "new-connections", "connections", NULL};
+const char *const limit_measures[] = {"packets",     "bytes",	     "bits", "new-connections",
+				      "connections", "idle-request", NULL};
 
 enum unit measure_unit(enum limit_measure measure)
 {
@@ -97,6 +100,16 @@ static void limit_connections(struct parser *parser, void *object, const struct 
 		wrong(parser, value, LETS_NOTHING, text);
 }
 
+/* No rate either: so long one sender may be slow. */
+static void limit_idle_request(struct parser *parser, void *object, const struct node *value)
+{
+	struct policy_limit *limit = object;
+
+	if (begin_measure(parser, limit, value, MEASURE_IDLE_REQUEST) && take_period(parser, value, &limit->most) &&
+	    (limit->most < IDLE_REQUEST_LEAST_S || limit->most > IDLE_REQUEST_MOST_S))
+		wrong(parser, value, "'%.80s': a request may be slow for 5s to 1h", value->text);
+}
+
 bool prefix_lengths(const char *text, __u8 *v4_length, __u8 *v6_length)
 {
 	unsigned v4, v6;
@@ -139,8 +152,9 @@ static void take_burst(struct parser *parser, struct policy_limit *limit, const 
 	limit->burst_at = value->at;
 	if (!text)
 		return;
-	if (limit->measure == MEASURE_CONNECTIONS) {
-		wrong(parser, value, "'burst': open connections have no rate, so nothing comes at once: remove it");
+	if (limit->measure == MEASURE_CONNECTIONS || limit->measure == MEASURE_IDLE_REQUEST) {
+		wrong(parser, value, "'burst': %s have no rate, so nothing comes at once: remove it",
+		      limit->measure == MEASURE_CONNECTIONS ? "open connections" : "slow senders");
 		return;
 	}
 	if (amount_parse(text, unit, &limit->burst))
@@ -205,6 +219,7 @@ static const struct key limit_keys[] = {
 	{"owner", limit_owner},
 	{"why", limit_why},
 	{"connections", limit_connections},
+	{"idle-request", limit_idle_request},
 	{"requests", NULL},
 };
 const struct scope limit_scope = SCOPE("limit", "a limit", limit_keys);
@@ -230,14 +245,20 @@ static void parse_limit(struct parser *parser, struct policy_limit *limit, const
 	if (limit->measure == MEASURE_NONE) {
 		if (!counts_later(item))
 			wrong(parser, item,
-			      "a limit needs what it counts: packets, bytes, bits, new-connections or connections");
+			      "a limit needs what it counts: packets, bytes, bits, new-connections, connections or "
+			      "idle-request");
 		limit->measure = MEASURE_PACKETS;
 	}
 	for (const struct node *value = item->first; value; value = value->next)
 		if (!strcmp(value->key->text, "burst"))
 			take_burst(parser, limit, value);
-	if (!limit->has_per)
+	if (limit->measure == MEASURE_IDLE_REQUEST) {
+		if (limit->has_per)
+			wrong(parser, item, "'per': each connection has its own 'idle-request': remove it");
+		limit->per = LIMITED_SERVICE; /* it tells nobody apart */
+	} else if (!limit->has_per) {
 		wrong(parser, item, "a limit needs 'per': source, service, or a prefix as in \"/24,/48\"");
+	}
 }
 
 static void forget_limit(struct parser *parser, struct service *service, struct policy_limit *limit)

@@ -104,6 +104,7 @@ enum limit_measure {
 	MEASURE_BITS,
 	MEASURE_NEW_CONNECTIONS,
 	MEASURE_CONNECTIONS,
+	MEASURE_IDLE_REQUEST,
 	MEASURE_NONE
 };
 enum limited { LIMITED_SOURCE, LIMITED_PREFIX, LIMITED_SERVICE }; /* what shares one limit */
@@ -112,7 +113,7 @@ struct policy_limit {
 	struct place at; /* of the measure's key */
 	enum limit_measure measure;
 	struct policy_rate rate; /* of packets, bytes, bits or new connections */
-	__u64 most;		 /* MEASURE_CONNECTIONS: open at the same time */
+	__u64 most;		 /* MEASURE_CONNECTIONS: open at the same time; MEASURE_IDLE_REQUEST: s */
 	__u64 burst;		 /* in the same; 0: not given */
 	struct place burst_at;
 	enum limited per;

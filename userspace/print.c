@@ -175,17 +175,26 @@ static void print_uses_inline(FILE *out, const struct policy *policy, const char
 	fputc(']', out);
 }
 
+static const char *most_text(const struct policy_limit *limit, char *buffer)
+{
+	if (limit->measure == MEASURE_CONNECTIONS)
+		return amount_text(limit->most, UNIT_ONE, buffer);
+	if (limit->measure == MEASURE_IDLE_REQUEST)
+		return period_text(limit->most, buffer);
+	return amount_rate_text(&limit->rate, measure_unit(limit->measure), buffer);
+}
+
 static void print_limit(FILE *out, const struct policy *policy, const char *indent, const struct policy_limit *limit)
 {
 	enum unit unit = measure_unit(limit->measure);
 	char buffer[VALUE_TEXT];
 
-	fprintf(out, "%s- { %s: %s", indent, limit_measures[limit->measure],
-		limit->measure == MEASURE_CONNECTIONS ? amount_text(limit->most, unit, buffer)
-						      : amount_rate_text(&limit->rate, unit, buffer));
+	fprintf(out, "%s- { %s: %s", indent, limit_measures[limit->measure], most_text(limit, buffer));
 	if (limit->burst)
 		fprintf(out, ", burst: %s", amount_text(limit->burst, unit, buffer));
-	if (limit->per == LIMITED_PREFIX)
+	if (limit->measure == MEASURE_IDLE_REQUEST)
+		; /* each connection has its own */
+	else if (limit->per == LIMITED_PREFIX)
 		fprintf(out, ", per: \"/%u,/%u\"", limit->v4_length, limit->v6_length);
 	else
 		fprintf(out, ", per: %s", limit->per == LIMITED_SERVICE ? "service" : "source");

@@ -253,6 +253,19 @@ static json_t *connections_json(const struct status *status)
 	return all;
 }
 
+/* null: no limit asks for them. */
+static json_t *senders_json(const struct status *status)
+{
+	struct slow_looks looks;
+
+	if (slow_looks_read(status->instance, &looks))
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:o, s:f}", "followed", (json_int_t)looks.followed, "beyond",
+			 (json_int_t)looks.beyond, "slow", (json_int_t)looks.slow, "looked_s",
+			 looks.at_ns ? json_real((double)(stance_now_ns() - looks.at_ns) / 1e9) : json_null(), "took_s",
+			 (double)looks.took_ns / 1e9);
+}
+
 /* What the pinned maps say, where they can be read. */
 static void put_state(const struct status *status, json_t *all)
 {
@@ -261,6 +274,7 @@ static void put_state(const struct status *status, json_t *all)
 
 	if (stances_read(status->instance, &rows, &count))
 		count = 0;
+	json_object_set_new(all, "senders", senders_json(status));
 	json_object_update_new(all, json_pack("{s:o, s:o, s:o, s:o}", "syn_cookies_armed", armed_json(status),
 					      "attacks", attacks_json(status, rows, count), "under_attack_profile",
 					      profiles_json(rows, count), "connections", connections_json(status)));

@@ -138,6 +138,26 @@ static void check_counting(struct status *status)
 			"nobody has checked the number of open connections for a minute: their limits refuse nobody");
 }
 
+#define LOOK_LATE_NS 10000000000ULL /* beyond the time that looks are apart */
+
+/* Nobody but the daemon ends a connection. */
+static void check_senders(struct status *status)
+{
+	struct slow_looks looks;
+
+	if (slow_looks_read(status->instance, &looks))
+		return;
+	if (stance_now_ns() > looks.at_ns + looks.every_ns + LOOK_LATE_NS)
+		problem(status, "start bulwarkd",
+			"nobody looks for slow senders: the limits of 'idle-request' end nobody");
+	else if (looks.error == -EOPNOTSUPP)
+		problem(status, "a kernel with CONFIG_INET_DIAG_DESTROY, or no limits of 'idle-request'",
+			"this kernel cannot end connections: the limits of 'idle-request' only count");
+	else if (looks.error)
+		problem(status, "read the log of bulwarkd", "slow senders cannot be looked for: %s",
+			strerror(-looks.error));
+}
+
 static void check_slots(struct status *status)
 {
 	const bool(*holds)[SLOT_COUNT] = status->control.slot_holds;
@@ -164,6 +184,7 @@ static void check_slots(struct status *status)
 		problem(status, "apply the policy again", "the sockops program of generation %u is not attached",
 			status->live->generation);
 	check_counting(status);
+	check_senders(status);
 	if (status->control.active == SLOT_PAUSED && !holds[HOOK_XDP][SLOT_PAUSED])
 		problem(status, "bulwark resume", "the program that counts during a pause is gone");
 }
