@@ -22,6 +22,15 @@ static __always_inline int peer_is_client(const struct flow *flow, const struct 
 	return service && !(service->allow && !(service->allow & lists_of(class)));
 }
 
+/* Of a segment that is sent on. Where IPVS balances, what a server says inside a connection adopts one that is older
+ * than the shield; a SYN-ACK, which anybody can provoke, does not. */
+static __always_inline int begins_forwarded(const struct packet *pkt)
+{
+	__u8 flags = pkt->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK);
+
+	return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN || (constants.balances && flags == TCP_ACK);
+}
+
 static __always_inline void note_flow(struct __sk_buff *skb, const struct packet *pkt, const struct class_entry *class)
 {
 	const struct flow *flow = &pkt->flow;
@@ -34,7 +43,7 @@ static __always_inline void note_flow(struct __sk_buff *skb, const struct packet
 			flow_left(flow, 1, ECHO_ASKED);
 	} else if (flow->protocol == IPPROTO_TCP && follows_forwarded() && !skb->sk) {
 		/* local connections have sockets */
-		flow_left(flow, (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN, TCP_ASKED);
+		flow_left(flow, begins_forwarded(pkt), TCP_ASKED);
 	}
 }
 

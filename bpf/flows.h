@@ -93,11 +93,11 @@ static __always_inline int host_forwards(void)
 	return facts && facts->forwards;
 }
 
-/* Whether forwarded TCP is followed here. Conntrack knows it better, but not what is bridged, nor what is routed where
- * no rule of the host asks for tracking; that matters only where `forward: services` judges it. */
+/* Whether forwarded TCP is followed here. Conntrack knows it better, but not what IPVS sends on, nor what is bridged or
+ * routed where no rule of the host asks for tracking; that matters only where `forward: services` judges it. */
 static __always_inline int follows_forwarded(void)
 {
-	return (!constants.conntrack || constants.forward == FORWARD_SERVICES) && host_forwards();
+	return (!constants.conntrack || constants.balances || constants.forward == FORWARD_SERVICES) && host_forwards();
 }
 
 /* A SYN to a service passed on a host that forwards: its connection may have no socket here. */

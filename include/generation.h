@@ -330,7 +330,8 @@ struct generation_config {
 	__u8 have_zones;	 /* something holds in one zone only */
 	__u32 class_count;	 /* classes of one zone */
 	__u8 have_service_zones; /* `zone` on a service */
-	__u8 unused3[3];
+	__u8 balances;		 /* IPVS has services here: neither sockets nor conntrack know what it sends on */
+	__u8 unused3[2];
 };
 
 #endif

@@ -162,6 +162,11 @@ static void configure_bans(const struct policy *policy, struct generation_config
 	};
 }
 
+static bool balances(const struct compile *compile)
+{
+	return compile->host && compile->host->balances;
+}
+
 static void configure_policy(const struct compile *compile)
 {
 	static const __u8 forwards[] = {
@@ -176,6 +181,7 @@ static void configure_policy(const struct compile *compile)
 	config->monitor = policy->monitor;
 	config->default_pass = policy->default_pass;
 	config->forward = forwards[policy->forward];
+	config->balances = balances(compile);
 	config->stray_pass = policy->stray == STRAY_PASS;
 	config->unparsed_pass = policy->unparsed_pass;
 	configure_budgets(policy, config);
@@ -272,8 +278,11 @@ static int compile_tables(struct compile *compile)
 
 static int compile_steps(struct compile *compile)
 {
+	static const char word[] = "balances";
 	int err = hash_begin(compile);
 
+	for (unsigned i = 0; !err && balances(compile) && i < 2; i++) /* other programs */
+		XXH3_128bits_update(compile->hash[i], word, sizeof(word));
 	if (!err)
 		note_ends(compile);
 	err = err ? err : compile_rules(compile);

@@ -38,6 +38,7 @@ static void learn(struct daemon *daemon, unsigned generation)
 	renewal->generation = generation;
 	renewal->ends = json_integer_value(json_object_get(description, "ends"));
 	renewal->around = json_integer_value(json_object_get(description, "around"));
+	renewal->balances = json_is_true(json_object_get(description, "balances"));
 	renewal->has_feed = false;
 	json_array_foreach(json_object_get(description, "lists"), i, list) renewal->has_feed |=
 		json_is_string(json_object_get(list, "feed"));
@@ -65,6 +66,8 @@ static const char *reason_to_renew(struct renewal *renewal, __u64 now)
 		return "a feed changed";
 	if (renewal->ends && time(NULL) >= renewal->ends)
 		return "the time of one of its entries is over";
+	if (!renewal->balances && host_balances())
+		return "IPVS balances connections here since";
 	if (renewal->has_feed && renewal->around && renewal->around_now && renewal->around != renewal->around_now &&
 	    now >= renewal->settled_ns && now >= renewal->last_ns + APART_NS)
 		return "the addresses changed that its feeds are cut around";

@@ -59,7 +59,8 @@ struct host {
 	struct prefix *groups; /* multicast groups that it has joined */
 	size_t group_count;
 	struct host_tcp tcp;
-	bool forwards; /* ip_forward or v6 forwarding on any interface, or a bridge with ports */
+	bool forwards; /* ip_forward or v6 forwarding on any interface, a bridge with ports, or balances */
+	bool balances; /* IPVS has services here */
 };
 
 /* 0 or -errno; what could not be read is said in report as a warning and left empty. */
@@ -67,6 +68,8 @@ int host_read(struct host *host, struct report *report);
 /* Only its links, addresses, routes and resolvers, and whether it forwards: what changes while a daemon watches. 0 or
  * -errno. */
 int host_read_links(struct host *host);
+/* Whether IPVS has services here: asked of /proc, because nobody tells. "No" where it cannot be read (no module). */
+bool host_balances(void);
 /* A number for what feeds are cut around: own and on-link prefixes, gateways, resolvers. Never 0. */
 __u64 host_around(const struct host *host);
 void host_free(struct host *host);

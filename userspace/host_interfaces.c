@@ -30,9 +30,10 @@ const struct host_link *host_link_by_index(const struct host *host, unsigned ifi
 	return NULL;
 }
 
+/* Devices of several below them. A VRF's packets never come in on the VRF itself, as XDP sees them. */
 bool host_link_gathers(const struct host_link *link)
 {
-	return !strcmp(link->kind, "bond") || !strcmp(link->kind, "team");
+	return !strcmp(link->kind, "bond") || !strcmp(link->kind, "team") || !strcmp(link->kind, "vrf");
 }
 
 static void take(struct resolving *resolving, const struct host_link *link)

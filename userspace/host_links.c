@@ -261,6 +261,19 @@ static bool host_forwards(const struct host *host)
 	       any_is_set("/proc/sys/net/ipv6/conf/*/forwarding");
 }
 
+bool host_balances(void)
+{
+	FILE *file = fopen("/proc/net/ip_vs", "re");
+	bool found = false;
+	char line[256];
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = !strncmp(line, "TCP ", 4) || !strncmp(line, "FWM ", 4);
+	if (file)
+		fclose(file);
+	return found;
+}
+
 int host_read_links(struct host *host)
 {
 	struct reading reading = {.host = host};
@@ -277,7 +290,8 @@ int host_read_links(struct host *host)
 	if (error)
 		return error;
 	mark_bridge_ports(host);
-	host->forwards = host_forwards(host);
+	host->balances = host_balances();
+	host->forwards = host->balances || host_forwards(host);
 	read_drivers(host);
 	return host_read_resolvers(host);
 }

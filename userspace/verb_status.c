@@ -309,6 +309,14 @@ static void check_feeds(struct status *status, const json_t *description)
 	report_free(&report);
 }
 
+static void check_balancing(struct status *status, const json_t *description)
+{
+	if (status->host.balances && !json_is_true(json_object_get(description, "balances")))
+		problem(status, words_renew,
+			"IPVS balances connections here since the policy was applied: what it sends on is taken for "
+			"strays");
+}
+
 /* What time or the host have overtaken since the policy was applied. */
 static void check_overtaken(struct status *status)
 {
@@ -318,8 +326,10 @@ static void check_overtaken(struct status *status)
 
 	if (ends && time(NULL) >= ends + 60)
 		problem(status, words_renew, "the time of an entry of the policy is over, and it still holds");
-	if (description)
+	if (description) {
 		check_feeds(status, description);
+		check_balancing(status, description);
+	}
 	json_decref(description);
 }
 

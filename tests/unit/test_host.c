@@ -67,16 +67,17 @@ static void test_ssh_connection(void **state)
 		assert_int_equal(ssh_connection_parse(bad[i], &peer), -EINVAL);
 }
 
-/* eth0, eth1 under bond0 under bond0.40 (default route); eth2 with a veth; lo */
+/* eth0, eth1 under bond0 under bond0.40 (default route); eth2 in a VRF; a veth; lo */
 static struct host_link links[] = {
 	{.ifindex = 1, .name = "lo", .loopback = true},
 	{.ifindex = 2, .name = "eth0", .master = 4},
 	{.ifindex = 3, .name = "eth1", .master = 4},
 	{.ifindex = 4, .name = "bond0", .kind = "bond"},
 	{.ifindex = 5, .name = "bond0.40", .kind = "vlan", .lower = 4, .default_route = true},
-	{.ifindex = 6, .name = "eth2"},
+	{.ifindex = 6, .name = "eth2", .master = 9},
 	{.ifindex = 7, .name = "veth0", .kind = "veth"},
 	{.ifindex = 8, .name = "far.7", .kind = "vlan", .lower = 99}, /* its device is in another namespace */
+	{.ifindex = 9, .name = "blue", .kind = "vrf"},
 };
 static const struct host host = {.links = links, .link_count = sizeof(links) / sizeof(*links)};
 
@@ -105,6 +106,7 @@ static void test_interfaces(void **state)
 	assert_devices((char *[]){"eth2"}, 1, "eth2", 0);
 	assert_devices((char *[]){"bond0"}, 1, "eth0 eth1", 0);
 	assert_devices((char *[]){"eth1", "auto", "eth1"}, 3, "eth1 eth0", 0);
+	assert_devices((char *[]){"blue"}, 1, "eth2", 0);
 	assert_devices((char *[]){"veth0"}, 1, "veth0", 0);
 	assert_devices((char *[]){"far.7"}, 1, "far.7", 0);
 	assert_devices((char *[]){"eth9", "eth2"}, 2, "eth2", 1);
