@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The first bytes of a connection, gathered where they come in several segments, and the look-up of names in them. What
- * is not whole yet goes on to the server, which can do nothing with it.
+ * is judged are the bytes that the server reads, whatever the kernel throws away on the way to it (a wrong checksum, an
+ * old timestamp), in whatever order they come:
+ *
+ * Nothing passes ahead of the first byte, and of a beginning in several segments nothing ahead of what has been
+ * gathered (FIRST_EARLY): so each byte that the kernel may hold has been seen here. The same bytes with another content
+ * end the connection (FIRST_CHANGED): which ones the server got is not known. Until the server has answered, which it
+ * does when it has read what is judged, a whole beginning that comes again is judged again; what comes behind it
+ * passes.
  */
 #ifndef BULWARK_GATHER_H
 #define BULWARK_GATHER_H
@@ -10,23 +17,36 @@
 
 #define HOST_LABEL 64 /* a label is at most 63 bytes (RFC 1035) */
 
+enum { PARTIAL_JUDGED = 1, PARTIAL_CHANGED = 2 };
+
 struct partial {
-	__u32 have; /* bytes of the stream's beginning */
-	__u32 unused;
+	__u32 have;   /* bytes of the stream's beginning */
+	__u32 judged; /* PARTIAL_JUDGED: they hold all that is asked for, and are kept to be compared with */
 	struct first_bytes bytes;
 	struct http_request request; /* what was found in them, in scratch */
 	__u8 unused2[2];
 	struct hello hello; /* likewise */
 };
 
-/* Beginnings under way. Written and read by TC ingress. 256 of them; when full the least recently used goes, and the
- * rest of it is not judged. Private to a generation, so the same holds after a reload in the middle of one. */
+/* Beginnings in several segments. Written and read by TC ingress. 256 of them; when full the least recently used goes,
+ * and the rest of it counts as unknown. Private to a generation, so the same holds after a reload in the middle of one.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1); /* PARTIALS where the policy judges first bytes */
 	__type(key, __u64);
 	__type(value, struct partial);
 } partials SEC(".maps");
+
+/* How far the beginning that was judged as a whole reaches: what comes behind it is none of it. Written and read by TC
+ * ingress. When full the least recently used goes: what comes behind it before its server has answered is sent twice,
+ * or counts as unknown. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* BEGUN where the policy judges first bytes */
+	__type(key, __u64);
+	__type(value, __u32);
+} begun SEC(".maps");
 
 /* Where the bytes of one segment are looked at; nobody reads what a former one left there. */
 struct {
@@ -57,46 +77,137 @@ static __always_inline __u32 take_bytes(struct __sk_buff *skb, const struct segm
 	return length;
 }
 
-/*
- * The bytes from the stream's beginning to the end of this segment, in scratch; none (have is 0) where they cannot be
- * known: out of order, or overlapping, what the server will make of it is not known here. NULL: the segment has no part
- * in a beginning.
- */
-static __always_inline struct partial *gather(struct __sk_buff *skb, const struct packet *pkt,
-					      const struct segment *segment)
+/* What a segment is to the beginning of its stream. */
+enum gathered {
+	GATHERED_NOTHING = 0, /* it has no part in one */
+	GATHERED_BYTES = 1,   /* all bytes from the beginning to its end are in scratch */
+	GATHERED_EARLY = 2,
+	GATHERED_CHANGED = 3,
+	GATHERED_LOST = 4, /* it goes on with a beginning that is not known here any more */
+};
+
+struct comparison {
+	const struct first_bytes *bytes;
+	struct partial *result;
+	__u32 at, length;
+};
+
+/* Eight bytes of what is known against the segment's own, which stand in the second half. */
+SHARED_STEP(compare_step)
 {
-	__u64 key = hash_inbound(KEY_STREAM, &pkt->flow);
-	struct partial *here = scratch_here(), *partial;
-	__u32 zero = 0, have = 0;
+	const struct comparison *compared = context;
+	__u32 done = round * 8, left = compared->length - done;
+	__u64 differ;
 
-	if (!here || segment->offset >= FIRST_BYTES)
-		return NULL;
-	if (segment->offset) {
-		partial = bpf_map_lookup_elem(&partials, &key);
-		if (!partial || segment->offset + segment->length <= partial->have)
-			return NULL; /* sent twice */
-		have = partial->have;
-		bpf_map_update_elem(&scratch, &zero, partial, BPF_ANY);
-	}
-	here->have = 0;
-	if (segment->offset == have) {
-		__u32 more = take_bytes(skb, segment, &here->bytes.byte[have & (FIRST_BYTES - 1)]);
-
-		here->have = more ? have + more : 0;
-	}
-	return here;
+	if (done >= compared->length)
+		return 1;
+	differ = word_at(compared->bytes, compared->at + done) ^ word_at(compared->bytes, FIRST_BYTES + done);
+	if (left < 8)
+		differ &= (1ULL << left * 8) - 1;
+	compared->result->judged |= differ ? PARTIAL_CHANGED : 0;
+	return differ != 0;
 }
 
-/* The bytes have been judged; more: the rest of them is to come. */
-static __always_inline void gathered(const struct packet *pkt, const struct segment *segment,
-				     const struct partial *here, int more)
+/* The segment continues a beginning, of which it may repeat some. */
+static __always_inline enum gathered gather_more(struct __sk_buff *skb, const struct segment *segment,
+						 struct partial *here)
+{
+	struct comparison compared = {&here->bytes, here, segment->offset, here->have - segment->offset};
+	__u32 have = here->have, more;
+
+	more = take_bytes(skb, segment, &here->bytes.byte[FIRST_BYTES]);
+	if (!more)
+		return GATHERED_LOST;
+	if (compared.length > more)
+		compared.length = more;
+	walk_steps(FIRST_BYTES / 8, compare_step, &compared);
+	if (here->judged & PARTIAL_CHANGED)
+		return GATHERED_CHANGED;
+	if (here->judged || segment->offset + segment->length <= have)
+		return GATHERED_NOTHING;
+	/* what follows the known bytes overwrites the copy that was compared */
+	more = take_bytes(skb, segment, &here->bytes.byte[segment->offset & (FIRST_BYTES - 1)]);
+	here->have = segment->offset + more;
+	return more ? GATHERED_BYTES : GATHERED_LOST;
+}
+
+/* No part of the beginning is kept: it was whole in one segment, or this one begins it. */
+static __always_inline enum gathered gather_first(struct __sk_buff *skb, const struct segment *segment,
+						  struct partial *here, __u64 key)
+{
+	const __u32 *end;
+
+	if (!segment->offset) {
+		here->judged = 0;
+		here->have = take_bytes(skb, segment, here->bytes.byte);
+		return here->have ? GATHERED_BYTES : GATHERED_LOST;
+	}
+	if (segment->answered || constants.offline)
+		return GATHERED_NOTHING;
+	end = bpf_map_lookup_elem(&begun, &key);
+	if (end && (segment->offset >= *end || !segment->empty))
+		return GATHERED_NOTHING;
+	return segment->empty ? GATHERED_EARLY : GATHERED_LOST;
+}
+
+/* A function of its own: the verifier judges it once. */
+__noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment)
+{
+	struct partial *here = scratch_here(), *partial;
+	__u32 zero = 0;
+	__u64 key;
+
+	if (!here || !pkt || !segment || segment->offset >= FIRST_BYTES || segment->answered)
+		return GATHERED_NOTHING;
+	key = hash_inbound(KEY_STREAM, &pkt->flow);
+	partial = bpf_map_lookup_elem(&partials, &key);
+	if (!partial)
+		return gather_first(skb, segment, here, key);
+	if (segment->offset > partial->have)
+		return partial->judged ? GATHERED_NOTHING : GATHERED_EARLY;
+	bpf_map_update_elem(&scratch, &zero, partial, BPF_ANY);
+	return gather_more(skb, segment, here);
+}
+
+/*
+ * The bytes in scratch have been looked at; more: the rest of them is to come. false: they are not what was judged
+ * before, which was whole where these are not.
+ */
+static __always_inline int gathered(const struct packet *pkt, const struct segment *segment, struct partial *here,
+				    int more)
 {
 	__u64 key = hash_inbound(KEY_STREAM, &pkt->flow);
+	__u32 have = here->have;
+	const __u32 *end;
 
-	if (more)
-		bpf_map_update_elem(&partials, &key, here, BPF_ANY);
-	else if (segment->offset)
-		bpf_map_delete_elem(&partials, &key);
+	if (!more && !segment->offset) {
+		bpf_map_update_elem(&begun, &key, &have, BPF_ANY);
+		return 1;
+	}
+	end = more ? bpf_map_lookup_elem(&begun, &key) : NULL;
+	if (end && have >= *end)
+		return 0;
+	if (!more)
+		here->judged = PARTIAL_JUDGED;
+	if (!more && have > FIRST_BYTES)
+		here->have = FIRST_BYTES;
+	bpf_map_update_elem(&partials, &key, here, BPF_ANY);
+	return 1;
+}
+
+/* The reason of what is not looked at. lost: what the rule counts as unknown. */
+static __always_inline enum reason gather_reason(enum gathered how, enum reason lost)
+{
+	switch (how) {
+	case GATHERED_EARLY:
+		return REASON_FIRST_EARLY;
+	case GATHERED_CHANGED:
+		return REASON_FIRST_CHANGED;
+	case GATHERED_LOST:
+		return lost;
+	default:
+		return REASON_NONE;
+	}
 }
 
 /* The lists of a name of this rule, or NULL when it has no such name. */

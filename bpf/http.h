@@ -6,7 +6,8 @@
 #ifndef BULWARK_HTTP_H
 #define BULWARK_HTTP_H
 
-#define PATH_SEGMENTS 8 /* a path in a policy has no more */
+#define PATH_SEGMENTS 8		  /* a path in a policy has no more */
+#define REQUEST_READ REASON_SLOTS /* a head is whole, and to be judged */
 
 /* A function of its own: the verifier does not follow what is behind its pointers. */
 __noinline int read_request(struct first_bytes *bytes, __u32 length, __u32 flags, struct http_request *request)
@@ -94,45 +95,11 @@ __noinline int judge_request(const struct packet *pkt, const struct http_entry *
 	return why || within_requests(pkt, http, lists) ? why : REASON_RATE_REQUESTS;
 }
 
-/*
- * The first request of a connection, however it is cut. A later segment counts where it begins with a whole head: the
- * others hold what is left of a request, or its body.
- */
-__noinline int take_request(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
-			    const struct http_entry *http)
+static __always_inline int request_reason(enum request_state state)
 {
-	enum request_state state = REQUEST_SPLIT;
-	struct partial *here;
-	int first = 1;
-
-	if (!pkt || !segment || !http)
-		return REQUEST_MORE;
-	here = gather(skb, pkt, segment);
-	if (!here) {
-		here = scratch_here();
-		if (!here)
-			return REQUEST_MORE;
-		here->have = take_bytes(skb, segment, here->bytes.byte);
-		first = 0;
-	}
-	__builtin_memset(&here->request, 0, sizeof(here->request));
-	if (here->have)
-		state = read_request(&here->bytes, here->have, http->flags, &here->request);
-	if (first)
-		gathered(pkt, segment, here, state == REQUEST_MORE);
-	else if (state != REQUEST_WHOLE)
-		state = REQUEST_MORE;
-	return state;
-}
-
-static __always_inline enum reason judge_http(struct __sk_buff *skb, const struct packet *pkt,
-					      const struct segment *segment, const struct http_entry *http)
-{
-	enum request_state state = take_request(skb, pkt, segment, http);
-
 	switch (state) {
 	case REQUEST_WHOLE:
-		return judge_request(pkt, http);
+		return REQUEST_READ;
 	case REQUEST_MORE:
 		return REASON_NONE;
 	case REQUEST_SPLIT:
@@ -142,6 +109,42 @@ static __always_inline enum reason judge_http(struct __sk_buff *skb, const struc
 	default:
 		return REASON_HTTP_NOT_HTTP;
 	}
+}
+
+/*
+ * The first request of a connection, however it is cut. A later segment counts where it begins with a whole head: the
+ * others hold what is left of a request, or its body. REQUEST_READ, or the reason that ends it.
+ */
+__noinline int take_request(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
+			    const struct http_entry *http)
+{
+	enum request_state state = REQUEST_MORE;
+	struct partial *here = scratch_here();
+	int how;
+
+	if (!pkt || !segment || !http || !here)
+		return REASON_NONE;
+	how = gather(skb, pkt, segment);
+	if (how > GATHERED_BYTES)
+		return gather_reason(how, REASON_HTTP_SPLIT);
+	if (how == GATHERED_NOTHING)
+		here->have = take_bytes(skb, segment, here->bytes.byte);
+	__builtin_memset(&here->request, 0, sizeof(here->request));
+	if (here->have)
+		state = read_request(&here->bytes, here->have, http->flags, &here->request);
+	if (how == GATHERED_BYTES && !gathered(pkt, segment, here, state == REQUEST_MORE))
+		return REASON_FIRST_CHANGED;
+	if (how == GATHERED_NOTHING && state != REQUEST_WHOLE)
+		return REASON_NONE;
+	return request_reason(state);
+}
+
+static __always_inline enum reason judge_http(struct __sk_buff *skb, const struct packet *pkt,
+					      const struct segment *segment, const struct http_entry *http)
+{
+	int why = take_request(skb, pkt, segment, http);
+
+	return why == REQUEST_READ ? judge_request(pkt, http) : why;
 }
 
 #endif

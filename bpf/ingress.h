@@ -128,11 +128,27 @@ static __always_inline void ask_http(struct __sk_buff *skb, const struct packet 
 	verdict->monitor = http->flags & HTTP_MONITOR || (unknown && !(http->flags & HTTP_UNKNOWN_DROP));
 }
 
+/* Of what the server reads the kernel takes the urgent byte out, so it would not be what is judged. Neither protocol
+ * has any, and the flag says where the byte is to be, also in a segment without payload. */
+static __always_inline int judge_urgent(struct __sk_buff *skb, struct packet *pkt, const struct service_entry *service)
+{
+	__u32 tls_index = service->tls, http_index = service->http;
+	const struct tls_entry *tls = bpf_map_lookup_elem(&tls_rules, &tls_index);
+	const struct http_entry *http = bpf_map_lookup_elem(&http_rules, &http_index);
+	int monitor = (tls && tls->flags & TLS_MONITOR) || (http && http->flags & HTTP_MONITOR);
+	__u32 rule = tls && tls_index ? tls->rule : http && http_index ? http->rule : 0;
+
+	told_ingress(skb, pkt, monitor ? VERDICT_WOULD_DROP : VERDICT_DROP, REASON_FIRST_URGENT, rule);
+	return monitor ? TCX_NEXT : TC_ACT_SHOT;
+}
+
 static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt, const struct service_entry *service)
 {
 	struct first_verdict verdict = {};
 	struct segment segment = {};
 
+	if (pkt->tcp_flags & TCP_URG)
+		return judge_urgent(skb, pkt, service);
 	if (!segment_read(skb, pkt, &segment)) {
 		if (constants.offline && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 			stream_note(skb, pkt);
@@ -149,7 +165,9 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	told_ingress(skb, pkt, verdict.monitor ? VERDICT_WOULD_DROP : VERDICT_DROP, verdict.why, verdict.rule);
 	if (verdict.monitor)
 		return TCX_NEXT;
-	return constants.offline ? TC_ACT_SHOT : stream_end(skb, pkt, &segment);
+	if (constants.offline || verdict.why == REASON_FIRST_EARLY)
+		return TC_ACT_SHOT;
+	return stream_end(skb, pkt, &segment);
 }
 
 __noinline int judge_ingress(struct __sk_buff *skb)

@@ -21,6 +21,8 @@ struct segment {
 	__u32 l4_header; /* length of the TCP header */
 	int l3;		 /* of the network header from where helpers begin to count; -1: not known */
 	__u8 has_socket; /* refusing it can reset both ends */
+	__u8 empty;	 /* its socket has received nothing of the stream yet, in order */
+	__u8 answered;	 /* the server has sent something: it has read what is judged */
 };
 
 /* The socket as this needs it (the kernel's own type by another name, see connections.h). */
@@ -112,12 +114,15 @@ static __always_inline int socket_start(struct bpf_sock *socket, struct segment 
 		request = (void *)bpf_skc_to_tcp_request_sock(socket);
 		if (!request)
 			return 0;
+		segment->empty = 1;
 		*start = request->rcv_isn + 1;
 		return 1;
 	}
 	tcp = bpf_tcp_sock(socket);
 	if (!tcp)
 		return 0;
+	segment->empty = !tcp->bytes_received;
+	segment->answered = !!tcp->data_segs_out;
 	*start = tcp->rcv_nxt - (__u32)tcp->bytes_received;
 	return 1;
 }
@@ -189,7 +194,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 	if (!pkt || !segment)
 		return 0;
 	segment->offset = 0;
-	segment->has_socket = 0;
+	segment->has_socket = segment->empty = segment->answered = 0;
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
 	return constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);

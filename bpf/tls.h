@@ -130,19 +130,17 @@ __noinline int judge_bytes(const struct first_bytes *bytes, __u32 length, const 
 __noinline int judge_tls(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
 			 const struct tls_entry *tls)
 {
-	struct partial *partial;
+	struct partial *here = scratch_here();
 	__u32 more = 0;
-	int why;
+	int how, why;
 
-	if (!pkt || !segment || !tls)
+	if (!pkt || !segment || !tls || !here)
 		return REASON_NONE;
-	partial = gather(skb, pkt, segment);
-	if (!partial)
-		return REASON_NONE;
-	why = partial->have ? judge_bytes(&partial->bytes, partial->have, tls, &more, &partial->hello)
-			    : REASON_TLS_SPLIT;
-	gathered(pkt, segment, partial, more);
-	return why;
+	how = gather(skb, pkt, segment);
+	if (how != GATHERED_BYTES)
+		return gather_reason(how, REASON_TLS_SPLIT);
+	why = judge_bytes(&here->bytes, here->have, tls, &more, &here->hello);
+	return gathered(pkt, segment, here, more) ? why : REASON_FIRST_CHANGED;
 }
 
 #endif

@@ -179,7 +179,8 @@ enum {
 	QUIC_MONITOR = 1u << 1,
 };
 
-#define PARTIALS 256 /* hellos in several segments that are under way at once */
+#define PARTIALS 256 /* beginnings in several segments that are under way at once */
+#define BEGUN 16384u /* streams whose beginning was judged, until their servers answer */
 
 /* port_services: u16 service indices. TCP, UDP and SCTP have a plane of 65536 ports each, then one of 256 for
  * other protocols by number. A service that takes every port of a protocol fills its plane. Where services with

@@ -181,6 +181,8 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 		error = bpf_map__set_max_entries(shield->maps.stream_starts, offline ? STREAMS_OFFLINE : 1);
 	if (!error)
 		error = bpf_map__set_max_entries(shield->maps.partials, have_tls ? PARTIALS : 1);
+	if (!error)
+		error = bpf_map__set_max_entries(shield->maps.begun, have_tls ? BEGUN : 1);
 	return error;
 }
 

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""First bytes in disguise: a client that makes every segment itself, and sends what the kernel throws away, what comes out
+of order, the same bytes with another content, or urgent ones, does not get a hello or a request past the rule. Honest
+clients whose segments are lost, sent twice or come out of order are served."""
+
+import socket
+import struct
+import sys
+
+sys.dont_write_bytecode = True
+from frames import *  # noqa: E402,F403
+from hellos import *  # noqa: E402,F403
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+mode: {mode}
+services:
+  web:   {{ ports: tcp/443, tls: {{ sni: api.example.com, unknown: {unknown} }} }}
+  plain: {{ ports: tcp/80, http: {{ deny-paths: [/admin], unknown: {unknown} }} }}
+"""
+URG = 0x20
+SOURCE = {4: "45.33.1.9", 6: "2a01:7e00:1::9"}  # nobody's: no kernel answers in its name
+GOOD, BAD = hello("api.example.com"), hello("www.example.com")
+ASKED = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+DENIED = b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
+ports = iter(range(20000, 60000))
+
+
+class Client:
+    """A TCP connection made by hand."""
+
+    def __init__(self, lab, port=443, family=4):
+        self.lab, self.me, self.peer, self.family = lab, SOURCE[family], lab.eth0[family], family
+        self.mine, self.port, self.start, self.next = next(ports), port, 5000, 0
+        self.capture, self.received, self.ended = Capture(lab.client, "c0"), b"", False
+        lab.undo.callback(self.capture.close)
+        self.sender = lab.client.raw("c0")
+        lab.undo.callback(self.sender.close)
+        self.frame(SYN, b"", self.start - 1)
+        wait(lambda: self.listen() or self.next, "the SYN-ACK", 30)
+        self.send(0, b"")
+
+    def frame(self, flags, data, sequence, wrong=False):
+        packet = tcp(self.me, self.peer, self.mine, self.port, flags, data, sequence=sequence, acknowledge=self.next)
+        if wrong:  # the checksum, which only the kernel looks at
+            at = (20 if self.family == 4 else 40) + 16
+            packet = packet[:at] + bytes([packet[at] ^ 0x55]) + packet[at + 1:]
+        self.sender.send(ethernet(self.lab.eth0.mac, self.lab.c0.mac, packet))
+
+    def send(self, offset, data, flags=ACK, wrong=False):
+        self.frame(flags | (PSH if data else 0), data, self.start + offset, wrong)
+
+    def listen(self):
+        """Takes what has come, and acknowledges it."""
+        at = 34 if self.family == 4 else 54
+        for frame in self.capture.drain():
+            if frame[at:at + 4] != struct.pack("!HH", self.port, self.mine):
+                continue
+            sequence, = struct.unpack("!I", frame[at + 4:at + 8])
+            length = struct.unpack("!H", frame[16:18])[0] - 20 if self.family == 4 else struct.unpack("!H", frame[18:20])[0]
+            data = frame[at + (frame[at + 12] >> 4) * 4:at + length]
+            self.ended |= bool(frame[at + 13] & RST)
+            if frame[at + 13] & SYN:
+                self.next = sequence + 1
+            elif data and sequence == self.next:
+                self.received += data
+                self.next += len(data)
+
+    def outcome(self):
+        """What the server makes of it: "reset", or the first bytes of its answer."""
+        def came():
+            self.listen()
+            return self.ended or self.received
+        wait(came, "an answer", 30)
+        return "reset" if self.ended else self.received[:2]
+
+    def acknowledged(self, offset):
+        """Waits until the kernel has taken so much of the stream, in order."""
+        def taken():
+            rows = self.lab.node.run("ss", "-Htin", "sport", "=", f":{self.port}", "dport", "=", f":{self.mine}")
+            return f"bytes_received:{offset}" in rows
+        wait(taken, f"{offset} bytes to be received", 30)
+
+
+def counted(lab, verdict, reason, before=0):
+    wait(lambda: lab.counts().get((verdict, reason), 0) > before, f"{verdict} {reason}", 30)
+
+
+def refused(lab, reason, client, do):
+    before = lab.counts().get(("drop", reason), 0)
+    do()
+    same(client.outcome(), "reset")
+    counted(lab, "drop", reason, before)
+
+
+def try_tls(lab, mode, family):
+    cut = len(BAD) // 2
+    with it(f"{mode}, IPv{family}: a hello made by hand is served, in one segment and in two"):
+        client = Client(lab, family=family)
+        client.send(0, GOOD)
+        same(client.outcome(), b"\x16\x03")
+        client = Client(lab, family=family)
+        client.send(0, GOOD[:cut])
+        client.send(cut, GOOD[cut:])
+        same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: what comes ahead of the first bytes is dropped, and judged when it comes again"):
+        for data, wanted in ((GOOD, b"\x16\x03"), (BAD, "reset")):
+            client, before = Client(lab, family=family), lab.counts().get(("drop", "first-early"), 0)
+            client.send(cut, data[cut:])
+            counted(lab, "drop", "first-early", before)
+            client.send(0, data[:cut])
+            client.acknowledged(cut)
+            client.send(cut, data[cut:])
+            same(client.outcome(), wanted)
+    with it(f"{mode}, IPv{family}: so is what leaves a gap in a hello of three segments"):
+        client, before = Client(lab, family=family), lab.counts().get(("drop", "first-early"), 0)
+        client.send(0, GOOD[:50])
+        client.send(cut, GOOD[cut:])
+        counted(lab, "drop", "first-early", before)
+        client.send(50, GOOD[50:cut])
+        client.send(cut, GOOD[cut:])
+        same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: a piece that is sent twice, or cut anew, is served"):
+        client = Client(lab, family=family)
+        client.send(0, GOOD[:cut])
+        client.send(0, GOOD[:cut])
+        client.send(20, GOOD[20:cut + 20])
+        client.send(cut, GOOD[cut:])
+        same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: a piece that was lost behind the rule is sent again"):
+        client = Client(lab, family=family)
+        client.send(0, GOOD[:cut], wrong=True)
+        client.send(cut, GOOD[cut:])
+        client.send(0, GOOD[:cut])
+        same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: a harmless last piece that the kernel throws away does not stand for the real one"):
+        client = Client(lab, family=family)
+        at = BAD.index(b"www")
+        client.send(0, BAD[:at])
+        client.send(at, b"api" + BAD[at + 3:], wrong=True)
+        refused(lab, "first-changed", client, lambda: client.send(at, BAD[at:]))
+    with it(f"{mode}, IPv{family}: nor a harmless first piece, nor a whole harmless hello"):
+        client = Client(lab, family=family)
+        client.send(0, GOOD[:cut], wrong=True)
+        refused(lab, "first-changed", client, lambda: client.send(0, BAD[:cut]))
+        client = Client(lab, family=family)
+        client.send(0, GOOD, wrong=True)
+        client.send(0, BAD[:cut])
+        refused(lab, "tls-sni", client, lambda: client.send(cut, BAD[cut:]))
+    with it(f"{mode}, IPv{family}: what waits behind a short harmless hello does not become the end of another one"):
+        long = padded("www.example.com", len(GOOD) + 300)
+        client, end = Client(lab, family=family), len(GOOD)
+        client.send(0, GOOD, wrong=True)
+        client.send(end, long[end:])
+        refused(lab, "first-changed", client, lambda: client.send(0, long[:end]))
+    with it(f"{mode}, IPv{family}: urgent data, which servers do not read, are dropped"):
+        client, before = Client(lab, family=family), lab.counts().get(("drop", "first-urgent"), 0)
+        client.send(0, GOOD[:cut], flags=ACK | URG)
+        client.send(0, b"", flags=ACK | URG)
+        counted(lab, "drop", "first-urgent", before + 1)
+        client.send(0, GOOD)
+        same(client.outcome(), b"\x16\x03")
+
+
+def try_http(lab, mode):
+    with it(f"{mode}: a request likewise"):
+        client = Client(lab, 80)
+        client.send(10, ASKED[10:])
+        client.send(0, ASKED[:10])
+        client.acknowledged(10)
+        client.send(10, ASKED[10:])
+        same(client.outcome(), b"HT")
+        client = Client(lab, 80)
+        client.send(0, DENIED[:5])
+        client.send(5, b"index" + DENIED[10:], wrong=True)
+        refused(lab, "first-changed", client, lambda: client.send(5, DENIED[5:]))
+    with it(f"{mode}: what follows a whole head passes, also before it was received"):
+        client, head = Client(lab, 80), b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n"
+        client.send(0, head, wrong=True)
+        client.send(len(head), bytes(300))
+        client.send(0, head)
+        same(client.outcome(), b"HT")
+
+
+def try_forgotten(lab, mode):
+    with it(f"{mode}: a beginning that was pushed out by others counts as unknown"):
+        client = Client(lab)
+        client.send(0, BAD[:60])
+        client.acknowledged(60)
+        other = Client(lab)
+        for _ in range(2000):  # more beginnings than are kept: each of these is one
+            other.mine = next(ports)
+            other.frame(SYN, BAD[:60], 1)
+        before = lab.counts().get(("drop", "tls-split"), 0)
+        client.send(60, BAD[60:])
+        same(client.outcome(), "reset")
+        counted(lab, "drop", "tls-split", before)
+
+
+def answer_requests(server):
+    with server.accept()[0] as one:
+        one.settimeout(30)
+        head = b""
+        with contextlib.suppress(OSError):
+            while b"\r\n\r\n" not in head and (data := one.recv(4096)):
+                head += data
+            one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def tests(lab):
+    lab.https(lab.node)
+    lab.serve(lab.node, 4, socket.SOCK_STREAM, "0.0.0.0", 80, answer_requests)
+    for family in (4, 6):
+        lab.node.run("ip", "neighbour", "replace", SOURCE[family], "lladdr", lab.c0.mac.hex(":"), "dev", "eth0", "nud", "permanent")
+    for mode in ("native", "generic"):
+        lab.apply(POLICY.format(mode=mode, unknown="drop"))
+        for family in (4, 6) if mode == "native" else (4,):
+            try_tls(lab, mode, family)
+        try_http(lab, mode)
+        try_forgotten(lab, mode)
+    with it("nothing fell through"):
+        same(lab.fallthrough(), 0)
+
+
+main("disguise", tests)
