@@ -21,9 +21,10 @@ extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *listener,
 
 static __always_inline int read_acknowledgement(struct __sk_buff *skb, struct packet *pkt, struct tcp_options *options)
 {
+	union skb_header header;
 	__u32 length;
 
-	if (read_network(skb, pkt) || pkt->fragment || pkt->flow.protocol != IPPROTO_TCP)
+	if (read_network(skb, pkt, &header) || pkt->fragment || pkt->flow.protocol != IPPROTO_TCP)
 		return 0;
 	if (load(skb, pkt->l4, &options->tcp, sizeof(options->tcp)))
 		return 0;

@@ -154,8 +154,15 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 			stream_note(skb, pkt);
 		return TCX_NEXT;
 	}
+	if (constants.offline)
+		segment.l3 = network_offset(skb);
 	if (!stream_offset(skb, pkt, &segment))
 		return TCX_NEXT;
+	/* nearly every segment: what is left costs nothing */
+	if (segment.offset >= FIRST_BYTES && !(constants.have_http && service->http))
+		return TCX_NEXT;
+	if (!constants.offline)
+		segment.l3 = network_offset(skb);
 	if (constants.have_tls && service->tls)
 		ask_tls(skb, pkt, &segment, service->tls, &verdict);
 	else if (constants.have_http && service->http)

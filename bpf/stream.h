@@ -68,7 +68,6 @@ static __always_inline int segment_read(struct __sk_buff *skb, const struct pack
 	length = datagram_length(skb, pkt);
 	if (header < TCP_HEADER || pkt->l4 + header >= length)
 		return 0;
-	segment->l3 = network_offset(skb);
 	segment->at = pkt->l4 + header;
 	segment->l4_header = header;
 	segment->length = length - segment->at;

@@ -442,6 +442,8 @@ static int run(struct apply *apply)
 	if (!status)
 		status = look_at_interfaces(apply);
 	if (!status)
+		status = apply_first(apply);
+	if (!status)
 		apply_cookies(apply);
 	apply->unchanged = !status && same_policy(apply);
 	if (!status && !apply->unchanged)

@@ -73,6 +73,8 @@ int apply_tests(struct apply *apply);
 int apply_guard(struct apply *apply);
 /* apply_fit.c: what this host needs and the policy does not give it, as notes. */
 void apply_fit(struct apply *apply);
+/* apply_first.c: whether connections end where their first bytes are judged. Exit status, words are out. */
+int apply_first(struct apply *apply);
 /* apply_cookies.c: whether SYN cookies work on this host; what cannot is disarmed in the image, with a note. */
 void apply_cookies(struct apply *apply);
 /* Sets the sysctl that cookies need. */

@@ -47,10 +47,10 @@ static bool is_no_syn(const char *line)
 	       has(line, "! --tcp-flags");
 }
 
-static void translate(struct host_firewall *firewall, unsigned long first, unsigned long last)
+static void translate(__u8 ports[65536 / 8], unsigned long first, unsigned long last)
 {
 	for (unsigned long port = first; port <= last && port < 65536; port++)
-		firewall->translated[port / 8] |= 1 << port % 8;
+		ports[port / 8] |= 1 << port % 8;
 }
 
 /* "dport 443", "--dport 8000:8010"; a set, a map or no port at all may be any. */
@@ -64,7 +64,11 @@ static void translate_line(struct host_firewall *firewall, const char *line)
 	first = last = at ? strtoul(at + 6, &end, 10) : 0;
 	if (first && (*end == '-' || *end == ':'))
 		last = strtoul(end + 1, NULL, 10);
-	translate(firewall, first, first ? last : 65535);
+	translate(firewall->translated, first, first ? last : 65535);
+	if (!first)
+		return;
+	keep(firewall->published_rule, line);
+	translate(firewall->published, first, last);
 }
 
 void host_firewall_line(struct host_firewall *firewall, const char *line)
@@ -114,12 +118,25 @@ void host_firewall_read(struct host_firewall *firewall)
 		read_listing(firewall, commands[i]);
 }
 
+static unsigned first_of(const __u8 ports[65536 / 8], __u16 first, __u16 last)
+{
+	for (unsigned port = first; port <= last; port++)
+		if (ports[port / 8] >> port % 8 & 1)
+			return port;
+	return 0;
+}
+
+unsigned host_firewall_published(const struct host_firewall *firewall, __u16 first, __u16 last)
+{
+	return first_of(firewall->published, first, last);
+}
+
 const char *host_firewall_against(const struct host_firewall *firewall, __u16 first, __u16 last, char *words,
 				  unsigned size)
 {
-	for (unsigned port = first; port <= last; port++) {
-		if (!(firewall->translated[port / 8] >> port % 8 & 1))
-			continue;
+	unsigned port = first_of(firewall->translated, first, last);
+
+	if (port) {
 		snprintf(words, size, "port %u is sent elsewhere by '%s', where no listener of this host answers", port,
 			 firewall->translated_rule);
 		return words;

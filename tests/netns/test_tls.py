@@ -138,11 +138,24 @@ def tries(lab, mode):
     lab.refusals = {}
 
 
+def published(lab):
+    policy = POLICY.format(mode="native", who="", unknown="drop", more="")
+    rules = "table ip n {\nchain p {\ntype nat hook prerouting priority -100;\ntcp dport 443 counter dnat to 10.0.0.2:443\n}\n}\n"
+    with it("a rule for a port that is sent on to a container is refused with words: nothing is judged there"):
+        lab.node.run("nft", "-f", lab.file("published.nft", rules))
+        holds(lab.apply(policy, status=1), "'tls' of service web would judge nothing on tcp/443", "dnat to 10.0.0.2", "--force")
+        holds(lab.apply(policy, "--force"), "'tls' of service web judges nothing on tcp/443")
+        lab.node.run("nft", "delete", "table", "ip", "n")
+        lab.apply(policy + "  # again\n")
+        lab.bulwark("down")
+
+
 def tests(lab):
     lab.refusals = {}
     lab.https(lab.node, size=1 << 20)
     for mode in ("native", "generic"):
         tries(lab, mode)
+    published(lab)
 
 
 main("tls", tests)
