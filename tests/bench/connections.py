@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Connections. usage: connections.py listen ADDRESS PORT | connect ADDRESS PORT COUNT SOURCE... | try ADDRESS PORT COUNT
+| silent ADDRESS PORT
 
 `listen` says ready and accepts for ever; `connect` prints a line "address port" for its end of each, then ready, and keeps
 them until it is killed. `try` prints how many of so many, ten at a time, were made within three
-seconds each; it ends when a tenth have failed.
+seconds each; it ends when a tenth have failed. `silent` makes one and prints its own port and the sequence number of its first byte,
+which it never sends.
 """
 
 import concurrent.futures
@@ -27,6 +29,17 @@ def connect(address, port, count, sources):
     for connection in kept:
         print(*connection.getsockname()[:2])
     print("ready", flush=True)
+    signal.pause()
+
+
+TCP_REPAIR, TCP_REPAIR_QUEUE, TCP_QUEUE_SEQ, TCP_SEND_QUEUE = 19, 20, 21, 2
+
+
+def silent(address, port):
+    connection = socket.create_connection((address, port), timeout=5)
+    connection.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE)
+    print(connection.getsockname()[1], connection.getsockopt(socket.IPPROTO_TCP, TCP_QUEUE_SEQ) & 0xFFFFFFFF, flush=True)
     signal.pause()
 
 
@@ -58,6 +71,8 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if sys.argv[1] == "listen":
         listen(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "silent":
+        silent(sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "try":
         attempts(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:

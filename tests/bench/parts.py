@@ -2,15 +2,20 @@
 """What `make bench` measures: one function a part of the run, in the order of PARTS. Each is called with the ground it
 measures on and the results it reports to, under the keys of rows.py."""
 
+import contextlib
+import json
 import shutil
+import socket
+import ssl
 import statistics
+import struct
 import subprocess
 import time
 
 import enclosure
 import peers
 from enclosure import Trouble
-from ground import HERE, Flood, Shielded, differences, policy, ratios
+from ground import HERE, Flood, Place, Shielded, differences, policy, ratios
 from https import WITH_COOKIES, Web, protect
 from rows import OURS
 
@@ -361,6 +366,100 @@ def million_bans(ground, results):
     place.close()
 
 
+# ---- API flows
+
+EVERYTHING = {"ports": "tcp/443", "tag": 10, "tls": {"sni": ["api.example.com", "*.eu.example.com"], "min-version": "TLSv1.2", "unknown": "drop"},
+              "limits": [{"packets": "10M/s", "per": "source"}, {"new-connections": "10k/s", "per": "source"}]}
+API = {"tag-mask": 0x0000FF00, "metrics": {"connections": True}}
+
+
+def client_hello(name):
+    """As OpenSSL has it: with what else real clients offer."""
+    outgoing, context = ssl.MemoryBIO(), ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def write_segment(place, path, port, sequence, data):
+    """A frame from the sender's end of a connection, hexadecimal; nobody looks at its checksums."""
+    ends = socket.inet_aton(place.sender4) + socket.inet_aton(place.address4)
+    ip = struct.pack("!BBHHHBBH", 0x45, 0, 52 + len(data), 1, 0, 64, 6, 0) + ends
+    stamps = b"\1\1\10\12" + bytes(8)
+    tcp = struct.pack("!HHIIBBHHH", port, 443, sequence & 0xFFFFFFFF, 1, 0x80, 0x18, 8192, 0, 0) + stamps
+    path.write_text((bytes.fromhex(place.mac.replace(":", "")) + bytes(6) + b"\x08\0" + ip + tcp + data).hex())
+
+
+def first_bytes(ground, results):
+    """One connection to a real listener that has not received anything: its hello, and a segment from far behind it."""
+    place, script = ground.shielded("first", policy(service=EVERYTHING, **API)), HERE / "connections.py"
+    listener = ground.lab.start("node", "python3", script, "listen", place.address4, 443, stdout=subprocess.PIPE)
+    listener.stdout.readline()
+    silent = ground.lab.start("sender", "python3", script, "silent", place.address4, 443, stdout=subprocess.PIPE, text=True)
+    port, first = map(int, silent.stdout.readline().split())
+    frame, hello = ground.lab.room / "segment.hex", client_hello("api.example.com")
+    for key, sequence, data, note in (("tc-segment", first + (1 << 20), bytes(1400), "without what XDP knows: classified again"),
+                                      ("tc-hello", first, hello, f"of {len(hello)} bytes")):
+        write_segment(place, frame, port, sequence, data)
+        base, ours = json.loads(ground.lab.run("node", ground.build / "bench" / "tc_probe", place.name, ground.cpus[-1], ground.rounds,
+                                               max(ground.repeat // 4, 10000), frame, place.root.parent / "root_ingress"))
+        results.measured(key, differences(ours, base), f"{note}; {over(ours, base)}")
+    for process in (silent, listener):
+        process.kill()
+        process.wait()
+
+
+def flow_memory(ground, results):
+    """What the kernel charges for the table, by the flows that fit into it."""
+    place = ground.plain()
+    shown = json.loads(enclosure.run(ground.bpftool, "-j", "map", "show", "pinned", place.root.parent / "flows"))
+    slots = shown["max_entries"] * shown["bytes_value"] // 8
+    results.measured("flow-memory", [shown["bytes_memlock"] / slots * MILLION / 2**20], f"{slots:,} fit into the one that is there")
+
+
+def stream(ground, place, taker, seconds):
+    """Gbit/s."""
+    ground.lab.run("sender", "python3", HERE / "stream.py", "send", place.address4, 443, seconds)
+    taken, took = taker.stdout.readline().split()
+    return int(taken) * 8 / float(took) / 1e9
+
+
+def empty_programs(ground, place):
+    place.attach("xdp", "pass.bpf.o")
+    place.run("tc", "qdisc", "add", "dev", place.name, "clsact")
+    for direction in ("ingress", "egress"):
+        place.run("tc", "filter", "add", "dev", place.name, direction, "bpf", "direct-action", "object-file",
+                  ground.build / "bench" / "empty_tc.bpf.o", "section", "tc")
+
+
+def streams(ground, results):
+    """One stream into the node through each interface in turn. XDP of any kind takes segmentation offload from a veth's other end, which
+    is the last row."""
+    http = {"ports": "tcp/443", "tag": 10, "limits": EVERYTHING["limits"]}  # the stream is no TLS: its first bytes would end it
+    places = {"none": Place(ground, "nothing"), "empty": Place(ground, "empty"),
+              OURS: ground.shielded("stream", policy(service=dict(http, tls={"unknown": "pass", "monitor": True}), **API))}
+    empty_programs(ground, places["empty"])
+    takers = {name: ground.lab.start("node", "python3", HERE / "stream.py", "take", place.address4, 443, stdout=subprocess.PIPE, text=True)
+              for name, place in places.items()}
+    rates = {name: [] for name in places}
+    try:
+        for taker in takers.values():
+            taker.stdout.readline()
+        for turn in range(ground.rounds + 1):
+            for name, place in places.items():
+                rate = stream(ground, place, takers[name], ground.seconds if turn else 0.2)
+                if turn:
+                    rates[name].append(rate)
+    finally:
+        for taker in takers.values():
+            taker.kill()
+            taker.wait()
+    results.measured("stream-on", ratios(rates[OURS], rates["empty"]),
+                     f"{statistics.median(rates[OURS]):.1f} Gbit/s against {statistics.median(rates['empty']):.1f}")
+    results.measured("stream-xdp", ratios(rates["empty"], rates["none"]), f"{statistics.median(rates['none']):.1f} Gbit/s without")
+
+
 # ---- requests
 
 def cookie_clients(ground, results):
@@ -408,4 +507,4 @@ def https(ground, results):
 
 
 PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, accuracy, blocked_floods, spoofed_floods,
-         cookies, apply_time, reload, million_bans, https, cookie_clients)
+         cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, flow_memory, streams)

@@ -106,7 +106,16 @@ FLOODS = section(
     Row("bans-judge", "million_bans", "a million bans, a packet of a banned source over bare XDP_DROP", "ns", at_most(60)),
 )
 
-ROWS = MACHINE + SPINE + FLOODS
+API = section(
+    "connections and first bytes",
+    Row("tc-segment", "first_bytes", "data segment of an open connection at TC ingress, over an empty tcx program", "ns", at_most(60)),
+    Row("tc-hello", "first_bytes", "ClientHello judged at TC ingress, over an empty tcx program", "ns", at_most(2000)),
+    Row("flow-memory", "flow_memory", "flow table, for 1M flows", "MiB", at_most(128)),
+    Row("stream-on", "streams", "TCP stream over veth, everything on, to bare XDP_PASS and an empty tcx program", "x", at_least(0.93)),
+    Row("stream-xdp", "streams", "the same with bare XDP_PASS and an empty tcx program, to no program at all", "x"),
+)
+
+ROWS = MACHINE + SPINE + FLOODS + API
 
 
 @dataclasses.dataclass(frozen=True)
