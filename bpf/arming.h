@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * When a service answers with SYN cookies (`syn-cookies: auto`), decided here without any process: as long as its SYNs
- * come faster than SYNS_A_SECOND, are over one of its limits of new connections per service or prefix, or have filled
- * half of its listener's queue, and ARMED_NS longer. Then who gets through when a service is over another limit:
+ * come faster than SYNS_A_SECOND, are over one of its limits per service or prefix, or have filled half of its
+ * listener's queue, and ARMED_NS longer. Then who gets through when a service is over another limit:
  * sources that have completed a handshake in the last day come before strangers, on an account of their own.
  */
 #ifndef BULWARK_ARMING_H
@@ -58,7 +58,7 @@ static __always_inline int too_many_syns(struct cookie_cell *cell, __u64 now)
 	return ahead > SYN_TOLERANCE_NS / 2 && cell_armed(cell, now);
 }
 
-/* A limit of new connections was exceeded: one that everybody shares, or many, arms. */
+/* A SYN was over a limit: one that everybody shares, or many, arms. */
 static __always_inline void arm_over(const struct service_entry *service, const struct limit_entry *limit)
 {
 	struct cookie_cell *cell;

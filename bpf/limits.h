@@ -158,14 +158,15 @@ static __always_inline int may_offend(const struct service_entry *service, const
 	       service->flags & SERVICE_COOKIES;
 }
 
-/* A SYN over a limit, where cookies are armed: one of new connections is answered, for the ACK that brings the cookie
- * back is counted again; over another one that everybody shares those with a history are. */
+/* A SYN over a limit that everybody or many share arms cookies. Where they are armed, one over a limit of new
+ * connections is answered, for the ACK that brings the cookie back is counted again; over another one that everybody
+ * shares those with a history are. */
 static __always_inline int proves_first(struct packet *pkt, const struct service_entry *service,
 					const struct limit_entry *limit, __u32 packets)
 {
 	if (pkt->flow.protocol != IPPROTO_TCP)
 		return 0;
-	if (limit->kind == LIMIT_NEW_CONNECTIONS)
+	if (limit->kind != LIMIT_CONNECTIONS && proof_of(pkt) == PROOF_SYN)
 		arm_over(service, limit);
 	if (!is_armed(service) && !may_offend(service, limit))
 		return 0;

@@ -329,13 +329,13 @@ class Lab:
 
     # -- servers on a namespace, in threads of this process
 
-    def serve(self, namespace, family, kind, address, port, answer):
+    def serve(self, namespace, family, kind, address, port, answer, backlog=4096):
         """A socket of its own thread: answer(socket) is called until the lab ends. Returns the socket."""
         server = namespace.socket(socket.AF_INET if family == 4 else socket.AF_INET6, kind)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((address, port))
         if kind == socket.SOCK_STREAM:
-            server.listen(4096)
+            server.listen(backlog)
 
         def loop():
             with contextlib.suppress(OSError):
@@ -352,7 +352,7 @@ class Lab:
             server.sendto(data, peer)
         return self.serve(namespace, family, socket.SOCK_DGRAM, address, port, answer)
 
-    def tcp_sink(self, namespace, family, address, port, greeting=b"welcome\n"):
+    def tcp_sink(self, namespace, family, address, port, greeting=b"welcome\n", backlog=4096):
         """Accepts, greets, and keeps every connection. The list of connections grows as they come."""
         connections = []
 
@@ -361,7 +361,7 @@ class Lab:
             connections.append(connection)
             connection.sendall(greeting)
 
-        self.serve(namespace, family, socket.SOCK_STREAM, address, port, answer)
+        self.serve(namespace, family, socket.SOCK_STREAM, address, port, answer, backlog)
         self.undo.callback(lambda: [c.close() for c in connections])
         return connections
 
