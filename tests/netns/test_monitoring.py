@@ -154,6 +154,13 @@ def tests(lab):
         skip("alert rules and dashboard", f"not installed: {', '.join(missing)}")
         return
     try_rules(lab)
+    begin(lab)
+    try_dashboard(lab)
+    try_alert(lab)
+
+
+def begin(lab):
+    """A policy, bulwarkd, and a Prometheus and an Alertmanager that answer."""
     lab.file("bad.txt", "46.30.66.0/24\n")
     lab.apply(POLICY)
     lab.start(lab.node, BULWARKD, "--foreground", "--log", lab.directory + "/events.jsonl",
@@ -165,8 +172,7 @@ def tests(lab):
     lab.start(lab.node, "prometheus", "--config.file=" + lab.file("prometheus.yaml", CONFIG),
               "--storage.tsdb.path=" + lab.directory + "/prometheus", "--web.listen-address=" + PROMETHEUS)
     wait(lambda: (ask(lab, PROMETHEUS, "/api/v1/query", query="up") or {}).get("status") == "success", "Prometheus", 60)
-    try_dashboard(lab)
-    try_alert(lab)
 
 
-main("monitoring", tests)
+if __name__ == "__main__":
+    main("monitoring", tests)
