@@ -22,6 +22,7 @@ services:
 URG = 0x20
 SOURCE = {4: "45.33.1.9", 6: "2a01:7e00:1::9"}  # nobody's: no kernel answers in its name
 GOOD, BAD = hello("api.example.com"), hello("www.example.com")
+LONG = padded("api.example.com", 1900)  # as with a post-quantum key: longer than a segment
 ASKED = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 DENIED = b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
 ports = iter(range(20000, 60000))
@@ -105,13 +106,13 @@ def try_tls(lab, mode, family):
         client.send(cut, GOOD[cut:])
         same(client.outcome(), b"\x16\x03")
     with it(f"{mode}, IPv{family}: what comes ahead of the first bytes is dropped, and judged when it comes again"):
-        for data, wanted in ((GOOD, b"\x16\x03"), (BAD, "reset")):
+        for data, at, wanted in ((GOOD, cut, b"\x16\x03"), (BAD, cut, "reset"), (LONG, 1400, b"\x16\x03")):
             client, before = Client(lab, family=family), lab.counts().get(("drop", "first-early"), 0)
-            client.send(cut, data[cut:])
+            client.send(at, data[at:])
             counted(lab, "drop", "first-early", before)
-            client.send(0, data[:cut])
-            client.acknowledged(cut)
-            client.send(cut, data[cut:])
+            client.send(0, data[:at])
+            client.acknowledged(at)
+            client.send(at, data[at:])
             same(client.outcome(), wanted)
     with it(f"{mode}, IPv{family}: so is what leaves a gap in a hello of three segments"):
         client, before = Client(lab, family=family), lab.counts().get(("drop", "first-early"), 0)
