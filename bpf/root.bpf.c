@@ -145,13 +145,26 @@ int ingress_root(struct __sk_buff *skb)
 	return TCX_NEXT;
 }
 
+/* Whether a callback is one that generations work on: a dozen others of each connection ask how TCP is to be set. Of
+ * changes of state only those to closed. */
+static __always_inline int concerns_sockets(struct bpf_sock_ops *ops)
+{
+	__u32 what = ops->op;
+
+	return what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ||
+	       (what == BPF_SOCK_OPS_STATE_CB && ops->args[1] == BPF_TCP_CLOSE);
+}
+
 /* Tags and counts of connections go on during a pause. */
 SEC("sockops")
 int sockops_root(struct bpf_sock_ops *ops)
 {
 	__u64 word = control_word;
-	__u32 slot = slot_in_force(word);
+	__u32 slot;
 
+	if (!concerns_sockets(ops))
+		return 1;
+	slot = slot_in_force(word);
 	enter_generation(ops, &sockops_slots, slot == SLOT_PAUSED ? CONTROL_FALLBACK(word) : slot);
 	count_fallthrough(HOOK_SOCKOPS);
 	return 1;

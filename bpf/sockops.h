@@ -88,7 +88,7 @@ static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 	struct flow flow = {};
 	__u32 what = ops->op;
 
-	/* most callbacks of a connection are questions that are none of ours */
+	/* the root program lets others pass by (root.bpf.c) */
 	if (what != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && what != BPF_SOCK_OPS_STATE_CB)
 		return 1;
 	if ((!constants.have_tags && !constants.have_open && !constants.have_accounts) || constants.offline ||
