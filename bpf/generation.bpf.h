@@ -54,6 +54,7 @@ struct decision decision = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1); /* CONNECTIONS_MAX offline */
 	__type(key, struct connection_key);
 	__type(value, __u8);

@@ -41,8 +41,8 @@ static __always_inline void hold_key_make(struct hold_key *key, __u64 high, __u6
 
 enum { HOLD_NONE = 0, HOLD_BAN = 1, HOLD_ASK = 2 };
 
-/* What the table says of a prefix, masked. A global function: verified once, not for each length. */
-__noinline int hold_look(__u64 high, __u64 low, __u32 length)
+/* What the table says of a prefix, masked. */
+static __always_inline int hold_look(__u64 high, __u64 low, __u32 length)
 {
 	__u32 at = 0, tag, now;
 	void *table = bpf_map_lookup_elem(&hold_tables, &at);
@@ -72,40 +72,44 @@ __noinline int hold_look(__u64 high, __u64 low, __u32 length)
 	return line->beside ? HOLD_ASK : HOLD_NONE;
 }
 
+/* What is held of the prefix with that length. A global function: verified once, not for each length. */
+__noinline int hold_of(__u64 high, __u64 low, __u32 length)
+{
+	struct hold_key key = {};
+	struct hold *hold;
+	int found = hold_look(high & prefix_mask64(length), length > 64 ? low & prefix_mask64(length - 64) : 0, length);
+
+	if (found != HOLD_ASK)
+		return found == HOLD_BAN ? HELD_BANNED : HELD_NOT;
+	hold_key_make(&key, high, low, length);
+	hold = bpf_map_lookup_elem(&holds, &key);
+	if (!hold)
+		return HELD_NOT;
+	if (hold->allow_until_ns > boot_ns())
+		return HELD_ALLOWED;
+	return hold->ban_until_ns > boot_ns() ? HELD_BANNED : HELD_NOT;
+}
+
 /* Halves in host order; IPv4 as ::ffff:a.b.c.d. An exception beats a ban, whatever their lengths. A global function:
  * verified once. */
 __noinline int hold_find(__u64 high, __u64 low)
 {
-	__u32 zero = 0, wide = !high && low >> 32 == 0xffff;
+	__u32 zero = 0,
+	      shortest = !high && low >> 32 == 0xffff ? 96 : 1; /* longest first: the rest are IPv6 prefixes */
 	struct hold_lengths *lengths = bpf_map_lookup_elem(&hold_lengths, &zero);
-	struct hold_key key = {};
 	int held = HELD_NOT;
 
 	if (!lengths)
 		return HELD_NOT;
 	for (int i = 0; i < HOLD_KINDS; i++) {
 		__u32 length = lengths->length[i];
-		struct hold *hold;
 		int found;
 
-		if (!length || held == HELD_ALLOWED)
+		if (length < shortest || held == HELD_ALLOWED)
 			break;
-		if (wide && length < 96)
-			break; /* longest first: the rest are IPv6 prefixes */
-		found = hold_look(high & prefix_mask64(length), length > 64 ? low & prefix_mask64(length - 64) : 0,
-				  length);
-		if (found == HOLD_BAN)
-			held = HELD_BANNED;
-		if (found != HOLD_ASK)
-			continue;
-		hold_key_make(&key, high, low, length);
-		hold = bpf_map_lookup_elem(&holds, &key);
-		if (!hold)
-			continue;
-		if (hold->allow_until_ns > boot_ns())
-			held = HELD_ALLOWED;
-		else if (hold->ban_until_ns > boot_ns())
-			held = HELD_BANNED;
+		found = hold_of(high, low, length);
+		if (found)
+			held = found;
 	}
 	return held;
 }

@@ -78,35 +78,43 @@ static __always_inline int read_usual_options(struct tcp_options *options)
 	return 1;
 }
 
+/* The option at options->at; 0: it was the last one. A global function: verified once, not in every round of the walk.
+ */
+__noinline int read_option(struct tcp_options *options)
+{
+	__u8 kind, size = 1;
+	__u32 at;
+
+	if (!options)
+		return 0;
+	at = options->at;
+	if (at >= options->length || at >= TCP_OPTIONS_MAX)
+		return 0;
+	kind = options->bytes[at & 63];
+	if (kind == OPTION_END)
+		return 0;
+	if (kind != OPTION_NOP) {
+		size = options->bytes[(at + 1) & 63];
+		if (size < 2 || at + size > options->length)
+			return 0;
+		note_option(options, kind, size, at + 2);
+	}
+	options->at = at + size;
+	return 1;
+}
+
 /* All that the walk knows is kept in *options, whose content the verifier does not follow: the rounds look alike. */
 __noinline int read_options(struct tcp_options *options)
 {
-	__u8 kind, size;
-	__u32 at;
-
 	if (!options || read_usual_options(options))
 		return 0;
 	options->at = 0;
 	options->mss = 0;
 	options->scale = COOKIE_NO_SCALE;
 	options->sack = options->timestamps = options->authenticated = 0;
-	for (int i = 0; i < TCP_OPTIONS_MAX; i++) {
-		at = options->at;
-		if (at >= options->length || at >= TCP_OPTIONS_MAX)
+	for (int i = 0; i < TCP_OPTIONS_MAX; i++)
+		if (!read_option(options))
 			break;
-		kind = options->bytes[at & 63];
-		if (kind == OPTION_END)
-			break;
-		if (kind == OPTION_NOP) {
-			options->at = at + 1;
-			continue;
-		}
-		size = options->bytes[(at + 1) & 63];
-		if (size < 2 || at + size > options->length)
-			break;
-		note_option(options, kind, size, at + 2);
-		options->at = at + size;
-	}
 	return 0;
 }
 

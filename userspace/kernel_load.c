@@ -156,8 +156,16 @@ static int pin_fits(const struct bpf_map *map, int fd, const char *name)
 	return -EUCLEAN;
 }
 
-/* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it. */
-static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline, bool have_tls)
+/* Maps that take the kernel milliseconds to make, and that no offline program asks. */
+static bool unused_offline(enum pinned_map map)
+{
+	return map == MAP_holds || map == MAP_hold_notes || map == MAP_service_names || map == MAP_counters ||
+	       map == MAP_service_counters;
+}
+
+/* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it.
+ * have_streams: first bytes are judged. */
+static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline, bool have_streams)
 {
 	struct bpf_map *map;
 	int error = 0;
@@ -169,7 +177,7 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 		if (!offline)
 			error = pin_fits(map, instance->maps[i], pinned_map_names[i])
 					?: bpf_map__reuse_fd(map, instance->maps[i]);
-		else if (i == MAP_holds || i == MAP_hold_notes || i == MAP_service_names)
+		else if (unused_offline(i))
 			error = bpf_map__set_max_entries(map, 1);
 		else if (i == MAP_events)
 			error = bpf_map__set_max_entries(map, sysconf(_SC_PAGESIZE));
@@ -178,11 +186,12 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 	if (!error && map)
 		error = bpf_map__set_max_entries(map, offline ? CONNECTIONS_MAX : 1);
 	if (!error)
-		error = bpf_map__set_max_entries(shield->maps.stream_starts, offline ? STREAMS_OFFLINE : 1);
+		error = bpf_map__set_max_entries(shield->maps.stream_starts,
+						 offline && have_streams ? STREAMS_OFFLINE : 1);
 	if (!error)
-		error = bpf_map__set_max_entries(shield->maps.partials, have_tls ? PARTIALS : 1);
+		error = bpf_map__set_max_entries(shield->maps.partials, have_streams ? PARTIALS : 1);
 	if (!error)
-		error = bpf_map__set_max_entries(shield->maps.begun, have_tls ? BEGUN : 1);
+		error = bpf_map__set_max_entries(shield->maps.begun, have_streams ? BEGUN : 1);
 	return error;
 }
 
@@ -228,6 +237,26 @@ __u32 generation_mark(const struct image *image)
 	return hash >> 40;
 }
 
+/* carries_services() and judge_socket() ask the same of the constants. */
+void generation_programs(struct shield_bpf *shield)
+{
+	const struct generation_config *config = &shield->rodata->constants;
+	bool carries_services = config->have_tags || config->have_tls || config->have_http;
+	bool watches_sockets = config->have_tags || config->have_open || config->have_accounts;
+
+	bpf_program__set_autoload(shield->progs.ingress, carries_services);
+	bpf_program__set_autoload(shield->progs.ingress_cookies, !carries_services);
+	bpf_program__set_autoload(shield->progs.sockets, watches_sockets);
+	bpf_program__set_autoload(shield->progs.sockets_idle, !watches_sockets);
+	bpf_program__set_autoload(shield->progs.recount, config->have_open);
+	bpf_program__set_autoload(shield->progs.slow, config->idle_request_ms && !config->offline);
+	if (!kernel_has_tcx())
+		return;
+	bpf_program__set_expected_attach_type(shield->progs.egress, ATTACH_TCX_EGRESS);
+	bpf_program__set_expected_attach_type(shield->progs.ingress, ATTACH_TCX_INGRESS);
+	bpf_program__set_expected_attach_type(shield->progs.ingress_cookies, ATTACH_TCX_INGRESS);
+}
+
 static int shield_load(struct generation *generation, struct instance *instance, const struct image *image,
 		       const struct table list[TABLE_COUNT], struct generation *twin)
 {
@@ -245,11 +274,7 @@ static int shield_load(struct generation *generation, struct instance *instance,
 				   strerror(-error));
 		return error;
 	}
-	if (kernel_has_tcx()) {
-		bpf_program__set_expected_attach_type(shield->progs.egress, ATTACH_TCX_EGRESS);
-		bpf_program__set_expected_attach_type(shield->progs.ingress, ATTACH_TCX_INGRESS);
-	}
-	bpf_program__set_autoload(shield->progs.slow, generation->ends_slow && !generation->offline);
+	generation_programs(shield);
 	libbpf_quiet();
 	error = shield_bpf__load(shield);
 	if (error) {
@@ -324,13 +349,19 @@ void generation_free(struct generation *generation)
 	free(generation);
 }
 
+static struct bpf_program *loaded_of(struct bpf_program *program, struct bpf_program *in_its_place)
+{
+	return bpf_program__autoload(program) ? program : in_its_place;
+}
+
 static struct bpf_program *program_of(const struct generation *generation, enum hook hook)
 {
+	const struct shield_bpf *shield = generation->shield;
 	struct bpf_program *const programs[HOOK_COUNT] = {
-		[HOOK_XDP] = generation->shield->progs.shield,
-		[HOOK_EGRESS] = generation->shield->progs.egress,
-		[HOOK_INGRESS] = generation->shield->progs.ingress,
-		[HOOK_SOCKOPS] = generation->shield->progs.sockets,
+		[HOOK_XDP] = shield->progs.shield,
+		[HOOK_EGRESS] = shield->progs.egress,
+		[HOOK_INGRESS] = loaded_of(shield->progs.ingress, shield->progs.ingress_cookies),
+		[HOOK_SOCKOPS] = loaded_of(shield->progs.sockets, shield->progs.sockets_idle),
 	};
 
 	return programs[hook];

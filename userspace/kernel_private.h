@@ -107,6 +107,10 @@ struct table {
 #define TABLE_COUNT 22
 void tables_of(const struct image *image, struct table list[TABLE_COUNT]);
 
+/* Which programs a generation with these constants is made of, said to the open object before it is loaded. */
+struct shield_bpf;
+void generation_programs(struct shield_bpf *shield);
+
 #define cleanup_fd __attribute__((cleanup(close_fd)))
 static inline void close_fd(int *fd)
 {

@@ -84,6 +84,8 @@ static int measure(struct bpf_object *object, struct measured *measured, size_t 
 
 	bpf_object__for_each_program(program, object)
 	{
+		if (!bpf_program__autoload(program))
+			continue;
 		if (loaded == PROGRAMS)
 			return -E2BIG;
 		logs[loaded][0] = '\0';
@@ -99,9 +101,13 @@ static int measure(struct bpf_object *object, struct measured *measured, size_t 
 	{
 		struct bpf_prog_info info = {};
 		__u32 size = sizeof(info);
-		struct measured *one = &measured[(*count)++];
-		const char *processed = strstr(logs[loaded], "processed ");
+		struct measured *one;
+		const char *processed;
 
+		if (!bpf_program__autoload(program))
+			continue;
+		one = &measured[(*count)++];
+		processed = strstr(logs[loaded], "processed ");
 		snprintf(one->program, sizeof(one->program), "%s", bpf_program__name(program));
 		one->processed = processed ? strtoul(processed + strlen("processed "), NULL, 10) : 0;
 		one->stack = stack_of(logs[loaded++]);
@@ -152,12 +158,7 @@ static int measure_policy(const char *directory, const char *name, struct measur
 		shield->rodata->constants.generation = 1;
 		shield->rodata->constants.conntrack = kernel_has_ct_lookup();
 		shield->rodata->constants.have_syncookie_helpers = kernel_has_syncookie_helpers();
-		if (kernel_has_tcx()) {
-			bpf_program__set_expected_attach_type(shield->progs.egress, ATTACH_TCX_EGRESS);
-			if (bpf_object__find_program_by_name(shield->obj, "ingress"))
-				bpf_program__set_expected_attach_type(
-					bpf_object__find_program_by_name(shield->obj, "ingress"), ATTACH_TCX_INGRESS);
-		}
+		generation_programs(shield);
 		error = measure(shield->obj, measured, count);
 	}
 	shield_bpf__destroy(shield);
