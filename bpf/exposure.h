@@ -116,10 +116,14 @@ static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *
 	return REASON_STRAY;
 }
 
-static __always_inline enum reason judge_udp(struct packet *pkt, const struct service_entry *service, __u64 lists)
+__noinline int judge_udp(struct packet *pkt, const struct service_entry *service, __u64 lists)
 {
-	int reflected = is_reflected(&pkt->flow, service), admitted = admits(pkt, service, lists);
+	int reflected, admitted;
 
+	if (!pkt)
+		return REASON_UNEXPOSED;
+	reflected = is_reflected(&pkt->flow, service);
+	admitted = admits(pkt, service, lists);
 	/* an answer needs no service; where one admits the packet anyway the look-up is saved */
 	if ((!admitted || reflected) && is_answer(&pkt->flow))
 		return REASON_ANSWER;
@@ -134,8 +138,9 @@ static __always_inline enum reason judge_udp(struct packet *pkt, const struct se
 	return REASON_AMPLIFICATION;
 }
 
-/* REASON_NONE for ICMP, which judge_icmp() is asked about: from outside, so that its stack does not add to this one. */
-__noinline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 lists)
+/* REASON_NONE for ICMP, which judge_icmp() is asked about. Inlined for TCP's sake; what hashes is a function of its
+ * own. */
+static __always_inline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 lists)
 {
 	const struct flow *flow;
 	const struct service_entry *service;

@@ -132,12 +132,17 @@ static __always_inline void fragment_note(const struct packet *pkt)
 		line_put(line, hash, now + slot_lifetime(FRAGMENT_LIFE), MARK_ASKED);
 }
 
-static __always_inline enum reason judge_fragment(const struct packet *pkt)
+__noinline int judge_fragment(const struct packet *pkt)
 {
-	__u64 hash = hash_fragment(pkt);
-	__u32 index = hash & (FRAGMENT_LINES - 1);
-	struct slot_line *line = bpf_map_lookup_elem(&fragments, &index);
+	struct slot_line *line;
+	__u64 hash;
+	__u32 index;
 
+	if (!pkt)
+		return REASON_FRAGMENT_EARLY;
+	hash = hash_fragment(pkt);
+	index = hash & (FRAGMENT_LINES - 1);
+	line = bpf_map_lookup_elem(&fragments, &index);
 	if (line && line_find(line, hash, slot_time(now_ns())))
 		return REASON_FRAGMENT;
 	return within_budget(BUDGET_FRAGMENT) ? REASON_FRAGMENT_BUDGET : REASON_FRAGMENT_EARLY;

@@ -350,7 +350,7 @@ static __always_inline int parse_usual(const struct cursor *at, struct packet *p
 }
 
 /* Headers only: lengths that lie and flags that cannot be. What the addresses mean is for floor.h. */
-__noinline int parse_packet(struct xdp_md *ctx, struct packet *pkt)
+__noinline int parse_unusual(struct xdp_md *ctx, struct packet *pkt)
 {
 	struct cursor at = {(void *)(long)ctx->data, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
 	enum reason why;
@@ -358,8 +358,6 @@ __noinline int parse_packet(struct xdp_md *ctx, struct packet *pkt)
 
 	if (!pkt)
 		return REASON_MALFORMED_ETHERNET;
-	if (parse_usual(&at, pkt))
-		return REASON_NONE;
 	why = parse_ethernet(&at, pkt, &type);
 	if (why)
 		return why;
@@ -371,6 +369,14 @@ __noinline int parse_packet(struct xdp_md *ctx, struct packet *pkt)
 	else
 		return REASON_FLOOR;
 	return why ? why : parse_transport(&at, pkt);
+}
+
+/* The usual way has no call: what it finds is judged from registers. */
+static __always_inline enum reason parse_packet(struct xdp_md *ctx, struct packet *pkt)
+{
+	struct cursor at = {(void *)(long)ctx->data, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
+
+	return parse_usual(&at, pkt) ? REASON_NONE : parse_unusual(ctx, pkt);
 }
 
 #endif
