@@ -31,6 +31,7 @@ static __always_inline __u32 v4_compact_entry(const struct v4_block *block, __u3
 	__u64 word = block->word[word_number % V4_BLOCK_WORDS], bit = 1ULL << ((net - word_number * V4_WORD_NETS) & 63);
 	const struct v4_compact_chunk *chunk;
 	__u32 index, chunk_number;
+	const void *at; /* of no alignment, or clang reads the four bytes one by one */
 
 	if (!(word & bit))
 		return 0;
@@ -39,7 +40,8 @@ static __always_inline __u32 v4_compact_entry(const struct v4_block *block, __u3
 	chunk = bpf_map_lookup_elem(&v4_compact, &chunk_number);
 	if (!chunk)
 		return 0;
-	return *(const volatile __u32 *)&chunk->bytes[index % V4_CHUNK * V4_COMPACT_BYTES] & V4_COMPACT_BITS;
+	at = &chunk->bytes[index % V4_CHUNK * V4_COMPACT_BYTES];
+	return *(const volatile __u32 *)at & V4_COMPACT_BITS;
 }
 
 static __always_inline __u32 v4_direct_entry(__u32 net)
