@@ -104,10 +104,10 @@ __noinline int read_option(struct tcp_options *options)
 }
 
 /* All that the walk knows is kept in *options, whose content the verifier does not follow: the rounds look alike. */
-__noinline int read_options(struct tcp_options *options)
+static __always_inline void read_options(struct tcp_options *options)
 {
-	if (!options || read_usual_options(options))
-		return 0;
+	if (read_usual_options(options))
+		return;
 	options->at = 0;
 	options->mss = 0;
 	options->scale = COOKIE_NO_SCALE;
@@ -115,7 +115,6 @@ __noinline int read_options(struct tcp_options *options)
 	for (int i = 0; i < TCP_OPTIONS_MAX; i++)
 		if (!read_option(options))
 			break;
-	return 0;
 }
 
 /* Too large for the stack. Nothing that judges a packet is interrupted by another one on the same CPU. */
