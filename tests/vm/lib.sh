@@ -106,7 +106,7 @@ build_network() {
 }
 
 drop_network() {
-	killall httpd nc 2>/dev/null
+	killall httpd nc tail sleep 2>/dev/null
 	ip link del n0 2>/dev/null || { ip addr flush dev n0 && ip link set n0 down && ip link set n0 name eth0; } # a card stays
 	ip netns del peer
 }
@@ -122,6 +122,39 @@ reaches() {
 
 reaches6() {
 	peer busybox ping6 -q -c 1 -W 1 -I "2001:db8:2::$1" 2001:db8:2::1
+}
+
+# keeps_talking ADDRESS [RUN-IN]: the peer opens a connection to port 7070 of the address, where a listener is started
+# (RUN-IN: elsewhere than here), and says something every 0.2 s
+keeps_talking() {
+	tail -f /dev/null | $2 busybox nc -l -p 7070 >/tmp/heard & # nc ends with its input
+	sleep 0.5
+	peer sh -c "while sleep 0.2; do echo word; done | busybox nc $1 7070" 2>/dev/null &
+	within 10 [ -s /tmp/heard ]
+}
+
+# still_talks: what it says comes through
+still_talks() {
+	before=$(wc -c </tmp/heard)
+	within 30 sh -c "[ \$(wc -c </tmp/heard) -gt $((before + 10)) ]"
+}
+
+# floods SECONDS PORT: UDP from forged addresses to a port of the node, 500 packets a second, from the peer
+floods() {
+	mac=$(cat /sys/class/net/n0/address)
+	for words in rem_device_all "add_device p0"; do
+		peer sh -c "echo $words >/proc/net/pktgen/kpktgend_0" || return 1
+	done
+	for words in "count $(($1 * 500))" "ratep 500" "pkt_size 100" "dst 192.0.2.1" "dst_mac $mac" "src_min 45.90.0.1" \
+		"src_max 45.90.255.254" "flag IPSRC_RND" "udp_dst_min $2" "udp_dst_max $2"; do
+		peer sh -c "echo $words >/proc/net/pktgen/p0" || return 1
+	done
+	peer sh -c "echo start >/proc/net/pktgen/pgctrl" &
+}
+
+# drops REASON: packets dropped for it since the policy came
+drops() {
+	"$BULWARK" --json status | tr -d ' \n' | sed -n 's/.*"verdict":"drop","reason":"'"$1"'","packets":\([0-9]*\).*/\1/p'
 }
 
 # fetches [PORT [ADDRESS]]: a web page from the node, as the peer
