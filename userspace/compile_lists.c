@@ -149,9 +149,9 @@ static int number_lists(struct compile *compile)
 	if (number <= LISTS_USABLE)
 		return 0;
 	policy_say(compile->policy, compile->report, SEVERITY_ERROR, &policy->lists[policy->list_count - 1].at,
-		   "the policy uses %d lists, counting one once more for each zone that entries name it in; %d are "
-		   "possible",
-		   number, LISTS_USABLE);
+		   "the policy uses %d lists%s; %d are possible", number,
+		   compile->zoned_count ? ", counting one once more for each zone that entries name it in" : "",
+		   LISTS_USABLE);
 	return -E2BIG;
 }
 

@@ -19,7 +19,7 @@ lists:
   front: {{ addresses: [46.30.2.2, "2a01:7e00:2::2"] }}
   partners: {{ addresses: [45.33.1.0/24] }}
 services:
-  web: {{ ports: tcp/8080, {allow} limits: [ {{ new-connections: {rate}/s, burst: {rate}, per: {per} }} ] }}
+  web: {{ ports: tcp/8080, {allow} limits: [ {{ new-connections: {rate}/s, burst: {burst}, per: {per} }} ] }}
 {more}
 """
 HAPROXY = """
@@ -90,7 +90,7 @@ def both(lab, state):
 
 
 def try_many(lab, mode):
-    words = {"mode": mode, "allow": "", "rate": 20, "per": "source"}
+    words = {"mode": mode, "allow": "", "rate": 5, "burst": 20, "per": "source"}  # the checks alone are ten a second
     with it(f"{mode}: without the word the clients of a proxy are taken for one"):
         lab.apply(POLICY.format(more="", **words))
         assert served(lab) < CLIENTS, "all were served: the limit does not limit"
@@ -108,7 +108,7 @@ def try_many(lab, mode):
 
 
 def try_checks(lab, mode):
-    words = {"mode": mode, "allow": "", "rate": 1, "per": "source"}
+    words = {"mode": mode, "allow": "", "rate": 1, "burst": 1, "per": "source"}
     with it(f"{mode}: health checks over a limit, and banned: without the word the node is called down"):
         lab.apply(POLICY.format(more="", **words))
         for family in (4, 6):
@@ -127,7 +127,7 @@ def try_checks(lab, mode):
 
 
 def try_bans(lab):
-    words = {"mode": "auto", "rate": 20, "per": "service"}
+    words = {"mode": "auto", "rate": 20, "burst": 20, "per": "service"}
     with it("a ban of a client says that those behind a proxy are not met"):
         lab.apply(POLICY.format(more="proxies: [front]", allow="", **words))
         holds(lab.bulwark("ban", "45.90.1.9"), "note: ban:", "only what comes here directly")
