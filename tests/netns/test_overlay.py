@@ -35,9 +35,7 @@ def build_overlay(namespace, local, remote, number):
 
 def encapsulated(lab, outer_source):
     """A datagram for the node's pod, as a node would wrap it."""
-    with lab.node:
-        to = mac_of("vxlan0")
-    inner = ethernet(to, bytes.fromhex("020000000099"), udp("10.99.0.66", INSIDE[4][0], 4000, 7777, b"smuggled"))
+    inner = ethernet(lab.pod_mac, bytes.fromhex("020000000099"), udp("10.99.0.66", INSIDE[4][0], 4000, 7777, b"smuggled"))
     wrapped = udp(outer_source, lab.eth1.v4, 50000, 4789, struct.pack("!II", 0x08000000, 7 << 8) + inner)
     return ethernet(lab.eth1.mac, lab.a0.mac, wrapped)
 
@@ -122,6 +120,8 @@ def tests(lab):
     build_overlay(lab.node, lab.eth0.v4, lab.c0.v4, 0)
     build_overlay(lab.client, lab.c0.v4, lab.eth0.v4, 1)
     lab.accepted = lab.tcp_sink(lab.node, 4, INSIDE[4][0], 6000)
+    with lab.node:
+        lab.pod_mac = mac_of("vxlan0")
     assert pods_talk(lab)
     for mode in ("native", "generic"):
         try_mode(lab, mode)
