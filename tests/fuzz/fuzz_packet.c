@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerInitialize(int *count, char ***arguments);
 
 #define SECOND 1000000000ULL
-#define MAPS 64
+#define MAPS 128
 
 struct ready { /* a policy, compiled for one and read by the other */
 	const char *name;
@@ -124,12 +124,15 @@ static __attribute__((format(printf, 1, 2))) void die(const char *format, ...)
 /* Every map of the object gets memory; the definition of the same name in this process points at it. */
 static void map_make(const struct bpf_map *map)
 {
-	struct user_map *made = &maps[map_count++];
+	struct user_map *made;
 	void *definition = dlsym(RTLD_DEFAULT, bpf_map__name(map));
 	size_t stride;
 
-	if (map_count > MAPS || !definition)
+	if (map_count == MAPS)
+		die("map %s is one more than the %d there is room for here\n", bpf_map__name(map), MAPS);
+	if (!definition)
 		die("no definition of map %s here\n", bpf_map__name(map));
+	made = &maps[map_count++];
 	made->hash = bpf_map__type(map) == BPF_MAP_TYPE_HASH || bpf_map__type(map) == BPF_MAP_TYPE_LRU_HASH;
 	made->state = !made->hash;
 	made->key_size = bpf_map__key_size(map);
