@@ -17,6 +17,7 @@
 #include "helper.h"
 
 struct attack_watch; /* opaque: daemon_attacks.c */
+struct path_watch;   /* opaque: path_watch.h */
 struct slow_watch;   /* opaque: daemon_slow.c */
 
 struct left_out { /* what the log does not hold, until an event says so */
@@ -36,6 +37,8 @@ struct feed_file { /* of a list with `refresh` */
 	__u64 refresh_ns;
 	__u64 seen, seen_ns;   /* as it is, and since when it is so; 0: it is not there */
 	__u64 tried, tried_ns; /* as it was when the policy was applied with it */
+	bool look;	       /* it may be another than it was seen */
+	bool watched;	       /* inotify says so; otherwise it is looked at every second */
 	bool again;	       /* not its first time: `refresh` bounds how often */
 	bool hidden;	       /* the daemon may not look at it, which was told */
 };
@@ -43,6 +46,10 @@ struct feed_file { /* of a list with `refresh` */
 struct feed_files {
 	struct feed_file *items;
 	size_t count;
+	struct path_watch *watch; /* NULL: nothing to watch, or inotify refuses */
+	struct source heard;
+	bool watch_anew;   /* the way to one of them is another now */
+	__u64 all_look_ns; /* what inotify cannot see is seen by then */
 };
 
 struct remote_feed { /* of a list whose feed is fetched */
@@ -193,9 +200,9 @@ void fetch_when_due(struct daemon *daemon);				 /* every second */
 /* ---- daemon_feeds.c ---- */
 
 /* Takes over the feeds of the generation in force, remembering what was tried. */
-void feeds_learn(struct feed_files *files, const json_t *description);
-/* The name of a list whose feed changed, kept still, and may be tried now; NULL: none. */
-const char *feeds_changed(struct feed_files *files, __u64 now_ns);
+void feeds_learn(struct daemon *daemon, const json_t *description);
+/* Every second. The name of a list whose feed changed, kept still, and may be tried now; NULL: none. */
+const char *feeds_changed(struct daemon *daemon, __u64 now_ns);
 void feeds_tried(struct feed_files *files, __u64 now_ns); /* a renewal begins: all of them as they are */
 
 /* ---- daemon_links.c ---- */

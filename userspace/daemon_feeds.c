@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Feeds that a policy wants refreshed: a file that changed and then kept still is a reason to apply the policy anew, at
- * most once in its `refresh`. Files are looked at once a second by name: that sees a rename over them, a directory that
- * goes and comes back, a link that points elsewhere. One that cannot be read, is empty or shrank is refused by apply,
- * and not tried again before it changes; the last good one stays in force.
+ * most once in its `refresh`. inotify says which to look at (path_watch.h); all are looked at once a minute for what it
+ * cannot see, and every second those that it does not watch. One that cannot be read, is empty or shrank is refused by
+ * apply, and not tried again before it changes; the last good one stays in force.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,9 +11,11 @@
 #include <sys/stat.h>
 
 #include "daemon.h"
+#include "path_watch.h"
 #include "remote.h"
 
 #define STILL_NS (2ULL * 1000000000) /* somebody may be writing it */
+#define ALL_LOOK_NS (60ULL * 1000000000)
 
 /* What a change of the file changes; 0: it is not there, or (errno EACCES) hidden from the daemon's user. */
 static __u64 look_at(const char *feed, __u64 *mtime)
@@ -39,12 +41,11 @@ static const struct feed_file *known(const struct feed_files *files, const char 
 	return NULL;
 }
 
-static void clear(struct feed_files *files)
+static void clear(struct feed_file *items, size_t count)
 {
-	for (size_t i = 0; i < files->count; i++)
-		free(files->items[i].path);
-	free(files->items);
-	*files = (struct feed_files){};
+	for (size_t i = 0; i < count; i++)
+		free(items[i].path);
+	free(items);
 }
 
 /* What was tried before stays tried: a refused file is no reason again. */
@@ -86,33 +87,106 @@ static void add(struct feed_files *files, const struct feed_files *old, const js
 		files->items[files->count++] = file;
 }
 
-void feeds_learn(struct feed_files *files, const json_t *description)
+/* ---- which to look at ---- */
+
+static void heard_of(void *arg, unsigned number)
 {
-	struct feed_files old = *files;
+	struct feed_files *files = arg;
+
+	files->items[number].look = true;
+}
+
+static void on_heard(struct daemon *daemon)
+{
+	struct feed_files *files = &daemon->renew.feeds;
+
+	files->watch_anew |= path_watch_read(files->watch, heard_of, files);
+}
+
+static void watch_end(struct daemon *daemon)
+{
+	struct feed_files *files = &daemon->renew.feeds;
+
+	if (!files->watch)
+		return;
+	source_drop(daemon, &files->heard);
+	path_watch_close(files->watch);
+	files->watch = NULL;
+}
+
+/* What happens from here on is heard of; what happened before is seen by the look that follows. */
+static void watch_begin(struct daemon *daemon)
+{
+	struct feed_files *files = &daemon->renew.feeds;
+	char copy[REMOTE_PATH];
+
+	files->watch_anew = false;
+	files->watch = files->count ? path_watch_open() : NULL;
+	files->heard = (struct source){files->watch ? path_watch_fd(files->watch) : -1, on_heard};
+	if (files->watch && source_add(daemon, &files->heard))
+		watch_end(daemon);
+	for (size_t i = 0; i < files->count; i++) {
+		struct feed_file *file = &files->items[i];
+
+		file->look = true;
+		file->watched =
+			files->watch && !path_watch_add(files->watch, remote_file(file->path, copy), (unsigned)i);
+	}
+}
+
+void feeds_learn(struct daemon *daemon, const json_t *description)
+{
+	struct feed_files *files = &daemon->renew.feeds, old = *files;
 	json_t *list;
 	size_t i;
 
-	*files = (struct feed_files){};
+	watch_end(daemon);
+	files->items = NULL;
+	files->count = 0;
 	json_array_foreach(json_object_get(description, "lists"), i, list) add(files, &old, list);
-	clear(&old);
+	clear(old.items, old.count);
+	watch_begin(daemon);
 }
 
-const char *feeds_changed(struct feed_files *files, __u64 now_ns)
-{
-	const char *name = NULL;
-	__u64 mtime;
+/* ---- what changed ---- */
 
+static void look(struct feed_files *files, struct feed_file *file, __u64 now_ns)
+{
+	__u64 mtime, found = look_at(file->path, &mtime);
+
+	if (found != file->seen) {
+		file->seen = found;
+		file->seen_ns = now_ns;
+		files->watch_anew |= file->watched && !file->look; /* a mount hides what is watched */
+	}
+	file->look = false;
+}
+
+/* One that is gone is no reason: what is in force stays, and its age tells. */
+static bool is_due(const struct feed_file *file, __u64 now_ns)
+{
+	return file->seen && file->seen != file->tried && now_ns - file->seen_ns >= STILL_NS &&
+	       (!file->tried_ns || !file->again || now_ns - file->tried_ns >= file->refresh_ns);
+}
+
+const char *feeds_changed(struct daemon *daemon, __u64 now_ns)
+{
+	struct feed_files *files = &daemon->renew.feeds;
+	bool all = now_ns >= files->all_look_ns;
+	const char *name = NULL;
+
+	if (files->watch_anew) {
+		watch_end(daemon);
+		watch_begin(daemon);
+	}
+	if (all)
+		files->all_look_ns = now_ns + ALL_LOOK_NS;
 	for (size_t i = 0; i < files->count; i++) {
 		struct feed_file *file = &files->items[i];
-		__u64 now = look_at(file->path, &mtime);
 
-		if (now != file->seen) {
-			file->seen = now;
-			file->seen_ns = now_ns;
-		}
-		/* One that is gone is no reason: what is in force stays, and its age tells. */
-		if (file->seen && file->seen != file->tried && now_ns - file->seen_ns >= STILL_NS &&
-		    (!file->tried_ns || !file->again || now_ns - file->tried_ns >= file->refresh_ns))
+		if (all || file->look || !file->watched || file->seen != file->tried)
+			look(files, file, now_ns);
+		if (is_due(file, now_ns))
 			name = file->name;
 	}
 	return name;

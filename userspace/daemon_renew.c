@@ -42,7 +42,7 @@ static void learn(struct daemon *daemon, unsigned generation)
 	renewal->has_feed = false;
 	json_array_foreach(json_object_get(description, "lists"), i, list) renewal->has_feed |=
 		json_is_string(json_object_get(list, "feed"));
-	feeds_learn(&renewal->feeds, description);
+	feeds_learn(daemon, description);
 	fetch_learn(&daemon->fetching, description);
 	json_decref(description);
 }
@@ -57,9 +57,10 @@ void renew_saw_host(struct daemon *daemon, const struct host *host)
 	daemon->renew.settled_ns = monotonic_ns() + SETTLE_NS;
 }
 
-static const char *reason_to_renew(struct renewal *renewal, __u64 now)
+static const char *reason_to_renew(struct daemon *daemon, __u64 now)
 {
-	const char *feed = feeds_changed(&renewal->feeds, now);
+	struct renewal *renewal = &daemon->renew;
+	const char *feed = feeds_changed(daemon, now);
 
 	snprintf(renewal->feed, sizeof(renewal->feed), "%s", feed ?: "");
 	if (feed)
@@ -127,7 +128,7 @@ void renew_when_due(struct daemon *daemon, const struct control_state *state)
 		return;
 	if (state->slots[state->active].generation != renewal->generation)
 		learn(daemon, state->slots[state->active].generation);
-	why = reason_to_renew(renewal, now);
+	why = reason_to_renew(daemon, now);
 	if (!why)
 		return;
 	tell_notice(daemon, "policy-renewal", json_pack("{s:s}", "why", why), "the policy is applied anew: %s", why);

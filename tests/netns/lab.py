@@ -446,6 +446,51 @@ def asks(namespace, address, port, seconds=1.0):
             return False
 
 
+class Questions:
+    """Numbered UDP questions without a pause, each when the one before was answered, for as long as the block lasts."""
+
+    def __init__(self, namespace, address, port):
+        self.client = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        self.client.settimeout(5)
+        self.client.connect((address, port))
+        self.sent = self.lost = 0
+        self.thread, self.over = threading.Thread(target=self.ask, daemon=True), False
+
+    def ask(self):
+        while not self.over:
+            number = b"%d" % self.sent
+            self.sent += 1
+            self.client.send(number)
+            try:
+                self.lost += self.client.recv(100) != number
+            except OSError:
+                self.lost += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join()
+        self.client.close()
+
+
+def none_lost(lab, address, port, change):
+    """While change() goes on, a lawful client asks: each question is answered, and the shield drops no packet at all."""
+    def dropped():
+        return sum(packets for (verdict, _), packets in lab.counts().items() if verdict == "drop")
+
+    before = dropped()
+    with Questions(lab.client, address, port) as questions:
+        wait(lambda: questions.sent > 10, "the first answers")
+        change()
+        far = questions.sent
+        wait(lambda: questions.sent > far + 100, "more answers")
+    print(f"# {questions.sent} questions, {questions.lost} lost")
+    same((questions.lost, dropped() - before, lab.fallthrough()), (0, 0, 0), "lost, dropped, unjudged")
+
+
 def digest_of_all(server):
     """Reads a connection to its end and answers with the digest of what came."""
     connection, _ = server.accept()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Feeds with `refresh` under bulwarkd: a changed file is in force by itself, a bad one never; what is in force stays."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -15,9 +16,11 @@ lists:
   feed: { feed: feed.txt, refresh: 1s, max-shrink: 50% }
   slow: { feed: slow.txt, refresh: 1h }
   own:  { feed: own.txt }
-block: [feed, slow, own]
+  far:  { feed: far/current/far.txt, refresh: 1s }
+block: [feed, slow, own, far]
 services:
-  web: { ports: tcp/443 }
+  web:  { ports: tcp/443 }
+  echo: { ports: udp/5300 }
 metrics: { listen: "127.0.0.1:10473" }
 """
 GOOD = "46.30.66.0/24\n46.30.67.0/24\n46.30.68.0/24\n46.30.69.0/24\n"
@@ -92,6 +95,50 @@ def try_bad(lab):
         wait(lambda: counted() == ["4", "4"], "four that were applied, four that were refused", 60)
 
 
+def watched(daemon):
+    """Inodes that it has inotify watch."""
+    found = set()
+    for name in os.listdir(f"/proc/{daemon.pid}/fdinfo"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{daemon.pid}/fdinfo/{name}", encoding="ascii") as file:
+            found |= {int(line.split()[2].partition(":")[2], 16) for line in file if line.startswith("inotify ")}
+    return found
+
+
+def release(lab, name, address):
+    """far/NAME/far.txt with one address more; far/current becomes a link to it, all at once."""
+    os.makedirs(f"{lab.directory}/far/{name}")
+    lab.file(f"far/{name}/far.txt", f"46.41.1.0/24\n{address}\n")
+    os.symlink(name, lab.directory + "/far/next")
+    os.rename(lab.directory + "/far/next", lab.directory + "/far/current")
+
+
+def try_ways(lab, daemon):
+    """Sooner than all are looked at, which is once a minute: inotify saw it."""
+    with it("the directories on the way are watched, no file is"):
+        inodes = watched(daemon)
+        for name in ("", "far", "far/one"):
+            assert os.stat(f"{lab.directory}/{name}").st_ino in inodes, f"{name} is not watched"
+        assert os.stat(lab.directory + "/far/one/far.txt").st_ino not in inodes, "the file is"
+    with it("a link on the way that points elsewhere makes it another feed"):
+        release(lab, "two", "46.41.2.0/24")
+        wait(lambda: blocked(lab, "46.41.2.1"), "the new prefix", 40)
+    with it("the directory goes, and comes back with another feed in it"):
+        os.rename(lab.directory + "/far", lab.directory + "/away")
+        time.sleep(1.1)
+        assert blocked(lab, "46.41.2.1"), "the last good one is gone"
+        os.mkdir(lab.directory + "/far")
+        release(lab, "three", "46.41.3.0/24")
+        wait(lambda: blocked(lab, "46.41.3.1"), "the new prefix", 40)
+        shutil.rmtree(lab.directory + "/away")
+
+
+def try_million(lab):
+    with it("a feed of a million entries refreshes without a dropped lawful packet"):
+        lab.udp_echo(lab.node, 4, lab.eth0.v4, 5300)
+        put(lab, "far/three/far.txt", "".join(f"47.{i >> 16}.{i >> 8 & 255}.{i & 255}\n" for i in range(1000000)))
+        none_lost(lab, lab.eth0.v4, 5300, lambda: wait(lambda: blocked(lab, "47.15.66.63"), "the million", 90))
+
+
 def huge(path):
     with open(path, "wb") as file:
         file.truncate(5 << 30)
@@ -126,12 +173,15 @@ def tests(lab):
     for name, text in (("feed.txt", GOOD), ("slow.txt", "46.50.0.0/24\n"), ("own.txt", "46.40.0.0/24\n")):
         lab.file(name, text)
         os.utime(f"{lab.directory}/{name}", (time.time() - 3600,) * 2)
+    release(lab, "one", "46.41.0.0/24")
     try_no_feeds(lab)
     lab.apply(POLICY)
-    lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
+    daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
     wait(lambda: events(lab, "policy-applied"), "bulwarkd")
     try_good(lab)
     try_bad(lab)
+    try_ways(lab, daemon)
+    try_million(lab)
 
 
 main("feeds", tests)
