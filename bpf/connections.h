@@ -67,22 +67,38 @@ static __always_inline int cookie_returns(struct xdp_md *ctx, const struct packe
 }
 
 #define TCP_STATE_NEW_SYN_RECV 12
-enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_HALF_OPEN, ENDPOINT_OPEN };
+enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_HALF_OPEN, ENDPOINT_OPEN, ENDPOINT_SETTLED };
+
+/*
+ * Whether the first bytes of a stream are past judging: the kernel has taken all that are looked at, so what comes
+ * again of them is thrown away, or the server has answered, which it does when it has read what is judged. Neither is
+ * ever untrue again. Asked with the socket that XDP looks up anyway, so that TC need not look it up once more.
+ */
+static __always_inline int stream_settled(struct bpf_sock *socket)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
+
+	return tcp && (tcp->data_segs_out || tcp->bytes_received >= FIRST_BYTES);
+}
 
 static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
 {
 	struct bpf_sock *socket = bpf_skc_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
 	__u32 state;
+	int settled;
 
 	if (!socket)
 		return ENDPOINT_NONE;
 	state = socket->state;
+	settled = constants.have_tls && stream_settled(socket);
 	bpf_sk_release(socket);
 	if (state == TCP_STATE_LISTEN)
 		return ENDPOINT_LISTENS;
 	if (state == TCP_STATE_NEW_SYN_RECV)
 		return ENDPOINT_HALF_OPEN;
-	return state == TCP_STATE_CLOSE ? ENDPOINT_NONE : ENDPOINT_OPEN;
+	if (state == TCP_STATE_CLOSE)
+		return ENDPOINT_NONE;
+	return settled ? ENDPOINT_SETTLED : ENDPOINT_OPEN;
 }
 
 static __always_inline int conntrack_knows(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
@@ -148,6 +164,7 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 	if (pkt) {
 		pkt->listens = endpoint == ENDPOINT_LISTENS;
 		pkt->completes = endpoint == ENDPOINT_HALF_OPEN;
+		pkt->settled = endpoint == ENDPOINT_SETTLED;
 	}
 	if (endpoint >= ENDPOINT_HALF_OPEN)
 		return OPEN_YES;

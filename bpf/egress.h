@@ -98,11 +98,26 @@ static __always_inline void notice_forwarding(const struct __sk_buff *skb)
 		facts->forwards = 1;
 }
 
+/* A segment of a local connection that nothing stands before or behind: its socket says all that a note would, and what
+ * carries another packet is no TCP by its own header. */
+static __always_inline int is_local_segment(struct __sk_buff *skb)
+{
+	__u32 at = skb->protocol == bpf_htons(ETHERTYPE_IPV4) ? offsetof(struct iphdr, protocol)
+							      : offsetof(struct ipv6hdr, nexthdr);
+	__u8 protocol;
+
+	if (skb->protocol != bpf_htons(ETHERTYPE_IPV4) && skb->protocol != bpf_htons(ETHERTYPE_IPV6))
+		return 0;
+	return !constants.offline && skb->sk && !load(skb, at, &protocol, sizeof(protocol)) && protocol == IPPROTO_TCP;
+}
+
 static __always_inline int judge_egress(struct __sk_buff *skb)
 {
 	struct packet pkt = {};
 	const struct class_entry *class;
 
+	if (!constants.have_egress_block && is_local_segment(skb))
+		return TCX_NEXT;
 	notice_forwarding(skb);
 	if (read_skb(skb, &pkt))
 		return TCX_NEXT;

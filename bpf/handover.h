@@ -90,7 +90,7 @@ __noinline int take_cookie(struct __sk_buff *skb)
 	struct packet pkt = {};
 	__u32 cookie;
 
-	if (!bpf_sk_assign_tcp_reqsk || !options || !cookies_about() || !read_acknowledgement(skb, &pkt, options))
+	if (!bpf_sk_assign_tcp_reqsk || !cookies_about() || !options || !read_acknowledgement(skb, &pkt, options))
 		return 0;
 	cookie = bpf_ntohl(options->tcp.ack_seq) - 1;
 	if (!cookie_good(&pkt.flow, bpf_ntohl(options->tcp.seq), cookie + 1, options))

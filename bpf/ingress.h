@@ -6,39 +6,52 @@
 #define PRIORITY_BULK 2	       /* TC_PRIO_BULK */
 #define PRIORITY_INTERACTIVE 6 /* TC_PRIO_INTERACTIVE */
 
-/* What XDP wrote in front of the packet; 0 where it is not ours, or of a generation that numbered otherwise. */
-static __always_inline int tag_read(struct __sk_buff *skb, struct packet_tag *tag)
+/* Whether a packet may hold something that a rule for first bytes judges. Requests come as long as a connection lasts.
+ */
+static __always_inline int may_begin(const struct packet_tag *tag, const struct service_entry *service)
+{
+	if (constants.have_http && service->http)
+		return 1;
+	return constants.have_tls && service->tls && !tag->settled;
+}
+
+/* What XDP wrote in front of the packet, and the service that it names; 0 where it is not ours, or of a generation that
+ * numbered otherwise. */
+static __always_inline int tag_read(struct __sk_buff *skb, struct packet_tag *tag, const struct service_entry **service)
 {
 	const struct packet_tag *place = (void *)(long)skb->data_meta;
-	const struct service_entry *service;
 
+	*service = NULL;
 	if ((void *)(place + 1) > (void *)(long)skb->data || place->magic != constants.tag_magic)
 		return 0;
 	*tag = *place;
 	if (!tag->service)
 		return 1;
-	service = service_at(tag->service);
-	return service && service->row == tag->row;
+	*service = service_at(tag->service);
+	return *service && (*service)->row == tag->row;
 }
 
 /* Drivers without metadata, and what another program on the way overwrote: asked again, by the same tables. */
-static __always_inline void tag_again(const struct packet *pkt, struct packet_tag *tag)
+static __always_inline const struct service_entry *tag_again(const struct packet *pkt, struct packet_tag *tag)
 {
 	const struct service_entry *service = NULL;
 	const struct flow *flow = &pkt->flow;
 
-	tag->service = 0;
+	tag->service = tag->settled = 0;
 	if (pkt->fragment != FRAGMENT_LATER)
 		service = service_of(flow, &tag->service);
 	if (service)
 		tag->class = tag_class_of(source_class(flow), service, tag_proven(pkt));
 	else
 		tag->service = 0;
+	return service;
 }
 
 static __always_inline void tag_skb(struct __sk_buff *skb, const struct packet_tag *tag,
 				    const struct service_entry *service)
 {
+	if (!constants.have_tags || !service->tag)
+		return;
 	skb->mark = tag_merge(skb->mark, tag_bits(service, tag->class));
 	if (tag->class == TAG_TRUSTED)
 		skb->priority = PRIORITY_INTERACTIVE;
@@ -159,7 +172,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	if (!stream_offset(skb, pkt, &segment))
 		return TCX_NEXT;
 	/* nearly every segment: what is left costs nothing */
-	if (segment.offset >= FIRST_BYTES && !(constants.have_http && service->http))
+	if ((segment.settled || segment.offset >= FIRST_BYTES) && !(constants.have_http && service->http))
 		return TCX_NEXT;
 	if (!constants.offline)
 		segment.l3 = network_offset(skb);
@@ -177,6 +190,20 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	return stream_end(skb, pkt, &segment);
 }
 
+/* Nearly every packet of a host that is talked to: what XDP has found settled brings no cookie back and begins nothing,
+ * so it is tagged and goes on. */
+static __always_inline int goes_on(struct __sk_buff *skb)
+{
+	const struct service_entry *service;
+	struct packet_tag tag;
+
+	if (!constants.have_tls || !tag_read(skb, &tag, &service) || !service || !tag.settled ||
+	    may_begin(&tag, service))
+		return 0;
+	tag_skb(skb, &tag, service);
+	return 1;
+}
+
 __noinline int judge_ingress(struct __sk_buff *skb)
 {
 	const struct service_entry *service;
@@ -184,19 +211,16 @@ __noinline int judge_ingress(struct __sk_buff *skb)
 	struct packet pkt = {.list = 255};
 	int have = 0;
 
-	if (!tag_read(skb, &tag)) {
+	if (!tag_read(skb, &tag, &service)) {
 		if (read_skb(skb, &pkt))
 			return TCX_NEXT;
-		tag_again(&pkt, &tag);
+		service = tag_again(&pkt, &tag);
 		have = 1;
 	}
-	service = tag.service ? service_at(tag.service) : NULL;
 	if (!service)
 		return TCX_NEXT;
-	if (constants.have_tags && service->tag)
-		tag_skb(skb, &tag, service);
-	if ((!constants.have_tls && !constants.have_http) || !(service->tls | service->http) ||
-	    tag.class == TAG_TRUSTED || skb->cb[0] == TC_CB_PAUSED)
+	tag_skb(skb, &tag, service);
+	if (!may_begin(&tag, service) || tag.class == TAG_TRUSTED || skb->cb[0] == TC_CB_PAUSED)
 		return TCX_NEXT;
 	if ((!have && read_skb(skb, &pkt)) || pkt.flow.protocol != IPPROTO_TCP)
 		return TCX_NEXT;

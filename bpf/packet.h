@@ -51,7 +51,8 @@ struct packet {
 	__u8 over : 1;	 /* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
 	__u8 proven : 1; /* inside an open connection to a service */
 	__u8 completed : 1; /* the bare ACK of a handshake, with its numbers: the source completed it */
-	__u8 offence;	    /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 offence : 1;   /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 settled : 1;   /* what its stream began with has been judged and taken, see stream_settled() */
 	__u8 would;	    /* reason of the first monitored rule that would have dropped it */
 	__u8 list;	    /* number of the list that blocks, 255: none */
 	__u16 class;

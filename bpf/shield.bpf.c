@@ -209,6 +209,8 @@ int egress(struct __sk_buff *skb)
 SEC("tc")
 int ingress(struct __sk_buff *skb)
 {
+	if (goes_on(skb))
+		return TCX_NEXT;
 	take_cookie(skb);
 	return carries_services() ? judge_ingress(skb) : TCX_NEXT;
 }

@@ -23,6 +23,7 @@ struct segment {
 	__u8 has_socket; /* refusing it can reset both ends */
 	__u8 empty;	 /* its socket has received nothing of the stream yet, in order */
 	__u8 answered;	 /* the server has sent something: it has read what is judged */
+	__u8 settled;	 /* as stream_settled() says, also where the offset has wrapped */
 };
 
 /* The socket as this needs it (the kernel's own type by another name, see connections.h). */
@@ -122,6 +123,7 @@ static __always_inline int socket_start(struct bpf_sock *socket, struct segment 
 		return 0;
 	segment->empty = !tcp->bytes_received;
 	segment->answered = !!tcp->data_segs_out;
+	segment->settled = segment->answered || tcp->bytes_received >= FIRST_BYTES;
 	*start = tcp->rcv_nxt - (__u32)tcp->bytes_received;
 	return 1;
 }
@@ -193,7 +195,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 	if (!pkt || !segment)
 		return 0;
 	segment->offset = 0;
-	segment->has_socket = segment->empty = segment->answered = 0;
+	segment->has_socket = segment->empty = segment->answered = segment->settled = 0;
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
 	return constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);

@@ -13,7 +13,8 @@ struct packet_tag {
 	__u16 service; /* index in this generation; 0: none */
 	__u16 row;     /* of the service in the pinned counters: the same in every generation */
 	__u8 class;    /* enum tag_class */
-	__u8 unused[3];
+	__u8 settled;  /* TLS has nothing to judge in it any more */
+	__u8 unused[2];
 };
 
 /* Whether TC asks which service a packet is for. */
@@ -66,6 +67,7 @@ static __always_inline void tag_packet(struct xdp_md *ctx, struct packet *pkt)
 			tag.service = pkt->service;
 		tag.row = service->row;
 		tag.class = tag_class_of(class_at(pkt->class, flow->zone), service, tag_proven(pkt));
+		tag.settled = pkt->settled && !(pkt->tcp_flags & TCP_URG);
 	} else {
 		tag.service = 0;
 	}

@@ -4,7 +4,7 @@
 BENCH_BUILD    := $(BUILD)/bench
 lab-programs: $(BUILD)/flood $(BENCH_BUILD)/wire
 tests: lab-programs
-bench-programs: lab-programs $(BUILD)/tests/run_accuracy $(addprefix $(BENCH_BUILD)/,probe tc_probe prefixes latency empty_tc.bpf.o bare.bpf.o bucket.bpf.o pass.bpf.o)
+bench-programs: lab-programs $(BUILD)/tests/run_accuracy $(addprefix $(BENCH_BUILD)/,probe tc_probe run_stats prefixes latency empty_tc.bpf.o bare.bpf.o bucket.bpf.o pass.bpf.o)
 
 # BENCH_ROUNDS=N: other than nine; BENCH='--quick', '--only limits': what tests/bench/bench --help says.
 bench: dependencies-bench
@@ -38,6 +38,7 @@ $(BENCH_BUILD)/flood_send.o: | $(BENCH_BUILD)/flood.skel.h
 $(BENCH_BUILD)/probe.o: | $(BENCH_BUILD)/probe.skel.h
 $(BENCH_BUILD)/wire.o: | $(BENCH_BUILD)/wire.skel.h
 $(BENCH_BUILD)/tc_probe.o: | $(BENCH_BUILD)/empty_tc.skel.h
+$(BENCH_BUILD)/run_stats.o: | $(BENCH_BUILD)/empty_sockops.skel.h
 
 $(BUILD)/flood: $(addprefix $(BENCH_BUILD)/,flood.o flood_send.o flood_replay.o flood_frames.o flood_sources.o)
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
@@ -45,7 +46,7 @@ $(BUILD)/flood: $(addprefix $(BENCH_BUILD)/,flood.o flood_send.o flood_replay.o 
 $(BENCH_BUILD)/probe: $(addprefix $(BENCH_BUILD)/,probe.o flood_frames.o flood_sources.o)
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lpthread -o $@
 
-$(addprefix $(BENCH_BUILD)/,wire tc_probe prefixes latency): %: %.o
+$(addprefix $(BENCH_BUILD)/,wire tc_probe run_stats prefixes latency): %: %.o
 	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
 # For whoever works on the tables: what they cost to build and how large they are, without a kernel.

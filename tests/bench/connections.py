@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Connections. usage: connections.py listen ADDRESS PORT | connect ADDRESS PORT COUNT SOURCE... | try ADDRESS PORT COUNT
-| silent ADDRESS PORT
+| silent ADDRESS PORT | serve ADDRESS PORT | churn ADDRESS PORT
 
 `listen` says ready and accepts for ever; `connect` prints a line "address port" for its end of each, then ready, and keeps
 them until it is killed. `try` prints how many of so many, ten at a time, were made within three
 seconds each; it ends when a tenth have failed. `silent` makes one and prints its own port and the sequence number of its first byte,
-which it never sends.
+which it never sends. `serve` says ready, and ends each connection when its client does; `churn` makes as many, one after the other, as
+each line on standard input says, and answers with a line.
 """
 
 import concurrent.futures
@@ -43,6 +44,26 @@ def silent(address, port):
     signal.pause()
 
 
+def serve(address, port):
+    server = socket.create_server((address, port))
+    print("ready", flush=True)
+    while True:
+        connection = server.accept()[0]
+        while connection.recv(4096):
+            pass
+        connection.close()
+
+
+def churn(address, port):
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            with socket.create_connection((address, port), timeout=5) as connection:
+                connection.sendall(b"hello")
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(1)
+        print("done", flush=True)
+
+
 AT_ONCE = 10
 
 
@@ -73,6 +94,8 @@ if __name__ == "__main__":
         listen(sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "silent":
         silent(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] in ("serve", "churn"):
+        (serve if sys.argv[1] == "serve" else churn)(sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "try":
         attempts(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:

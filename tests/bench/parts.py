@@ -4,6 +4,7 @@ measures on and the results it reports to, under the keys of rows.py."""
 
 import contextlib
 import json
+import pathlib
 import shutil
 import socket
 import ssl
@@ -399,15 +400,13 @@ def first_bytes(ground, results):
     silent = ground.lab.start("sender", "python3", script, "silent", place.address4, 443, stdout=subprocess.PIPE, text=True)
     port, first = map(int, silent.stdout.readline().split())
     frame, hello = ground.lab.room / "segment.hex", client_hello("api.example.com")
-    for key, sequence, data, note in (("tc-segment", first + (1 << 20), bytes(1400), "without what XDP knows: classified again"),
+    for key, sequence, data, note in (("tc-segment-bare", first + (1 << 20), bytes(1400), "of 1400 bytes"),
                                       ("tc-hello", first, hello, f"of {len(hello)} bytes")):
         write_segment(place, frame, port, sequence, data)
         base, ours = json.loads(ground.lab.run("node", ground.build / "bench" / "tc_probe", place.name, ground.cpus[-1], ground.rounds,
                                                max(ground.repeat // 4, 10000), frame, place.root.parent / "root_ingress"))
         results.measured(key, differences(ours, base), f"{note}; {over(ours, base)}")
-    for process in (silent, listener):
-        process.kill()
-        process.wait()
+    end([silent, listener])
 
 
 def flow_memory(ground, results):
@@ -418,6 +417,72 @@ def flow_memory(ground, results):
     results.measured("flow-memory", [shown["bytes_memlock"] / slots * MILLION / 2**20], f"{slots:,} fit into the one that is there")
 
 
+class Statistics:
+    """What the kernel's own clock of programs says: how often they ran, and how long."""
+
+    def __init__(self, ground, *programs):
+        self.process = ground.lab.start("node", ground.build / "bench" / "run_stats", *programs, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+
+    def read(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise Trouble("no statistics of programs (the words are above)")
+        return json.loads(line)
+
+    def during(self, do, *arguments):
+        """[times, ns] of each program meanwhile."""
+        before = self.read()
+        do(*arguments)
+        return [[now - then for now, then in zip(*pair)] for pair in zip(self.read(), before)]
+
+    def kill(self):
+        self.process.kill()
+
+    def wait(self):
+        self.process.wait()
+
+
+def end(processes):
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def cgroup2():
+    mounts = (line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines())
+    return next((mount[1] for mount in mounts if mount[2] == "cgroup2"), None)
+
+
+def streaming(ground):
+    """Everything on; the stream is no TLS, so its first bytes would end it."""
+    service = {"ports": "tcp/443", "tag": 10, "limits": EVERYTHING["limits"], "tls": {"unknown": "pass", "monitor": True}}
+    return ground.shielded("stream", policy(service=service, **API))
+
+
+def empty_programs(ground, place):
+    """The ids of those at TC."""
+    place.attach("xdp", "pass.bpf.o")
+    place.run("tc", "qdisc", "add", "dev", place.name, "clsact")
+    ids = []
+    for direction in ("ingress", "egress"):
+        place.run("tc", "filter", "add", "dev", place.name, direction, "bpf", "direct-action", "object-file",
+                  ground.build / "bench" / "empty_tc.bpf.o", "section", "tc")
+        shown = json.loads(place.run("tc", "-j", "filter", "show", "dev", place.name, direction))
+        ids += [filter["options"]["prog"]["id"] for filter in shown if "prog" in filter.get("options", {})]
+    return ids
+
+
+def stream_takers(ground, places):
+    takers = {name: ground.lab.start("node", "python3", HERE / "stream.py", "take", place.address4, 443, stdout=subprocess.PIPE, text=True)
+              for name, place in places.items()}
+    for taker in takers.values():
+        taker.stdout.readline()
+    return takers
+
+
 def stream(ground, place, taker, seconds):
     """Gbit/s."""
     ground.lab.run("sender", "python3", HERE / "stream.py", "send", place.address4, 443, seconds)
@@ -425,36 +490,60 @@ def stream(ground, place, taker, seconds):
     return int(taken) * 8 / float(took) / 1e9
 
 
-def empty_programs(ground, place):
-    place.attach("xdp", "pass.bpf.o")
-    place.run("tc", "qdisc", "add", "dev", place.name, "clsact")
-    for direction in ("ingress", "egress"):
-        place.run("tc", "filter", "add", "dev", place.name, direction, "bpf", "direct-action", "object-file",
-                  ground.build / "bench" / "empty_tc.bpf.o", "section", "tc")
+def established(ground, results):
+    """A stream through each of two interfaces in turn: here TC is told what XDP knows."""
+    places = {"empty": Place(ground, "empty-tc"), OURS: streaming(ground)}
+    pins = places[OURS].root.parent
+    programs = {"empty": empty_programs(ground, places["empty"]), OURS: [pins / "root_ingress", pins / "root_egress"]}
+    takers, clock = stream_takers(ground, places), Statistics(ground, *programs["empty"], *programs[OURS])
+    spent = {name: ([], []) for name in places}
+    try:
+        for _ in range(ground.rounds):
+            for at, name in enumerate(places):
+                ran = clock.during(stream, ground, places[name], takers[name], ground.seconds)
+                for found, (times, ns) in zip(spent[name], ran[2 * at:]):
+                    found.append(ns / times)
+    finally:
+        end([clock, *takers.values()])
+    for key, ours, empty in zip(("tc-segment", "tc-answer"), spent[OURS], spent["empty"]):
+        results.measured(key, differences(ours, empty), over(ours, empty))
+
+
+def connection_sums(ground, results):
+    """Whole connections, each of which meets both programs."""
+    place, script = streaming(ground), HERE / "connections.py"
+    server = ground.lab.start("node", "python3", script, "serve", place.address4, 443, stdout=subprocess.PIPE)
+    server.stdout.readline()
+    client = ground.lab.start("sender", "python3", script, "churn", place.address4, 443, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    clock, count = Statistics(ground, cgroup2(), place.root.parent / "root_sockops"), 200 if ground.seconds < 0.5 else 1000
+
+    def churn():
+        client.stdin.write(f"{count}\n")
+        client.stdin.flush()
+        client.stdout.readline()
+    try:
+        rounds = [[ns / count for _, ns in clock.during(churn)] for _ in range(ground.rounds)]
+    finally:
+        end([clock, client, server])
+    base, ours = zip(*rounds)
+    results.measured("sockops", differences(ours, base), over(ours, base))
 
 
 def streams(ground, results):
     """One stream into the node through each interface in turn. XDP of any kind takes segmentation offload from a veth's other end, which
     is the last row."""
-    http = {"ports": "tcp/443", "tag": 10, "limits": EVERYTHING["limits"]}  # the stream is no TLS: its first bytes would end it
-    places = {"none": Place(ground, "nothing"), "empty": Place(ground, "empty"),
-              OURS: ground.shielded("stream", policy(service=dict(http, tls={"unknown": "pass", "monitor": True}), **API))}
+    places = {"none": Place(ground, "nothing"), "empty": Place(ground, "empty"), OURS: streaming(ground)}
     empty_programs(ground, places["empty"])
-    takers = {name: ground.lab.start("node", "python3", HERE / "stream.py", "take", place.address4, 443, stdout=subprocess.PIPE, text=True)
-              for name, place in places.items()}
-    rates = {name: [] for name in places}
+    takers, rates = stream_takers(ground, places), {name: [] for name in places}
     try:
-        for taker in takers.values():
-            taker.stdout.readline()
         for turn in range(ground.rounds + 1):
             for name, place in places.items():
                 rate = stream(ground, place, takers[name], ground.seconds if turn else 0.2)
                 if turn:
                     rates[name].append(rate)
     finally:
-        for taker in takers.values():
-            taker.kill()
-            taker.wait()
+        end(takers.values())
     results.measured("stream-on", ratios(rates[OURS], rates["empty"]),
                      f"{statistics.median(rates[OURS]):.1f} Gbit/s against {statistics.median(rates['empty']):.1f}")
     results.measured("stream-xdp", ratios(rates["empty"], rates["none"]), f"{statistics.median(rates['none']):.1f} Gbit/s without")
@@ -507,4 +596,4 @@ def https(ground, results):
 
 
 PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, accuracy, blocked_floods, spoofed_floods,
-         cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, flow_memory, streams)
+         cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, established, connection_sums, flow_memory, streams)

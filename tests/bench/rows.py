@@ -108,8 +108,11 @@ FLOODS = section(
 
 API = section(
     "connections and first bytes",
-    Row("tc-segment", "first_bytes", "data segment of an open connection at TC ingress, over an empty tcx program", "ns", at_most(60)),
+    Row("tc-segment", "established", "data segment of an open connection at TC ingress, over an empty tcx program", "ns", at_most(60)),
+    Row("tc-segment-bare", "first_bytes", "the same where XDP could leave nothing in front of it: classified again", "ns"),
+    Row("tc-answer", "established", "what the host says in an open connection at TC egress, over an empty tcx program", "ns"),
     Row("tc-hello", "first_bytes", "ClientHello judged at TC ingress, over an empty tcx program", "ns", at_most(2000)),
+    Row("sockops", "connection_sums", "sockops, tags and counts of a whole connection, over an empty program", "ns", at_most(300)),
     Row("flow-memory", "flow_memory", "flow table, for 1M flows", "MiB", at_most(128)),
     Row("stream-on", "streams", "TCP stream over veth, everything on, to bare XDP_PASS and an empty tcx program", "x", at_least(0.93)),
     Row("stream-xdp", "streams", "the same with bare XDP_PASS and an empty tcx program, to no program at all", "x"),

@@ -163,6 +163,10 @@ def try_tls(lab, mode, family):
         counted(lab, "drop", "first-urgent", before + 1)
         client.send(0, GOOD)
         same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: also where the server has answered, and nothing else is looked at any more"):
+        before = lab.counts()[("drop", "first-urgent")]
+        client.send(len(GOOD), b"x", flags=ACK | URG)
+        counted(lab, "drop", "first-urgent", before)
 
 
 def try_http(lab, mode):
