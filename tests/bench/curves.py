@@ -23,10 +23,6 @@ def sizes(ground):
     return [size for size in SIZES if size <= ground.largest]
 
 
-def rounds(ground):
-    return min(ground.rounds, 5)
-
-
 class Patience:
     """Does not try what would take too long, by what a load ten times smaller took."""
 
@@ -54,20 +50,22 @@ def unlisted(ground, count):
                                      check=True).stdout.split())
     with ground.list(count).open() as listed, partial.open("w") as file:
         end, candidate = -1, next(candidates, None)
+        at = number(candidate)
         for line in listed:
-            first, length = line.strip().split("/")
-            start = number(first)
-            while candidate and number(candidate.split("/")[0]) < start:
-                if number(candidate.split("/")[0]) > end:
+            start = number(line)
+            while candidate and at < start:
+                if at > end:
                     file.write(candidate + "\n")
                 candidate = next(candidates, None)
-            end = start + (1 << (32 - int(length))) - 1
+                at = number(candidate) if candidate else 0
+            end = start + (1 << (32 - int(line[line.index("/") + 1:]))) - 1
     partial.rename(path)
     return path
 
 
-def number(address):
-    a, b, c, d = address.split(".")
+def number(prefix):
+    """Of its first address."""
+    a, b, c, d = prefix[:prefix.index("/")].split(".")
     return int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d)
 
 
@@ -89,7 +87,7 @@ def list_curves(ground, results):
             try_peers(ground, results, group, floods, size, {
                 "ipset": (flood, patience.setup("ipset", peers.ipset), feed),
                 "xdp-filter": (flood, peers.xdp_filter, feed)})
-            report_rates(results, group, ground.turns(floods, SECONDS, rounds(ground)), size)
+            report_rates(results, group, ground.turns(floods, SECONDS), size)
             if not v6:
                 list_memory(ground, results, size, floods, place, nft_bytes)
             ground.forget(f"nft-set{size}", f"ipset{size}")
@@ -97,7 +95,7 @@ def list_curves(ground, results):
     flood = ("blocked", "--blocked", single)
     floods = {f"{OURS}, single addresses": Flood(ground.blocking(HOSTS, hosts=True), *flood)}
     try_peers(ground, results, "list-v4", floods, HOSTS, {"xdp-filter, single addresses": (flood, peers.xdp_filter, single)})
-    report_rates(results, "list-v4", ground.turns(floods, SECONDS, rounds(ground)), HOSTS)
+    report_rates(results, "list-v4", ground.turns(floods, SECONDS), HOSTS)
 
 
 def slab():
@@ -151,7 +149,7 @@ def list_misses(ground, results):
         try_peers(ground, results, "list-miss", floods, size, {
             "nft set": (flood, patience.setup("nft", and_drop(peers.nft_set)), feed),
             "ipset": (flood, patience.setup("ipset", and_drop(peers.ipset)), feed)})
-        report_rates(results, "list-miss", ground.turns(floods, SECONDS, rounds(ground)), size)
+        report_rates(results, "list-miss", ground.turns(floods, SECONDS), size)
         ground.forget(f"nft-set{size}", f"ipset{size}")
 
 
@@ -166,7 +164,7 @@ def lookup_curves(ground, results):
             if v6:
                 kinds.append(("miss in a /32 that holds listed ones", ground.blocking(size, v6), ["--miss", feed]))
             for words, place, sources in kinds:
-                without, ours = ground.probe(place, [plain, place], *sources, v6=v6, rounds=rounds(ground))
+                without, ours = ground.probe(place, [plain, place], *sources, v6=v6)
                 results.point(group, f"{OURS}, {words}", size, [max(ns, 0.1) for ns in differences(ours, without)])
             ground.forget(f"a{size}{'v6' if v6 else ''}")
 
@@ -184,7 +182,8 @@ def many_lists(ground, results):
         floods = {OURS: Flood(ground.shielded(f"lists{count}", text), *flood)}
         try_peers(ground, results, "lists", floods, count, {"nft sets": (flood, peers.nft_sets, lists),
                                                             "ipsets": (flood, peers.ipsets, lists)})
-        report_rates(results, "lists", ground.turns(floods, SECONDS, rounds(ground)), count)
+        report_rates(results, "lists", ground.turns(floods, SECONDS), count)
+        results.cannot("lists", "xdp-filter", count, peers.XDP_FILTER_TAKES)
 
 
 # ---- rates, services, cores
@@ -198,8 +197,8 @@ def source_curves(ground, results):
                   "LRU_HASH token bucket": Flood(ground.bucket(), *flood)}
         try_peers(ground, results, "sources", floods, None, {"nft meter": (flood, peers.nft_meter),
                                                              "hashlimit": (flood, peers.hashlimit)})
-        report_rates(results, "sources", ground.turns(floods, SECONDS, rounds(ground)), count)
-        results.cannot("sources", "xdp-filter", count, "it knows no rates")
+        report_rates(results, "sources", ground.turns(floods, SECONDS), count)
+        results.cannot("sources", "xdp-filter", count, peers.NO_RATES)
 
 
 def service_curves(ground, results):
@@ -209,9 +208,11 @@ def service_curves(ground, results):
         ports = [10000 + 2 * number for number in range(count)]
         services = {f"s{port}": {"ports": f"tcp/{port}"} for port in ports}
         floods = {OURS: Flood(ground.shielded(f"services{count}", policy(services=services)), *flood)}
-        try_peers(ground, results, "services", floods, count, {"nft set": (flood, peers.nft_ports, ports),
+        try_peers(ground, results, "services", floods, count, {"xdp-filter": (flood, peers.xdp_filter_ports, ports),
+                                                               "nft set": (flood, peers.nft_ports, ports),
+                                                               "ipset": (flood, peers.ipset_ports, ports),
                                                                "iptables rules": (flood, peers.iptables_rules, ports)})
-        report_rates(results, "services", ground.turns(floods, SECONDS, rounds(ground)), count)
+        report_rates(results, "services", ground.turns(floods, SECONDS), count)
 
 
 PROFILES = ("blocked", "blocked-udp", "blocked-v6", "vlan", "qinq", "vlan-v6", "spoofed-udp", "spoofed-udp-v6", "scan", "scan-v6",
@@ -225,7 +226,7 @@ def profile_floods(ground, results):
     place = ground.shielded("profiles", policy(lists={"bad": {"addresses": list(prefixes)}}, block=["bad"], service=TWO_LIMITS))
     for profile in PROFILES:
         flood = (profile, "--blocked", ",".join(prefixes))
-        rates = ground.turns({"bare": Flood(ground.bare(), *flood), OURS: Flood(place, *flood)}, SECONDS, rounds(ground))
+        rates = ground.turns({"bare": Flood(ground.bare(), *flood), OURS: Flood(place, *flood)}, SECONDS)
         results.point("profiles", profile, None, ratios(rates[OURS], rates["bare"]))
 
 
@@ -240,12 +241,14 @@ def core_curves(ground, results):
                   "LRU_HASH bucket, new sources": Flood(ground.bucket(), *spoofed, cpus=cpus)}
         for name, flood, setup, arguments in (("nft set, blocked", blocked, peers.nft_set, (ground.list(MILLION),)),
                                               ("nft meter, new sources", spoofed, peers.nft_meter, ()),
-                                              ("hashlimit, new sources", spoofed, peers.hashlimit, ())):
+                                              ("hashlimit, new sources", spoofed, peers.hashlimit, ()),
+                                              ("ipset, blocked", blocked, peers.ipset, (ground.list(MILLION),)),
+                                              ("xdp-filter, blocked", blocked, peers.xdp_filter, (ground.list(MILLION),))):
             try:
                 floods[name] = Flood(ground.peer(f"cores-{setup.__name__[:8]}", setup, *arguments), *flood, cpus=cpus)
             except Trouble as trouble:
                 results.cannot("cores", name, count, words_of(trouble))
-        report_rates(results, "cores", ground.turns(floods, SECONDS, rounds(ground)), count)
+        report_rates(results, "cores", ground.turns(floods, SECONDS), count)
 
 
 # ---- people's commands, people's requests
@@ -269,7 +272,7 @@ def bans(ground, results):
     except Trouble as trouble:
         results.cannot("bans", "ipset", None, words_of(trouble))
     rates = {name: [] for name in commands}
-    for turn in range(rounds(ground)):
+    for turn in range(ground.rounds):
         for name, command in commands.items():
             began = time.monotonic()
             for last in range(BANS):
@@ -288,28 +291,42 @@ def guards(web):
             "SYNPROXY": (lambda: peers.synproxy(web.host()), web.clear)}
 
 
-def https_curves(ground, results):
-    web = Web(ground)
+def watched(web, pps, start, stop):
+    """A tally of a second, guarded, and words about the guard."""
+    note = start() or ""
     try:
-        for pps in (0, 10_000, 100_000, 500_000, FLOOD_PPS):
-            for name, (start, stop) in guards(web).items():
-                try:
-                    note = start() or ""
-                except Trouble as trouble:
-                    results.cannot("https-answered", name, pps, words_of(trouble))
-                    continue
-                try:
-                    tally = web.watch(3, pps)
-                finally:
-                    stop()
-                results.point("https-answered", name, pps, [tally.answered() or 0.0], note)
-                if tally.good:
-                    results.point("https-p99", name, pps, [tally.quantile(0.99)], note)
-                else:
-                    results.cannot("https-p99", name, pps, "no request was answered")
-        results.cannot("https-answered", "xdp-filter", FLOOD_PPS, "it knows no rates")
+        return web.watch(1, pps), note
+    finally:
+        stop()
+
+
+def https_curves(ground, results):
+    """Every guard at every rate in turns."""
+    web, answered, slower, notes, cannot = Web(ground), {}, {}, {}, {}
+    try:
+        for _ in range(ground.rounds):
+            for pps in (0, 10_000, 100_000, 500_000, FLOOD_PPS):
+                for name, guard in guards(web).items():
+                    if name in cannot:
+                        continue
+                    try:
+                        tally, notes[name] = watched(web, pps, *guard)
+                    except Trouble as trouble:
+                        cannot[name] = words_of(trouble)
+                        continue
+                    answered.setdefault((name, pps), []).append(tally.answered() or 0.0)
+                    if tally.good:
+                        slower.setdefault((name, pps), []).append(tally.quantile(0.99))
     finally:
         web.close()
+    for (name, pps), values in answered.items():
+        results.point("https-answered", name, pps, values, notes[name])
+        if (name, pps) in slower:
+            results.point("https-p99", name, pps, slower[name, pps], notes[name])
+        else:
+            results.cannot("https-p99", name, pps, "no request was answered")
+    for name, why in {**cannot, "xdp-filter": peers.NO_RATES}.items():
+        results.cannot("https-answered", name, FLOOD_PPS, why)
 
 
 def idle_cost(ground, results):
@@ -323,7 +340,7 @@ def idle_cost(ground, results):
     try:
         if taker.stdout.readline() != "ready\n":
             raise Trouble("the far end of the stream did not start (its words are above)")
-        for _ in range(rounds(ground)):
+        for _ in range(ground.rounds):
             for name, (start, stop) in states.items():
                 start()
                 try:

@@ -225,6 +225,7 @@ def spoofed_floods(ground, results):
     floods = {"bare XDP_DROP": Flood(bare, *flood), f"{OURS}, 1M prefixes and two limits": Flood(whole, *flood),
               "LRU_HASH token bucket": Flood(ground.bucket(), *flood)}
     try_peers(ground, results, "spoofed", floods, None, {"nft meter": (flood, peers.nft_meter), "hashlimit": (flood, peers.hashlimit)})
+    results.cannot("spoofed", "xdp-filter", None, peers.NO_RATES)
     if len(both) > 1:
         floods["bare XDP_DROP, two cores"] = Flood(bare, *flood, cpus=both)
         floods[f"{OURS}, two cores"] = Flood(whole, *flood, cpus=both)
@@ -285,6 +286,7 @@ def cookies(ground, results):
     try_peers(ground, results, "cookies", floods, None, {
         "kernel": (syns, lambda place: peers.kernel_cookies(listen(ground, place))),
         "SYNPROXY": (syns, lambda place: peers.synproxy(listen(ground, place)))})
+    results.cannot("cookies", "xdp-filter", None, "it answers nothing")
     for name, flood in list(floods.items())[1:]:
         share = answers(ground, flood)
         if share < 0.9:

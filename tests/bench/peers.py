@@ -14,6 +14,8 @@ from results import say
 PROGRAMS = {"xdp-filter": ["xdp-filter", "load", "--version"], "nft": ["nft", "--version"], "iptables": ["iptables", "--version"],
             "ipset": ["ipset", "--version"]}
 XDP_FILTER_MOST = 10_000  # its map has that many entries
+XDP_FILTER_TAKES = f"it takes single addresses, {XDP_FILTER_MOST:,} at most, and has one list of them"
+NO_RATES = "it knows no rates"
 SOURCES_MOST = 1 << 20    # what the tables of nft and hashlimit are given, as our baseline has
 SERVICE_RATE, SOURCE_RATE = 1000, 20000
 
@@ -88,19 +90,26 @@ def ipset(host, feed):
     return load.seconds
 
 
+XDP_FILTER_PINS = pathlib.Path("/sys/fs/bpf")  # here of the lab's mount namespace: one after the other has it
+
+
+def load_xdp_filter(host, *options):
+    need("xdp-filter")
+    run("mount", "-t", "bpf", "xdp-filter", XDP_FILTER_PINS)
+    host.run("xdp-filter", "load", *options, host.device)
+
+
 def xdp_filter(host, feed):
-    """Its program by its own tool, the addresses into its own map: its tool takes one a start. Its maps are in one fixed
-    directory, here of the lab's mount namespace; the one before goes."""
+    """Its program by its own tool, the addresses into its own map: its tool takes one a start."""
     need("xdp-filter")
     prefixes, v6 = prefixes_of(feed)
     if v6 or len(prefixes) > XDP_FILTER_MOST or any("/" in prefix and not prefix.endswith("/32") for prefix in prefixes):
-        raise Trouble(f"it takes single addresses, {XDP_FILTER_MOST:,} at most")
-    addresses, pins = [prefix.split("/")[0] for prefix in prefixes], pathlib.Path("/sys/fs/bpf")
-    run("mount", "-t", "bpf", "xdp-filter", pins)
-    host.run("xdp-filter", "load", "--features", "ipv4", "--policy", "allow", host.device)
+        raise Trouble(XDP_FILTER_TAKES)
+    addresses = [prefix.split("/")[0] for prefix in prefixes]
+    load_xdp_filter(host, "--features", "ipv4", "--policy", "allow")
     host.run("xdp-filter", "ip", "--mode", "src", addresses[0])
     source = "1 0 0 0 0 0 0 0"  # the flag that the line above has set: refuse as source
-    batch = "".join(f"map update pinned {pins}/xdp-filter/filter_ipv4 key {address.replace('.', ' ')} value {source}\n"
+    batch = "".join(f"map update pinned {XDP_FILTER_PINS}/xdp-filter/filter_ipv4 key {address.replace('.', ' ')} value {source}\n"
                     for address in addresses)
     with Timed("xdp-filter", len(addresses)) as load:
         run(host.bpftool, "batch", "file", "-", input=batch)
@@ -153,6 +162,21 @@ def synproxy(host):
 
 
 # ---- services: these ports and nothing else
+
+def xdp_filter_ports(host, ports):
+    load_xdp_filter(host, "--features", "tcp", "--policy", "deny")
+    for port in ports:
+        host.run("xdp-filter", "port", "--mode", "dst", "--proto", "tcp", port)
+
+
+def ipset_ports(host, ports):
+    need("ipset", "iptables")
+    lines = ["create exposed bitmap:port range 0-65535"] + [f"add exposed {port}" for port in ports]
+    host.run("ipset", "restore", input="\n".join(lines) + "\n")
+    chain = ("iptables", "-t", "raw", "-A", "PREROUTING", "-i", host.device, "-p", "tcp")
+    host.run(*chain, "-m", "set", "--match-set", "exposed", "dst", "-j", "ACCEPT")
+    host.run(*chain, "-j", "DROP")
+
 
 def nft_ports(host, ports):
     need("nft")

@@ -32,6 +32,28 @@ def say(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
+def cell(point):
+    if point is None:
+        return ""
+    if point["value"] is None:
+        return "cannot"
+    return figure(point["value"]) + (" ±" if point["noise"] > NOISY else "")
+
+
+def group_table(group, points):
+    """Contenders down, the axis across."""
+    axis = sorted({point["x"] for row in points.values() for point in row if point["x"] is not None}) or [None]
+    heads = [group.unit if x is None else f"{x:,}" for x in axis]
+    lines = ["", f"### {group.title}" + (f", {group.unit} over {group.x}" if group.x else ""), "",
+             "| |" + "".join(f" {head} |" for head in heads) + " |", "|---|" + "---|" * (len(axis) + 1)]
+    for who, row in points.items():
+        at = {point["x"]: point for point in row}
+        cells = [cell(at.get(x)) for x in axis]
+        notes = "; ".join(dict.fromkeys(point["note"] for point in row if point["note"]))
+        lines.append(f"| {who} | " + " | ".join(cells) + f" | {notes} |")
+    return lines
+
+
 class Results:
     def __init__(self, rounds, peers):
         self.rounds = rounds
@@ -116,29 +138,8 @@ class Results:
                 aim = row.aim.text("×" if row.unit == "x" else row.unit) if row.aim else ""
                 lines.append(f"| {row.what} | {self.value(row)} | {self.spread(self.rows[row.key])} | {aim} | {self.verdict(row)} |")
         for group in (group for group in rows.GROUPS if group.key in self.points):
-            lines += self.group_table(group)
+            lines += group_table(group, self.points[group.key])
         return "\n".join(lines).strip() + "\n"
-
-    def group_table(self, group):
-        """Contenders down, the axis across."""
-        points = self.points[group.key]
-        axis = sorted({point["x"] for row in points.values() for point in row if point["x"] is not None}) or [None]
-        heads = [group.unit if x is None else f"{x:,}" for x in axis]
-        lines = ["", f"### {group.title}" + (f", {group.unit} over {group.x}" if group.x else ""), "",
-                 "| |" + "".join(f" {head} |" for head in heads) + " |", "|---|" + "---|" * (len(axis) + 1)]
-        for who, row in points.items():
-            at = {point["x"]: point for point in row}
-            cells = [self.cell(at.get(x)) for x in axis]
-            notes = "; ".join(dict.fromkeys(point["note"] for point in row if point["note"]))
-            lines.append(f"| {who} | " + " | ".join(cells) + f" | {notes} |")
-        return lines
-
-    def cell(self, point):
-        if point is None:
-            return ""
-        if point["value"] is None:
-            return "cannot"
-        return figure(point["value"]) + (" ±" if point["noise"] > NOISY else "")
 
     def heading(self, machine):
         peers = ", ".join(f"{name} {version}" for name, version in self.peers.items()) or "none"

@@ -146,7 +146,7 @@ GROUPS = (
     Group("lookup-v6", "IPv6 lookup, over the same program without a list", "ns a packet", "prefixes in the list", "less"),
     Group("sources", "SYNs of so many sources, rates limited", "Mpps", "sources"),
     Group("services", "SYNs to a port of no service, dropped", "Mpps", "services"),
-    Group("lists", "Blocked sources of all lists", "Mpps", "lists of 1000 prefixes"),
+    Group("lists", "Blocked sources of all lists; a policy can use 62", "Mpps", "lists of 1000 prefixes"),
     Group("profiles", "Floods of every kind, to bare XDP_DROP with the same packets", "of bare XDP_DROP"),
     Group("cores", "Every packet from a blocked source, 1M prefixes; and every source new, limited", "Mpps", "cores"),
     Group("load", "From text to live", "s", "prefixes in the list", "less"),

@@ -36,6 +36,9 @@ def collected(quick=False):
         results.missing("cookie-reply", "not built")
         results.point("blocked", "bulwark", None, [5.0, 6.0, 5.5])
         results.cannot("blocked", "nft", None, "too & old")
+        results.point("lists", "bulwark", 1, [4.0, 4.1, 4.2])
+        results.point("lists", "bulwark", 62, [1.0, 2.0, 3.0])
+        results.cannot("lists", "peer", 62, "one list only")
     results.close({row.part: "it broke" for row in rows.ROWS if row.part})
     results.save(directory() / "results.json", MACHINE, {"quick": quick, "parts": []})
     return results
@@ -110,7 +113,7 @@ def test_plots_are_well_formed():
         "peer": [{"x": 1, "value": 3.0, "values": [0.0, 3.0], "noise": 0, "note": ""}, {"x": 10**7, "value": None, "note": "full"}]}})
     (directory() / "results.json").write_text(json.dumps(whole))
     written = plots.draw(directory() / "results.json", directory())
-    same(sorted(path.name for path in written), ["aims.svg", "blocked.svg", "curve.svg"])
+    same(sorted(path.name for path in written), ["aims.svg", "blocked.svg", "curve.svg", "lists.svg"])
     for path in written:
         same(xml.parse(path).getroot().tag, "{http://www.w3.org/2000/svg}svg")
 
@@ -130,7 +133,7 @@ def test_the_readme_changes_between_its_marks_only():
     status, _, text = readme(BEFORE + "old\n" + AFTER)
     same(status, 0)
     assert text.startswith(BEFORE) and text.endswith(AFTER) and "old\n" not in text
-    for words in ("| 200 ns | at most 50 ns | not met |", "Not built: SYN cookie", "physical network card"):
+    for words in ("| 200 ns | at most 50 ns | not met |", "Not built: SYN cookie", "physical network card", "| bulwark | 4.1 | 2 ± |  |", "| peer |  | cannot | one list only |"):
         assert words in text, f"{words} is not in\n{text}"
     same(readme(text)[2], text)
 
