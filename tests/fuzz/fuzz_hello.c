@@ -51,6 +51,22 @@ static enum hello_state read_all(const unsigned char *data, size_t size, int beh
 	return hello_read(&bytes, size, hello);
 }
 
+/* The highest version that is no GREASE, of those that stand first in the list: read once more, and not as hello.h
+ * does. */
+static void look_at_versions(const struct hello *hello, const unsigned char *data)
+{
+	__u32 highest = 0, end = hello->versions + hello->versions_length;
+
+	for (__u32 at = hello->versions; at + 2 <= end && at < hello->versions + 2 * HELLO_VERSIONS; at += 2) {
+		int grease = data[at] == data[at + 1] && data[at] % 16 == 10;
+
+		if (!grease && data[at] * 256u + data[at + 1] > highest)
+			highest = data[at] * 256u + data[at + 1];
+	}
+	if (hello->versions_length && hello->highest != highest)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct hello hello, again;
@@ -69,6 +85,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		within(hello.sni, hello.sni_length, &hello);
 		within(hello.alpn, hello.alpn_length, &hello);
 		within(hello.versions, hello.versions_length, &hello);
+		look_at_versions(&hello, data);
 		within(hello.ciphers, hello.ciphers_length, &hello);
 		within(hello.algorithms, hello.algorithms_length, &hello);
 		see_client(&hello, data, size);
