@@ -90,7 +90,7 @@ static __always_inline int never_on_the_wire(const union address *address)
 {
 	if (address->half[0])
 		return 0;
-	return !address->half[1] || address->half[1] == bpf_cpu_to_be64(1) || address->word[2] == bpf_htonl(0xffff);
+	return !address->half[1] || address->half[1] == bpf_cpu_to_be64(1) || is_mapped(address);
 }
 
 static __always_inline enum reason judge_addresses_v6(const struct flow *flow)

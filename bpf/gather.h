@@ -13,6 +13,7 @@
 #ifndef BULWARK_GATHER_H
 #define BULWARK_GATHER_H
 
+#include "forwarded.h"
 #include "request.h"
 
 #define HOST_LABEL 64 /* a label is at most 63 bytes (RFC 1035) */
@@ -25,7 +26,9 @@ struct partial {
 	struct first_bytes bytes;
 	struct http_request request; /* what was found in them, in scratch */
 	__u8 unused2[2];
-	struct hello hello; /* likewise */
+	struct hello hello;		  /* likewise */
+	struct forwarded_address address; /* of a client behind proxies, while it is read */
+	struct flow client;		  /* and as limits see it */
 };
 
 /* Beginnings in several segments. Written and read by TC ingress. 256 of them; when full the least recently used goes,

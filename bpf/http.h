@@ -67,14 +67,40 @@ static __always_inline enum reason judge_head(const struct first_bytes *bytes, s
 	return http->flags & HTTP_PATHS ? judge_path(bytes, request, http, lists) : REASON_NONE;
 }
 
-static __always_inline int within_requests(const struct packet *pkt, const struct http_entry *http, __u64 lists)
+/* Functions of their own: the verifier does not follow what is behind their pointers. */
+__noinline int find_clients(struct first_bytes *bytes, struct http_request *request)
+{
+	return bytes && request ? forwarded_find(bytes, request) : REQUEST_SPLIT;
+}
+
+__noinline int read_client(struct partial *here, __u32 hops)
+{
+	if (!here || here->request.client != REQUEST_WHOLE)
+		return -1;
+	return forwarded_client(&here->bytes, &here->request, hops, &here->address, here->client.source.byte);
+}
+
+/* The client of a proxy's request, in the proxy's place. NULL: it is not shown. */
+static __always_inline const struct flow *client_of(const struct packet *pkt, const struct http_entry *http,
+						    struct partial *here)
+{
+	struct flow *client = &here->client;
+
+	if (read_client(here, http->hops))
+		return NULL;
+	client->ipv6 = !is_mapped(&client->source);
+	client->zone = pkt->flow.zone;
+	return client;
+}
+
+static __always_inline int within_requests(const struct flow *flow, const struct http_entry *http, __u64 lists)
 {
 	const struct limit_entry *limit = &http->requests;
 	__u64 hash;
 
 	if (!limit->cost || !counts_source(limit, lists))
 		return 1;
-	hash = hash_counted(&pkt->flow, limit);
+	hash = hash_counted(flow, limit);
 	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | 1), limiter_units(limit->cost >> 10),
 			    limiter_units(limit->tolerance_ns));
 }
@@ -84,15 +110,26 @@ __noinline int judge_request(const struct packet *pkt, const struct http_entry *
 {
 	struct partial *here = scratch_here();
 	const struct class_entry *class;
+	const struct flow *client;
 	enum reason why;
 	__u64 lists;
 
 	if (!pkt || !http || !here)
 		return REASON_NONE;
+	client = &pkt->flow;
 	class = source_class(&pkt->flow);
 	lists = class ? class->lists : 0;
 	why = judge_head(&here->bytes, &here->request, http, lists);
-	return why || within_requests(pkt, http, lists) ? why : REASON_RATE_REQUESTS;
+	if (why)
+		return why;
+	if (constants.have_clients && here->request.by_proxy) {
+		client = client_of(pkt, http, here);
+		if (!client)
+			return REASON_HTTP_CLIENT;
+		class = source_class(client);
+		lists = class ? class->lists : 0;
+	}
+	return within_requests(client, http, lists) ? REASON_NONE : REASON_RATE_REQUESTS;
 }
 
 static __always_inline int request_reason(enum request_state state)
@@ -109,6 +146,27 @@ static __always_inline int request_reason(enum request_state state)
 	default:
 		return REASON_HTTP_NOT_HTTP;
 	}
+}
+
+/* Whether the source speaks for clients, of whom its requests tell. */
+static __always_inline int speaks_for_clients(const struct packet *pkt, const struct http_entry *http)
+{
+	const struct class_entry *class;
+
+	if (!constants.have_clients || !http->hops)
+		return 0;
+	class = source_class(&pkt->flow);
+	return class && class->flags & CLASS_PROXY;
+}
+
+/* A client is looked for in the whole head: of the first request of a connection it is waited for. */
+static __always_inline enum request_state wait_for_client(struct partial *here, enum gathered how)
+{
+	here->request.by_proxy = 1;
+	here->request.client = find_clients(&here->bytes, &here->request);
+	return how == GATHERED_BYTES && here->request.client == REQUEST_MORE && here->have < FIRST_BYTES
+		       ? REQUEST_MORE
+		       : REQUEST_WHOLE;
 }
 
 /*
@@ -132,6 +190,8 @@ __noinline int take_request(struct __sk_buff *skb, const struct packet *pkt, con
 	__builtin_memset(&here->request, 0, sizeof(here->request));
 	if (here->have)
 		state = read_request(&here->bytes, here->have, http->flags, &here->request);
+	if (state == REQUEST_WHOLE && speaks_for_clients(pkt, http))
+		state = wait_for_client(here, how);
 	if (how == GATHERED_BYTES && !gathered(pkt, segment, here, state == REQUEST_MORE))
 		return REASON_FIRST_CHANGED;
 	if (how == GATHERED_NOTHING && state != REQUEST_WHOLE)

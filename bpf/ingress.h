@@ -137,7 +137,8 @@ static __always_inline void ask_http(struct __sk_buff *skb, const struct packet 
 		return;
 	verdict->why = judge_http(skb, pkt, segment, http);
 	verdict->rule = http->rule;
-	unknown = verdict->why == REASON_HTTP_SPLIT || verdict->why == REASON_HTTP_2;
+	unknown = verdict->why == REASON_HTTP_SPLIT || verdict->why == REASON_HTTP_2 ||
+		  verdict->why == REASON_HTTP_CLIENT;
 	verdict->monitor = http->flags & HTTP_MONITOR || (unknown && !(http->flags & HTTP_UNKNOWN_DROP));
 }
 

@@ -133,7 +133,7 @@ static __always_inline void read_found(const struct open_connection *found, stru
 	flow->destination_port = found->port;
 	flow->protocol = IPPROTO_TCP;
 	flow->zone = ZONE_ANY;
-	flow->ipv6 = flow->destination.half[0] || flow->destination.word[2] != bpf_htonl(0xffff);
+	flow->ipv6 = !is_mapped(&flow->destination);
 }
 
 struct portion {

@@ -82,6 +82,12 @@ static __always_inline int same_address(const union address *a, const union addr
 	return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
+/* Whether the address is one of IPv4. */
+static __always_inline int is_mapped(const union address *address)
+{
+	return !address->half[0] && address->word[2] == bpf_htonl(0xffff);
+}
+
 /*
  * Addresses are written in the halves they are read in. A load that spans two younger stores cannot be forwarded from
  * them: it waits until both have reached the cache, so until all that came before has retired, a read of the last

@@ -88,7 +88,7 @@ static long judge_slow_one(__u32 index, struct slow_portion *portion)
 	__builtin_memcpy(&flow->destination, connection->destination, ADDRESS_BYTES);
 	flow->source_port = connection->source_port;
 	flow->destination_port = connection->port;
-	flow->ipv6 = flow->destination.half[0] || flow->destination.word[2] != bpf_htonl(0xffff);
+	flow->ipv6 = !is_mapped(&flow->destination);
 	answer = slow_limit(&pkt, connection);
 	if (answer == SLOW_ENDS && portion->only_counts)
 		answer = SLOW_WOULD_END;

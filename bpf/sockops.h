@@ -42,8 +42,7 @@ static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *f
 	flow->destination.word[1] = OPS_WORD(ops, local_ip6[0], 1);
 	flow->destination.word[2] = OPS_WORD(ops, local_ip6[0], 2);
 	flow->destination.word[3] = OPS_WORD(ops, local_ip6[0], 3);
-	flow->ipv6 = OPS_WORD(ops, family, 0) == FAMILY_INET6 &&
-		     (flow->destination.half[0] || flow->destination.word[2] != bpf_htonl(0xffff));
+	flow->ipv6 = OPS_WORD(ops, family, 0) == FAMILY_INET6 && !is_mapped(&flow->destination);
 	if (flow->ipv6)
 		return;
 	address_from_v4(&flow->source, OPS_WORD(ops, remote_ip4, 0));

@@ -150,7 +150,8 @@ struct http_entry {
 	__u16 number;		     /* its index, which its names carry */
 	__u16 rule;
 	__u8 flags; /* HTTP_* */
-	__u8 unused[3];
+	__u8 hops;  /* proxies that add to X-Forwarded-For one after the other; 0: the source is the client */
+	__u8 unused[2];
 };
 _Static_assert(sizeof(struct http_entry) == 56, "struct http_entry is shared with the kernel side");
 enum {
@@ -332,7 +333,8 @@ struct generation_config {
 	__u32 class_count;	 /* classes of one zone */
 	__u8 have_service_zones; /* `zone` on a service */
 	__u8 balances;		 /* IPVS has services here: neither sockets nor conntrack know what it sends on */
-	__u8 unused3[2];
+	__u8 have_clients;	 /* some service has clients behind proxies */
+	__u8 unused3[1];
 };
 
 #endif

@@ -34,8 +34,16 @@ struct http_request {
 	/* of the comparison with a policy's paths */
 	__u16 compared;
 	__u8 segments, denied;
+	/* of X-Forwarded-For (forwarded.h) */
+	__u16 entries; /* so far; the last eight of them begin at entry[number % 8] */
+	__u16 entry[8];
+	__u8 in_value; /* the line is one of that name */
+	__u8 folded;   /* some line goes on with the one before */
+	__u8 by_proxy; /* its client is looked for */
+	__u8 client;   /* enum request_state, of the head */
+	__u8 unused[2];
 };
-_Static_assert(sizeof(struct http_request) == 30, "no holes");
+_Static_assert(sizeof(struct http_request) == 54, "no holes");
 #define REQUEST_TEXT 3
 
 /* What a walk's step is handed. */

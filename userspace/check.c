@@ -666,8 +666,24 @@ static void check_limits(struct checker *checker, const struct service *service)
 					 list_of(checker, &limit->only.items[j])->name);
 		check_limit_of_proxies(checker, service, limit);
 	}
-	if (service->http.given && service->http.requests.rate.at.line)
+	if (service->http.given && service->http.requests.rate.at.line && !service->client_hops)
 		check_limit_of_proxies(checker, service, &service->http.requests);
+}
+
+/* What only proxies write, and what for. */
+static void check_client(struct checker *checker, const struct service *service)
+{
+	if (!service->client_at.line)
+		return;
+	if (!service->http.given || !service->http.requests.rate.at.line)
+		error_at(checker, &service->client_at,
+			 "service '%s' has no limit of requests under 'http', so 'client' says nothing: remove it",
+			 service->name);
+	if (!checker->policy->proxies.count)
+		error_at(checker, &service->client_at,
+			 "anybody can write X-Forwarded-For: 'client' of service '%s' is read only from 'proxies', "
+			 "and the policy names none",
+			 service->name);
 }
 
 static void check_services(struct checker *checker)
@@ -691,6 +707,7 @@ static void check_services(struct checker *checker)
 		check_tag(checker, service);
 		check_syn_cookies(checker, service);
 		check_first(checker, service);
+		check_client(checker, service);
 		check_quic(checker, service);
 		check_limits(checker, service);
 		check_idle_requests(checker, service);

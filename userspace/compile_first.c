@@ -126,6 +126,7 @@ static int http_entry_of(struct compile *compile, const struct service *service,
 	*entry = (struct http_entry){
 		.number = number,
 		.rule = rule,
+		.hops = service->client_hops,
 		.flags = (http->hosts.count ? HTTP_HOSTS : 0) | (http->methods.count ? HTTP_METHODS : 0) |
 			 (http->path_count ? HTTP_PATHS : 0) | (http->unknown_drop ? HTTP_UNKNOWN_DROP : 0) |
 			 (http->monitor || service->monitor || compile->policy->monitor ? HTTP_MONITOR : 0),
@@ -155,6 +156,7 @@ static int compile_http(struct naming *naming)
 		compile->http_numbers[i] = number;
 		image->http_rule_count++;
 		image->config.have_http = image->config.needs_ingress = 1;
+		image->config.have_clients |= service->client_hops != 0;
 		if (!err)
 			err = add_http(naming, &service->http, number);
 	}

@@ -52,7 +52,7 @@ struct scope {
 
 extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
 extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
-extern const struct scope http_scope, path_scope, requests_scope, quic_scope;
+extern const struct scope http_scope, path_scope, requests_scope, quic_scope, client_scope;
 extern const struct scope profile_scope, service_profile_scope, zone_scope;
 extern const struct scope *const all_scopes[]; /* ends with NULL */
 

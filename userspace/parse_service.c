@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "parse.h"
+#include "../include/forwarded.h"
 #include "../include/generation.h"
 
 #define SERVICES_READ 4096 /* beyond SERVICES_MAX check.c refuses; beyond this nothing is read any more */
@@ -122,6 +123,37 @@ static void service_why(struct parser *parser, void *object, const struct node *
 	take_copy(parser, value, &((struct service *)object)->why);
 }
 
+static void client_forwarded(struct parser *parser, void *object, const struct node *value)
+{
+	__u64 hops;
+
+	if (take_number(parser, value, 1, FORWARDED_HOPS, &hops))
+		((struct service *)object)->client_hops = hops;
+}
+
+static const struct key client_keys[] = {{"x-forwarded-for", client_forwarded}};
+const struct scope client_scope = SCOPE("client", "'client'", client_keys);
+
+static void service_client(struct parser *parser, void *object, const struct node *value)
+{
+	static const char *const words[] = {"x-forwarded-for", "proxy-v2", NULL};
+	struct service *service = object;
+	int word;
+
+	service->client_at = value->key->at;
+	if (value->kind == NODE_MAP) {
+		parse_map(parser, &client_scope, service, value);
+		if (!value->count)
+			wrong(parser, value, "'client' says where clients are named: x-forwarded-for");
+		return;
+	}
+	word = take_word(parser, value, words);
+	if (!word)
+		service->client_hops = 1;
+	else if (word > 0)
+		wrong(parser, value, "'proxy-v2' is not supported by this version yet: remove it");
+}
+
 static void service_zone(struct parser *parser, void *object, const struct node *value)
 {
 	take_zone(parser, value, &((struct service *)object)->zone);
@@ -145,7 +177,7 @@ static const struct key service_keys[] = {
 	{"under-attack", parse_service_profile},
 	{"ban", NULL},
 	{"zone", service_zone},
-	{"client", NULL},
+	{"client", service_client},
 };
 const struct scope service_scope = SCOPE("service", "a service", service_keys);
 

@@ -342,6 +342,8 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		print_http(out, policy, &service->http);
 	if (service->quic.given)
 		print_quic(out, &service->quic);
+	if (service->client_hops)
+		fprintf(out, "    client: { x-forwarded-for: %u }\n", service->client_hops);
 	if (service->ttl)
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)

@@ -3,11 +3,12 @@
  * Any bytes as the beginning of an HTTP stream, in the parser that the program at TC ingress is made of. What it finds
  * lies within what was received, and part of it says that there is more, or what the whole says.
  */
+#include <arpa/inet.h>
 #include <linux/types.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "request.h"
+#include "forwarded.h"
 
 #define PARTS 16
 
@@ -45,6 +46,39 @@ static void must_be_plain(const struct http_request *request)
 	}
 }
 
+/* The client is the same whatever stands behind the bytes, and only one that the library reads as an address, too. */
+static void must_be_an_address(const unsigned char *data, size_t size)
+{
+	static struct forwarded_address room;
+	struct http_request request;
+	__u8 address[2][16] = {};
+	int shown[2] = {-1, -1};
+	char text[64] = "";
+
+	for (int i = 0; i < 2; i++) {
+		if (read_all(data, size, i ? 0xff : 0, &request) == REQUEST_WHOLE &&
+		    forwarded_find(&bytes, &request) == REQUEST_WHOLE)
+			shown[i] = forwarded_client(&bytes, &request, 1, &room, address[i]);
+	}
+	if (shown[0] != shown[1] || memcmp(address[0], address[1], 16))
+		abort();
+	if (shown[0])
+		return;
+	for (unsigned at = request.entry[(request.entries - 1u) & (FORWARDED_HOPS - 1)], length = 0; at < size; at++) {
+		if (strchr(" \t[", data[at]) && !length)
+			continue;
+		if (strchr("],\r\n \t", data[at]) || (data[at] == ':' && strchr(text, '.')))
+			break;
+		if (length + 1 == sizeof(text))
+			abort();
+		text[length++] = (char)data[at];
+	}
+	if (inet_pton(AF_INET, text, address[1] + 12) != 1 && inet_pton(AF_INET6, text, address[1]) != 1)
+		abort();
+	if (memcmp(address[0], address[1], 16))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct http_request request, again;
@@ -52,6 +86,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 	if (size > FIRST_BYTES)
 		size = FIRST_BYTES;
+	must_be_an_address(data, size);
 	state = read_all(data, size, 0, &request);
 	if (read_all(data, size, 0xff, &again) != state)
 		abort();

@@ -158,6 +158,66 @@ def monitored_and_limited(lab, mode):
         assert lab.counts().get(("drop", "rate-requests"), 0) >= 1, lab.counts()
 
 
+BEHIND = """
+lists: {{ front: {{ addresses: [45.33.1.2] }} }}
+proxies: [front]
+services:
+  api:
+    ports: tcp/8080
+{client}
+    http: {{ unknown: {unknown}, limits: [ {{ requests: 3/m, burst: 3, per: source }} ] }}
+"""
+
+
+def through(lab, *headers, **more):
+    """A request with these X-Forwarded-For headers, each on a connection of its own as a proxy's are."""
+    return asked(lab, request(more="".join(f"X-Forwarded-For: {header}\r\n" for header in headers)), **more)
+
+
+def clients_behind_proxies(lab):
+    lab.apply(BEHIND.format(client="    client: x-forwarded-for", unknown="drop"))
+    with it("each client behind a proxy has the limit for itself"):
+        same([through(lab, "45.50.0.1") for _ in range(4)], [200] * 3 + ["reset"])
+        same([through(lab, "2a01:50::1") for _ in range(4)], [200] * 3 + ["reset"])
+        same(through(lab, "45.50.0.2"), 200)
+    with it("what a client wrote before its proxy changes nothing: several entries, headers, ports, brackets"):
+        same([through(lab, "45.50.9.9, 45.50.0.1"), through(lab, "45.50.9.9", "45.50.0.1:4000"),
+              through(lab, "45.50.9.9", "[2a01:50::1]:4000"), through(lab, "45.50.9.9 ,\t2a01:50:0:0::7 "),
+              through(lab, "::ffff:45.50.0.1")], ["reset"] * 5)
+    with it("a request of a proxy that does not show its client is refused where the rule says so"):
+        for header in ("unknown", "45.50.0.300", "045.50.0.3", "45.50.0.3,", "45.50.0.3 x", "45.50.0.3\r\n 45.50.0.4"):
+            refused(lab, "http-client", request(more=f"X-Forwarded-For: {header}\r\n"))
+        refused(lab, "http-client", request(), request(more="X-Forwarded-For : 45.50.0.3\r\n"))
+    with it("a head in pieces is read when it is whole"):
+        whole = request(more="X-Forwarded-For: 45.50.0.1\r\n")
+        same(asked(lab, whole[:30], whole[30:-20], whole[-20:]), "reset")
+        whole = request(more="X-Forwarded-For: 45.50.0.5\r\n")
+        same(asked(lab, whole[:30], whole[30:-20], whole[-20:]), 200)
+    with it("later requests of a proxy's connection are counted by their own clients; one whose head goes on is not shown"):
+        with connect(lab.client, lab.eth0.v4, 8080) as client:
+            answers = [ask(client, request(more=f"X-Forwarded-For: {address}\r\n"))
+                       for address in ["45.50.0.6", "45.50.0.7"] * 3 + ["45.50.0.8", "45.50.0.7"]]
+            same(answers, [200] * 7 + ["reset"])
+        whole = request(more="X-Forwarded-For: 45.50.0.8\r\n")
+        with connect(lab.client, lab.eth0.v4, 8080) as client:
+            before = lab.counts().get(("drop", "http-client"), 0)
+            same([ask(client, whole), ask(client, whole[:-20])], [200, "reset"])
+            same(lab.counts()[("drop", "http-client")], before + 1)
+    with it("nor is one whose head ends beyond what is looked at"):
+        refused(lab, "http-client", request(more="X-Forwarded-For: 45.50.0.8\r\nX: " + "y" * 4096 + "\r\n"))
+    with it("who is no proxy is counted by its own address, whatever it writes"):
+        answers = [through(lab, f"45.50.1.{i}", namespace=lab.attacker, address=lab.eth1.v4) for i in range(4)]
+        same(answers, [200] * 3 + ["reset"])
+    lab.apply(BEHIND.format(client="    client: { x-forwarded-for: 2 }", unknown="pass"))
+    with it("with two proxies the entry before the last is the client's"):
+        same([through(lab, f"45.50.2.1, 45.60.0.{i}") for i in range(4)], [200] * 3 + ["reset"])
+        same([through(lab, "45.50.2.1") for _ in range(5)], [200] * 5, "fewer entries than proxies")
+        assert lab.counts().get(("would-drop", "http-client"), 0) >= 3, lab.counts()
+    lab.apply(BEHIND.format(client="", unknown="drop"))
+    with it("without the word a proxy is not counted, and its clients neither"):
+        same([through(lab, "45.50.0.1") for _ in range(5)], [200] * 5)
+
+
 def web(lab):
     root = tempfile.mkdtemp(prefix="web-", dir=lab.directory)
     with open(root + "/nginx.conf", "w", encoding="ascii") as file:
@@ -179,6 +239,7 @@ def tests(lab):
         with it(f"{mode}: nothing fell through"):
             same(lab.fallthrough(), 0)
         lab.bulwark("down")
+    clients_behind_proxies(lab)
 
 
 main("http", tests)
