@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * usage: run_verifier TABLE DIRECTORY         what the verifier says of every program, against TABLE. TAP.
- *        run_verifier --print DIRECTORY       the rows of this kernel, for tests/packets/verifier --renew
+ * usage: run_verifier TABLE DIRECTORY [POLICY...]   what the verifier says of every program, against TABLE. TAP.
+ *        run_verifier --print DIRECTORY [POLICY...]  the rows of this kernel, for tests/packets/verifier --renew
+ * With the constants of the policies of that name in DIRECTORY, or of all.
  *
  * A row: kernel, policy, program, instructions processed, stack bytes, bytes of machine code. A program is loaded as a
  * live one with the constants of the policy, but with maps of its own.
@@ -227,14 +228,12 @@ static void tell(const char *table, const char *policy, const struct measured *m
 	}
 }
 
-static int tell_policy(const char *table, const char *directory, const char *file)
+static int tell_policy(const char *table, const char *directory, const char *name)
 {
 	struct measured measured[PROGRAMS];
-	char name[64];
 	size_t count = 0;
 	int error;
 
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(file, "."), file);
 	error = measure_policy(directory, name, measured, &count);
 	tell(table, name, measured, count, error);
 	return error;
@@ -245,28 +244,40 @@ static int is_policy(const struct dirent *entry)
 	return !fnmatch("*.yaml", entry->d_name, FNM_PERIOD);
 }
 
-int main(int argc, char **argv)
+/* Every policy of the directory. */
+static int tell_directory(const char *table, const char *directory)
 {
-	struct measured measured[PROGRAMS];
-	const char *table = argc == 3 && strcmp(argv[1], "--print") ? argv[1] : NULL;
 	struct dirent **entries = NULL;
-	size_t count = 0;
-	int error, files;
+	int error = 0, files = scandir(directory, &entries, is_policy, alphasort);
 
-	if (argc != 3)
-		return fprintf(stderr, "usage: run_verifier TABLE|--print DIRECTORY\n"), 2;
-	libbpf_quiet();
-	read_kernel();
-	error = measure_roots(measured, &count);
-	tell(table, "-", measured, count, error);
-	files = scandir(argv[2], &entries, is_policy, alphasort);
 	for (int i = 0; i < files; i++) {
-		error |= tell_policy(table, argv[2], entries[i]->d_name);
+		*strchr(entries[i]->d_name, '.') = '\0';
+		error |= tell_policy(table, directory, entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
 	if (files <= 0)
-		tap(false, "no policy in %s", argv[2]);
+		tap(false, "no policy in %s", directory);
+	return error;
+}
+
+int main(int argc, char **argv)
+{
+	struct measured measured[PROGRAMS];
+	const char *table = argc > 1 && strcmp(argv[1], "--print") ? argv[1] : NULL;
+	size_t count = 0;
+	int error;
+
+	if (argc < 3)
+		return fprintf(stderr, "usage: run_verifier TABLE|--print DIRECTORY [POLICY...]\n"), 2;
+	libbpf_quiet();
+	read_kernel();
+	error = measure_roots(measured, &count);
+	tell(table, "-", measured, count, error);
+	for (int i = 3; i < argc; i++)
+		error |= tell_policy(table, argv[2], argv[i]);
+	if (argc == 3)
+		error |= tell_directory(table, argv[2]);
 	if (table)
 		printf("1..%u\n", tests);
 	return failures || error ? 1 : 0;

@@ -32,8 +32,8 @@ from() { # from SOURCE ADDRESS: does a ping get an answer?
 }
 
 judges() { # judges NAME
-	it "$1: a client is served" within 10 fetches
-	it "$1: in the VLAN on the bond" within 10 fetches 8080 192.0.40.1
+	it "$1: a client is served" within 30 fetches
+	it "$1: in the VLAN on the bond" within 30 fetches 8080 192.0.40.1
 	it "$1: an undeclared port is not" not fetches 8081
 	it "$1: a blocked source is dropped" not reaches 66
 	it "$1: in the VLAN" not from 192.0.40.66 192.0.40.1
@@ -43,12 +43,12 @@ judges() { # judges NAME
 fails_over() {
 	active=$(cat /sys/class/net/n0/bonding/active_slave)
 	ip link set "$active" down
-	within 10 sh -c "[ \$(cat /sys/class/net/n0/bonding/active_slave) != $active ]"
+	within 30 sh -c "[ \$(cat /sys/class/net/n0/bonding/active_slave) != $active ]"
 }
 
 mount -t bpf bpf /sys/fs/bpf
 build_network join_by_bond || { echo "Bail out! the network without the shield does not work"; exit 1; }
-build_vlan && within 10 fetches 8080 192.0.40.1 || { echo "Bail out! no VLAN on the bond"; exit 1; }
+build_vlan && within 30 fetches 8080 192.0.40.1 || { echo "Bail out! no VLAN on the bond"; exit 1; }
 keeps_talking 192.0.2.1 || { echo "Bail out! no connection without the shield"; exit 1; }
 
 sed 's/^interfaces:.*/interfaces: [n1]/' tests/vm/policies/bond.yaml >/tmp/member.yaml
@@ -56,7 +56,7 @@ it "a policy that names one member only" "$BULWARK" apply /tmp/member.yaml
 it "protects as long as that one is active" not reaches 66
 it "status names the other one" says "n2" "$BULWARK" status
 it "it fails" fails_over
-it "and nothing is protected: what follows can fail" within 10 reaches 66
+it "and nothing is protected: what follows can fail" within 30 reaches 66
 ip link set n1 up
 
 it "named by the bond and the VLAN: all members are protected" says "live on n1 (native), n2 (native)" \
@@ -67,7 +67,7 @@ judges "one member"
 "${BUILD:-build}/bulwarkd" --foreground >/tmp/bulwarkd.log 2>&1 &
 daemon=$!
 ip link set n3 master n0 && peer ip link set p3 master p0
-it "a third one joins: bulwarkd protects it" within 20 says ' xdp ' ip -d link show n3
+it "a third one joins: bulwarkd protects it" within 30 says ' xdp ' ip -d link show n3
 for member in 1 2; do ip link set n$member down; done
 judges "the third member"
 kill $daemon

@@ -47,11 +47,11 @@ it "the megabyte is the one that was sent" cmp /tmp/received /tmp/www/large
 it "doctor names the driver" says virtio_net "$BULWARK" doctor n0
 it "the card goes down and up: still attached" ip link set n0 down
 it "up again" ip link set n0 up
-it "and judges" within 10 reaches 2
+it "and judges" within 30 reaches 2
 it "a blocked source is dropped still" not reaches 66
 it "down" "$BULWARK" down
 it "down leaves no program on the card" not says xdp ip -d link show n0
-it "everything passes again" within 10 fetches 8081
+it "everything passes again" within 30 fetches 8081
 drop_network
 umount /sys/fs/bpf
 done_testing

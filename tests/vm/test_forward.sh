@@ -29,7 +29,7 @@ nft add chain ip nat post '{ type nat hook postrouting priority 100; }'
 nft add rule ip nat post oifname b0 masquerade
 backend busybox httpd -h /tmp/www -p 8080
 backend busybox httpd -h /tmp/www -p 8082
-within 10 forwarded 8080 || { echo "Bail out! forwarding without the shield does not work"; exit 1; }
+within 30 forwarded 8080 || { echo "Bail out! forwarding without the shield does not work"; exit 1; }
 
 it "apply" "$BULWARK" apply tests/vm/policies/forward.yaml --iface n0
 it "a service of this host" fetches

@@ -34,7 +34,7 @@ downloads() {
 
 mount -t bpf bpf /sys/fs/bpf
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
-build_server && within 10 fetches 80 192.0.2.80 || { echo "Bail out! IPVS does not work without the shield"; exit 1; }
+build_server && within 30 fetches 80 192.0.2.80 || { echo "Bail out! IPVS does not work without the shield"; exit 1; }
 keeps_talking 192.0.2.80 server || { echo "Bail out! no connection without the shield"; exit 1; }
 
 sed 's/^stray: drop/stray: { reset: 1k\/s }/' tests/vm/policies/ipvs.yaml >/tmp/first.yaml

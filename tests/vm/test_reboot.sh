@@ -18,7 +18,7 @@ bans_are_saved() {
 }
 it "bulwarkd ends when it is told to" sh -c "sleep 2; kill $daemon"
 wait $daemon
-it "and has saved the bans" within 10 bans_are_saved
+it "and has saved the bans" within 30 bans_are_saved
 drop_network
 umount /sys/fs/bpf
 done_testing
