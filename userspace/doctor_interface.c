@@ -173,6 +173,13 @@ static void about_place(struct doctor *doctor, const struct host_link *link)
 
 void doctor_interface(struct doctor *doctor, const struct host_link *link)
 {
+	if (link->bare) {
+		doctor_say(doctor, LEVEL_NOTE, link->name, NULL,
+			   "its packets have no Ethernet header: nothing is attached there, what it carries is judged "
+			   "by its "
+			   "outer header on the interface that it comes in by");
+		return;
+	}
 	about_place(doctor, link);
 	about_mode(doctor, link);
 	about_queues(doctor, link);

@@ -21,6 +21,7 @@ struct host_link {
 	unsigned master;    /* ifindex or 0 */
 	bool up, loopback, default_route, bridge_port;
 	__u16 vlan;	   /* of kind vlan: the id of its tag */
+	bool bare;	   /* its packets have no Ethernet header: WireGuard, tun, IP in IP, PPP */
 	bool strips_vlan;  /* tags are taken off before a program at it sees them (rx-vlan offload) */
 	unsigned lower;	   /* the device below a VLAN, macvlan, ..., ifindex or 0; the devices below a bond have it as
 			      master */
@@ -91,7 +92,8 @@ const struct host_link *host_link_by_index(const struct host *host, unsigned ifi
  * The devices that a policy's `interfaces` mean, each once: "auto" is those that carry the default routes, VLANs and
  * bonds become the devices below them. Pointers into host; the array is the caller's (free). A name that this host does
  * not have, loopback, and an `auto` without a default route are errors in report (at[i] says where it is written; at
- * may be NULL), the rest is still resolved. 0 or -ENOMEM.
+ * may be NULL), as are devices whose packets have no Ethernet header, unless `auto` or a VRF means others, too; the
+ * rest is still resolved. 0 or -ENOMEM.
  */
 int host_interfaces(const struct host *host, char *const *names, const struct place *at, size_t name_count,
 		    const struct host_link ***links, size_t *link_count, struct report *report);

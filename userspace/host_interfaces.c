@@ -12,6 +12,9 @@ struct resolving {
 	const struct host *host;
 	const struct host_link **links; /* room for every link of the host */
 	size_t count;
+	/* of one name: */
+	bool found;
+	const struct host_link *bare; /* one that was left out for it, or NULL */
 };
 
 const struct host_link *host_link_by_name(const struct host *host, const char *name)
@@ -38,6 +41,11 @@ bool host_link_gathers(const struct host_link *link)
 
 static void take(struct resolving *resolving, const struct host_link *link)
 {
+	if (link->bare) {
+		resolving->bare = link;
+		return;
+	}
+	resolving->found = true;
 	for (size_t i = 0; i < resolving->count; i++)
 		if (resolving->links[i] == link)
 			return;
@@ -91,6 +99,37 @@ static void say_unknown(const struct host *host, const char *name, const struct 
 	free(names);
 }
 
+static void say_bare(const struct host_link *link, const char *name, const struct place *at, struct report *report)
+{
+	report_add(report, SEVERITY_ERROR, at, NULL,
+		   "'%s': packets of %s%s%s%s have no Ethernet header, and programs cannot read them there; what it "
+		   "carries "
+		   "is judged by its outer header as it comes in: name the interface on which it does",
+		   name, link->name, *link->kind ? " (" : "", link->kind, *link->kind ? ")" : "");
+}
+
+static void resolve(struct resolving *resolving, const char *name, const struct place *at, struct report *report)
+{
+	const struct host_link *link = host_link_by_name(resolving->host, name);
+
+	resolving->found = false;
+	resolving->bare = NULL;
+	if (!strcmp(name, "auto")) {
+		if (!descend_auto(resolving))
+			report_add(report, SEVERITY_ERROR, at, NULL,
+				   "'auto': no interface of this host carries a default route; name the interfaces");
+	} else if (!link) {
+		say_unknown(resolving->host, name, at, report);
+	} else if (link->loopback) {
+		report_add(report, SEVERITY_ERROR, at, NULL,
+			   "'%s': loopback carries no traffic from outside; name another interface", name);
+	} else {
+		descend(resolving, link, 0);
+	}
+	if (resolving->bare && !resolving->found)
+		say_bare(resolving->bare, name, at, report);
+}
+
 int host_interfaces(const struct host *host, char *const *names, const struct place *at, size_t name_count,
 		    const struct host_link ***links, size_t *link_count, struct report *report)
 {
@@ -98,26 +137,8 @@ int host_interfaces(const struct host *host, char *const *names, const struct pl
 
 	if (!resolving.links)
 		return -ENOMEM;
-	for (size_t i = 0; i < name_count; i++) {
-		const struct place *place = at ? &at[i] : NULL;
-		const struct host_link *link;
-
-		if (!strcmp(names[i], "auto")) {
-			if (!descend_auto(&resolving))
-				report_add(report, SEVERITY_ERROR, place, NULL,
-					   "'auto': no interface of this host carries a default route; name the "
-					   "interfaces");
-			continue;
-		}
-		link = host_link_by_name(host, names[i]);
-		if (!link)
-			say_unknown(host, names[i], place, report);
-		else if (link->loopback)
-			report_add(report, SEVERITY_ERROR, place, NULL,
-				   "'%s': loopback carries no traffic from outside; name another interface", names[i]);
-		else
-			descend(&resolving, link, 0);
-	}
+	for (size_t i = 0; i < name_count; i++)
+		resolve(&resolving, names[i], at ? &at[i] : NULL, report);
 	*links = resolving.links;
 	*link_count = resolving.count;
 	return 0;

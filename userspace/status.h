@@ -29,6 +29,7 @@ struct status {
 	__u64 proven_drops;  /* clients */
 	json_t *problems;    /* {"what", "do"}, the gravest first */
 	json_t *unprotected; /* names of interfaces that are up */
+	json_t *tunnels;     /* those of them that get their packets out of others, which were judged: {name, kind} */
 	bool unguarded;	     /* nothing is judged at all */
 };
 

@@ -294,6 +294,7 @@ json_t *status_document(const struct status *status)
 				(json_int_t)status->now.fallthrough[HOOK_SOCKOPS]);
 
 	if (all) {
+		json_object_set(all, "tunnels", status->tunnels);
 		put_generation(status, all);
 		json_object_set_new(all, "proven_clients_dropped_5m", json_integer(status->proven_drops));
 	}

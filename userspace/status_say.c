@@ -63,6 +63,9 @@ static void say_interfaces(const struct status *status, const json_t *document)
 	}
 	json_array_foreach(status->unprotected, i, one)
 		printf("  %-15s up, without protection\n", json_string_value(one));
+	json_array_foreach(status->tunnels, i, one) printf("  %-15s %s: judged by its outer header, as it comes in\n",
+							   json_string_value(json_object_get(one, "name")),
+							   json_string_value(json_object_get(one, "kind")));
 }
 
 static void say_generation(const struct status *status)

@@ -123,7 +123,12 @@ static void find_unprotected(struct status *status)
 	for (size_t i = 0; i < status->host.link_count; i++) {
 		const struct host_link *link = &status->host.links[i];
 
-		if (link->up && !link->loopback && !is_protected(status, link))
+		if (!link->up || link->loopback || is_protected(status, link))
+			continue;
+		if (link->bare || link->tunnel)
+			json_array_append_new(status->tunnels, json_pack("{s:s, s:s}", "name", link->name, "kind",
+									 *link->kind ? link->kind : "tunnel"));
+		else
 			json_array_append_new(status->unprotected, json_string(link->name));
 	}
 }
@@ -390,7 +395,8 @@ static int run(struct status *status)
 
 int verb_status(struct context *context, int argc, char **argv)
 {
-	struct status status = {.context = context, .problems = json_array(), .unprotected = json_array()};
+	struct status status = {
+		.context = context, .problems = json_array(), .unprotected = json_array(), .tunnels = json_array()};
 	int result = nothing_but_options(context, argc, argv), error;
 
 	if (!result) {
@@ -405,5 +411,6 @@ int verb_status(struct context *context, int argc, char **argv)
 	free(status.attachments);
 	json_decref(status.problems);
 	json_decref(status.unprotected);
+	json_decref(status.tunnels);
 	return result;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Two nodes of a cluster with an overlay (VXLAN) between their pods: it is judged by its outer header, lives through
 attach, a flood, a reload and down, and takes nothing from who is no node. Then: a policy for another kind of host is told
-what does not fit."""
+what does not fit, and a device that no program can read (tun, as WireGuard's) is not attached to."""
 
 import random
 import struct
@@ -116,6 +116,32 @@ def try_fit(lab):
             assert "OSPF" not in lab.apply(POLICY.format(mode="native", overlay="ospf: { ports: ip/ospf, ttl: 1 }", more=""))
 
 
+def try_bare(lab):
+    """A device whose packets begin with their IP header, as WireGuard's do."""
+    lab.node.run("ip", "tuntap", "add", "tun0", "mode", "tun")
+    lab.node.run("ip", "link", "set", "tun0", "up")
+    lab.node.run("ip", "route", "add", "default", "dev", "tun0")
+
+    def applied(interfaces, status=0):
+        return lab.apply(POLICY.format(mode="auto", overlay=OVERLAY, more=f"interfaces: [{interfaces}]"), status=status)
+
+    with it("a device without Ethernet headers is refused in words"):
+        for names in ("tun0", "eth0, tun0"):
+            holds(applied(names, 2), "'tun0': packets of tun0 (tun) have no Ethernet header")
+    with it("so is `auto` where the default route goes by it alone"):
+        holds(applied("auto", 2), "'auto': packets of tun0 (tun) have no Ethernet header")
+    with it("beside another one `auto` leaves it out"):
+        lab.node.run("ip", "route", "add", "default", "via", lab.c0.v4, "metric", "9")
+        applied("auto")
+        same([row["name"] for row in lab.status()["interfaces"]], ["eth0"])
+    with it("status names it, and the overlay, as what is judged by its outer header"):
+        same({row["name"]: row["kind"] for row in lab.status()["tunnels"]}, {"tun0": "tun", "vxlan0": "vxlan"})
+        same(lab.status()["unprotected"], ["eth1"])
+        holds(lab.bulwark("status", status=None), "tun0", "tun: judged by its outer header")
+    with it("doctor says what apply will do with it"):
+        holds(lab.bulwark("doctor", "tun0", status=None), "no Ethernet header: nothing is attached there")
+
+
 def tests(lab):
     build_overlay(lab.node, lab.eth0.v4, lab.c0.v4, 0)
     build_overlay(lab.client, lab.c0.v4, lab.eth0.v4, 1)
@@ -126,6 +152,7 @@ def tests(lab):
     for mode in ("native", "generic"):
         try_mode(lab, mode)
     try_fit(lab)
+    try_bare(lab)
 
 
 main("overlay", tests)

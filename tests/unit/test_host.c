@@ -67,7 +67,8 @@ static void test_ssh_connection(void **state)
 		assert_int_equal(ssh_connection_parse(bad[i], &peer), -EINVAL);
 }
 
-/* eth0, eth1 under bond0 under bond0.40 (default route); eth2 in a VRF; a veth; lo */
+/* eth0, eth1 under bond0 under bond0.40 (default route); eth2 in a VRF; a veth; lo; a tunnel with another default
+ * route, in the same VRF */
 static struct host_link links[] = {
 	{.ifindex = 1, .name = "lo", .loopback = true},
 	{.ifindex = 2, .name = "eth0", .master = 4},
@@ -78,6 +79,7 @@ static struct host_link links[] = {
 	{.ifindex = 7, .name = "veth0", .kind = "veth"},
 	{.ifindex = 8, .name = "far.7", .kind = "vlan", .lower = 99}, /* its device is in another namespace */
 	{.ifindex = 9, .name = "blue", .kind = "vrf"},
+	{.ifindex = 10, .name = "wg0", .kind = "wireguard", .bare = true, .default_route = true, .master = 9},
 };
 static const struct host host = {.links = links, .link_count = sizeof(links) / sizeof(*links)};
 
@@ -111,22 +113,34 @@ static void test_interfaces(void **state)
 	assert_devices((char *[]){"far.7"}, 1, "far.7", 0);
 	assert_devices((char *[]){"eth9", "eth2"}, 2, "eth2", 1);
 	assert_devices((char *[]){"lo"}, 1, "", 1);
+	assert_devices((char *[]){"wg0"}, 1, "", 1);
+	assert_devices((char *[]){"eth2", "wg0"}, 2, "eth2", 1);
 }
 
-static void test_auto_without_default_route(void **state)
+static void assert_auto_finds_nothing(struct host_link *link, const char *words)
 {
-	static struct host_link alone[] = {{.ifindex = 2, .name = "eth0"}};
-	const struct host plain = {.links = alone, .link_count = 1};
+	const struct host plain = {.links = link, .link_count = 1};
 	const struct host_link **devices;
 	struct report report = {};
 	size_t count;
 
-	(void)state;
 	assert_int_equal(host_interfaces(&plain, (char *[]){"auto"}, NULL, 1, &devices, &count, &report), 0);
 	assert_int_equal(count, 0);
 	assert_int_equal(report.errors, 1);
+	assert_non_null(strstr(report.findings[0].text, words));
 	free(devices);
 	report_free(&report);
+}
+
+static void test_auto_finds_nothing(void **state)
+{
+	static struct host_link alone = {.ifindex = 2, .name = "eth0"};
+	static struct host_link tunnel = {
+		.ifindex = 3, .name = "wg0", .kind = "wireguard", .bare = true, .default_route = true};
+
+	(void)state;
+	assert_auto_finds_nothing(&alone, "no interface of this host carries a default route");
+	assert_auto_finds_nothing(&tunnel, "wg0 (wireguard) have no Ethernet header");
 }
 
 static void test_loopback_peers(void **state)
@@ -148,7 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resolvers),      cmocka_unit_test(test_ssh_connection),
-		cmocka_unit_test(test_interfaces),     cmocka_unit_test(test_auto_without_default_route),
+		cmocka_unit_test(test_interfaces),     cmocka_unit_test(test_auto_finds_nothing),
 		cmocka_unit_test(test_loopback_peers),
 	};
 
