@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "doctor.h"
+#include "zones.h"
 
 #define LINEAR_MTU 3498 /* above, a frame does not fit one page beside the headroom that XDP wants */
 
@@ -96,17 +97,25 @@ static void about_mode(struct doctor *doctor, const struct host_link *link)
 
 static void about_offloads(struct doctor *doctor, const struct host_link *link)
 {
-	char remedy[64];
+	const struct host_link *vlan = stripped_vlan(&doctor->host, link);
+	char remedy[96];
 
 	if (flag(link->name, ETH_FLAG_LRO)) {
 		snprintf(remedy, sizeof(remedy), "ethtool -K %s lro off", link->name);
 		doctor_say(doctor, LEVEL_WARNING, link->name, remedy,
 			   "LRO is on: many drivers refuse native XDP with it, and packets are counted merged");
 	}
-	if (flag(link->name, ETH_FLAG_RXVLAN))
+	if (vlan) {
+		snprintf(remedy, sizeof(remedy), "ethtool -K %s rxvlan off, for a policy with zones", link->name);
+		doctor_say(doctor, LEVEL_NOTE, link->name, remedy,
+			   "VLAN tags are taken off by the card (rx-vlan): frames of %s are judged, but nothing tells "
+			   "them from those of other networks: apply refuses a zone that has either in it",
+			   vlan->name);
+	} else if (flag(link->name, ETH_FLAG_RXVLAN)) {
 		doctor_say(doctor, LEVEL_NOTE, link->name, NULL,
 			   "VLAN tags are taken off by the card (rx-vlan): frames of every VLAN are judged, events do "
 			   "not name it");
+	}
 	if (offload(link->name, ETHTOOL_GGRO))
 		doctor_say(
 			doctor, LEVEL_OK, link->name, NULL,

@@ -48,8 +48,7 @@ static bool stands_on(const struct host *host, const struct host_link *upper, un
 	return false;
 }
 
-/* The VLAN whose tags a device takes off before the programs see them; NULL: tags are there, or nobody needs them. */
-static const struct host_link *stripped_vlan(const struct host *host, const struct host_link *device)
+const struct host_link *stripped_vlan(const struct host *host, const struct host_link *device)
 {
 	for (size_t i = 0; device->strips_vlan && i < host->link_count; i++)
 		if (is_vlan(&host->links[i]) && host->links[i].ifindex != device->ifindex &&

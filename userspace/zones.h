@@ -23,6 +23,9 @@ struct zone_member {
 int zones_resolve(const struct policy *policy, const struct host *host, struct zone_member **members, size_t *count,
 		  struct report *report);
 
+/* The VLAN whose tags a device takes off before the programs see them; NULL: tags are there, or nobody needs them. */
+const struct host_link *stripped_vlan(const struct host *host, const struct host_link *device);
+
 /* The zone that packets to an own address most likely come in by, 0: none. */
 unsigned zone_of_address(const struct host *host, const struct zone_member *members, size_t count,
 			 const __u8 address[16]);

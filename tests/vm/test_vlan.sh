@@ -56,6 +56,8 @@ for mode in native generic; do
 	for value in off on; do
 		if offloads $value >/tmp/offloads.log 2>&1; then
 			judges "$mode, VLAN offloads $value"
+			[ $value = off ] || it "$mode: doctor says that zones do not go with them" \
+				says "apply refuses a zone" "$BULWARK" doctor n0
 		else
 			count=$((count + 1))
 			echo "ok $count - $mode, VLAN offloads $value # SKIP this driver does not switch them: $(tail -n 1 /tmp/offloads.log)"
