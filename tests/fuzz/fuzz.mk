@@ -12,6 +12,7 @@ SANITIZERS   := address,undefined,float-cast-overflow
 FUZZ_MAKE     = $(MAKE) BUILD=$(FUZZ_BUILD) CC='$(FUZZ_CC)' WARNINGS=-Wall \
 		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,$(SANITIZERS) -fno-sanitize-recover=all'
 FUZZ_CC      ?= $(CLANG)
+SHIELD_USER_CFLAGS = $(WARNINGS) -fno-strict-aliasing -DBPF_NO_KFUNC_PROTOTYPES -I$(BUILD) -Iinclude -MMD -MP
 
 fuzz: dependencies-fuzz $(BUILD)/tests/run_rows
 	$(FUZZ_MAKE) $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%)
@@ -27,10 +28,18 @@ $(BUILD)/fuzz_%.o: tests/fuzz/%.c | $(SKELS)
 
 # The kernel's own source: packets stand where they stand, and types are what the program reads them as.
 $(BUILD)/fuzz_shield_user.o: tests/fuzz/shield_user.c $(BUILD)/vmlinux.h
-	$(CC) $(CFLAGS) $(WARNINGS) -fno-sanitize=alignment -fno-strict-aliasing -DBPF_NO_KFUNC_PROTOTYPES \
-		-I$(BUILD) -Iinclude -MMD -MP -c $< -o $@
+	$(CC) $(CFLAGS) -fno-sanitize=alignment $(SHIELD_USER_CFLAGS) -c $< -o $@
+
+# The same without what instruments it, as the kernel has it: its instructions are counted.
+$(BUILD)/paths_shield_user.o: tests/fuzz/shield_user.c $(BUILD)/vmlinux.h
+	$(FUZZ_CC) -O2 -g $(SHIELD_USER_CFLAGS) -c $< -o $@
 
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libbulwark.a | $(SKELS)
 	$(CC) $(USER_CFLAGS) $(FUZZ_LINK) -fsanitize=fuzzer $(filter %.c %.o %.a,$^) $(PKG_LIBS) -o $@
+
+$(BUILD)/tests/run_paths: tests/packets/run_paths.c $(addprefix $(BUILD)/fuzz_,fuzz_packet.o evaluate.o evaluate_parse.o) \
+		$(BUILD)/paths_shield_user.o $(BUILD)/libbulwark.a
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) -rdynamic $(filter %.c %.o %.a,$^) $(PKG_LIBS) -o $@
 
 .PHONY: fuzz

@@ -17,6 +17,9 @@ struct user_map {
 
 extern struct generation_config user_constants;
 
+/* Where set, it is called right before a frame is judged (NULL) and right after. */
+extern void (*shield_watch)(const struct decision *decision);
+
 /* A frame that came in, one that leaves. Memory behind the frame's end cannot be read. */
 void shield_judge(const unsigned char *frame, unsigned length, __u64 now_ns, struct decision *decision);
 void shield_sent(const unsigned char *frame, unsigned length, __u64 now_ns);

@@ -43,12 +43,17 @@ judges() { # judges NAME
 	it "$1: a client behind two tags is served" fetches 8080 192.0.47.1
 	it "$1: an undeclared port behind two tags is not" not fetches 8081 192.0.47.1
 	it "$1: a blocked source behind two tags is dropped" not from 192.0.47.66 192.0.47.1
+	before=$(drops unexposed)
+	peer timeout 10 sh -c "head -c 2000000 /dev/zero | busybox nc -u -w 1 192.0.40.1 9999" & # a packet a kilobyte
+	it "$1: a client is served in a flood that comes in its VLAN" fetches 8080 192.0.40.1
+	wait $!
+	it "$1: and the flood is dropped" [ "$(drops unexposed)" -gt $((before + 500)) ]
 }
 
 mount -t bpf bpf /sys/fs/bpf
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
 build_vlans || { echo "Bail out! no VLANs"; exit 1; }
-within 10 fetches 8081 192.0.47.1 || { echo "Bail out! the VLANs do not reach each other"; exit 1; }
+within 30 fetches 8081 192.0.47.1 || { echo "Bail out! the VLANs do not reach each other"; exit 1; }
 for mode in native generic; do
 	sed "s/^mode: native/mode: $mode/" tests/vm/policies/vlan.yaml >/tmp/vlan.yaml
 	it "$mode: apply names the VLANs and protects the device below them" says "live on n0 ($mode" \
