@@ -74,13 +74,7 @@ static __always_inline void arm_over(const struct service_entry *service, const 
 
 static __always_inline __u64 hash_known(const struct flow *flow)
 {
-	struct sip s;
-
-	sip_begin(&s);
-	sip_word(&s, flow->source.half[0]);
-	sip_word(&s, flow->ipv6 ? 0 : flow->source.half[1]);
-	sip_word(&s, KEY_KNOWN);
-	return sip_end(&s, 24);
+	return hash_source(KEY_KNOWN, flow, flow->ipv6 ? 64 : 128);
 }
 
 static __always_inline struct slot_line *known_line(__u64 hash)
@@ -90,13 +84,17 @@ static __always_inline struct slot_line *known_line(__u64 hash)
 	return bpf_map_lookup_elem(&known, &index);
 }
 
-/* Whether an IPv4 address or IPv6 /64 has completed a handshake lately. */
-static __always_inline int is_known(const struct flow *flow)
+/* Whether an IPv4 address or IPv6 /64 has completed a handshake lately, by its hash. */
+static __always_inline int is_known_by(__u64 hash, __u64 now)
 {
-	__u64 hash = hash_known(flow);
 	struct slot_line *line = known_line(hash);
 
-	return line && line_find(line, hash, slot_time(now_ns()));
+	return line && line_find(line, hash, slot_time(now));
+}
+
+static __always_inline int is_known(const struct flow *flow)
+{
+	return is_known_by(hash_known(flow), now_ns());
 }
 
 /* It has now. */

@@ -30,4 +30,21 @@ static __always_inline int within_budget(enum budget which)
 	return 1;
 }
 
+/* Whether one more would be within it; takes nothing. */
+static __always_inline int budget_has_room(enum budget which, __u64 now)
+{
+	const volatile struct rate *rate = &constants.budgets[which];
+	const struct budget_cell *cell;
+	__u32 index = which;
+	__u64 ahead;
+
+	cell = bpf_map_lookup_elem(&budgets, &index);
+	if (!cell)
+		return 1;
+	/* none between tolerance and increment more: what is less is room, beyond is a leftover, and below 0 it wraps
+	 */
+	ahead = cell->tat_ns - now;
+	return ahead - rate->tolerance_ns - 1 >= rate->increment_ns;
+}
+
 #endif

@@ -263,6 +263,14 @@ static __always_inline int challenges(struct xdp_md *ctx, const struct packet *p
 	return cell_armed(cell, now) || pkt->over;
 }
 
+/* Takes a reply from the budget that the SYN may be answered from. */
+static __always_inline int answer_paid(const struct packet *pkt)
+{
+	return !constants.cookies_bounded || within_budget(pkt->standing == STANDING_KNOWN   ? BUDGET_COOKIES_KNOWN
+							   : pkt->standing == STANDING_AGAIN ? BUDGET_COOKIES_AGAIN
+											     : BUDGET_COOKIES);
+}
+
 /* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. */
 __noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
 {
@@ -275,6 +283,10 @@ __noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
 	if (!service || !challenges(ctx, pkt, service))
 		return REASON_SERVICE;
 	window = listener_look(ctx, pkt) & 0xffff;
+	if (window && !answer_paid(pkt)) {
+		pkt->rule = RULE_COOKIES;
+		return REASON_SYN_OVERLOAD;
+	}
 	if (window && answer_with_cookie(ctx, pkt, window))
 		return REASON_SYN_COOKIE;
 	if (!pkt->over)

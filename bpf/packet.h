@@ -26,6 +26,13 @@ enum fragment {
 	FRAGMENT_LATER = 2,
 };
 
+/* Whose budget of cookies a SYN is answered from (overload.h). */
+enum standing {
+	STANDING_STRANGER = 0,
+	STANDING_KNOWN = 1, /* its source has completed a handshake lately */
+	STANDING_AGAIN = 2, /* it was sent before, and not answered */
+};
+
 enum offence { OFFENCE_NOT = 0, OFFENCE_IN_CONNECTION = 1 };
 
 struct packet {
@@ -39,7 +46,8 @@ struct packet {
 	__u8 tcp_flags;
 	__u8 icmp_type, icmp_code;
 	__u8 ttl;
-	__u8 extensions; /* IPv6 extension headers were there */
+	__u8 extensions : 1; /* IPv6 extension headers were there */
+	__u8 standing : 2;   /* of a SYN that may be answered with a cookie: enum standing */
 	/* what the questions found out; bits, where a byte more would be too much for the stack of 6.1 */
 	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;

@@ -33,6 +33,7 @@
 #include "open_counts.h"
 #include "limits.h"
 #include "floor_meter.h"
+#include "overload.h"
 #include "challenge.h"
 #include "skb.h"
 #include "bans.h"
@@ -139,6 +140,9 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 {
 	if (constants.cookies.format && why == REASON_ESTABLISHED && pkt->completes)
 		note_handshake(ctx, pkt);
+	if (constants.cookies.format && constants.cookies_bounded && why == REASON_SERVICE &&
+	    pkt->flow.protocol == IPPROTO_TCP && !may_be_answered(ctx, pkt))
+		return REASON_SYN_OVERLOAD;
 	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
 		why = judge_limits(ctx, pkt, why, lists);
 	if (constants.have_bans && pkt->offence)

@@ -206,6 +206,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNANSWERED_LINES);
+	__type(key, __u32);
+	__type(value, struct unanswered_line);
+} unanswered SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SAMPLE_LINES);
 	__type(key, __u32);
 	__type(value, struct slot_line);

@@ -212,13 +212,16 @@ struct ban_rule {
 
 /* Budgets: one cell each in the pinned map `budgets`, shared by everybody who falls under it. */
 enum budget {
-	BUDGET_TRUSTED = 0,	 /* unproven packets in trusted names; default 10k/s */
-	BUDGET_STRAY = 1,	 /* stray: { reset: 1k/s } */
-	BUDGET_ECHO = 2,	 /* icmp: { echo: 100/s } */
-	BUDGET_FRAGMENT = 3,	 /* later fragments whose first one is unknown; 1k/s */
-	BUDGET_ICMP_ERROR = 4,	 /* errors that quote a declared port without a flow; 100/s */
-	BUDGET_HEALTH_CHECK = 5, /* packets of health checks to declared ports; 1k/s */
-	BUDGET_COUNT = 8,	 /* room in the pinned map */
+	BUDGET_TRUSTED = 0,	  /* unproven packets in trusted names; default 10k/s */
+	BUDGET_STRAY = 1,	  /* stray: { reset: 1k/s } */
+	BUDGET_ECHO = 2,	  /* icmp: { echo: 100/s } */
+	BUDGET_FRAGMENT = 3,	  /* later fragments whose first one is unknown; 1k/s */
+	BUDGET_ICMP_ERROR = 4,	  /* errors that quote a declared port without a flow; 100/s */
+	BUDGET_HEALTH_CHECK = 5,  /* packets of health checks to declared ports; 1k/s */
+	BUDGET_COOKIES = 6,	  /* SYN cookies sent to strangers; default 100k/s */
+	BUDGET_COOKIES_KNOWN = 7, /* as many to sources with a history */
+	BUDGET_COOKIES_AGAIN = 8, /* as many to those who ask again */
+	BUDGET_COUNT = 12,	  /* room in the pinned map */
 };
 
 /* What one MAC address may send to the floor in a second, all of it at once if it likes: packets that the kernel works
@@ -250,6 +253,7 @@ enum {
 	RULE_ICMP = 4,
 	RULE_UNPARSED = 5,
 	RULE_MONITOR = 6, /* the policy as a whole only monitors */
+	RULE_COOKIES = 7, /* the budget of SYN cookies */
 	RULE_FIRST = 16,  /* services, block and trusted entries follow, in file order */
 };
 
@@ -332,9 +336,9 @@ struct generation_config {
 	__u8 have_zones;	 /* something holds in one zone only */
 	__u32 class_count;	 /* classes of one zone */
 	__u8 have_service_zones; /* `zone` on a service */
+	__u8 cookies_bounded;	 /* the three budgets of SYN cookies hold */
 	__u8 balances;		 /* IPVS has services here: neither sockets nor conntrack know what it sends on */
 	__u8 have_clients;	 /* some service has clients behind proxies */
-	__u8 unused3[1];
 };
 
 #endif

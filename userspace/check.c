@@ -773,6 +773,19 @@ static void check_ban(struct checker *checker)
 			"offence");
 }
 
+static void check_cookies(struct checker *checker)
+{
+	const struct policy *policy = checker->policy;
+
+	for (size_t i = 0; i < policy->service_count; i++)
+		if (policy->services[i].syn_cookies || service_under_attack(policy, &policy->services[i]).syn_cookies)
+			return;
+	if (policy->cookies_at.line)
+		warn_at(checker, &policy->cookies_at,
+			"no service answers with SYN cookies, so 'replies' bounds nothing: give one 'syn-cookies: "
+			"auto'");
+}
+
 /* ---- the whole ---- */
 
 static void check_whole(struct checker *checker)
@@ -895,6 +908,7 @@ void policy_check(const struct policy *policy, struct report *report)
 	check_services(&checker);
 	check_profiles(&checker);
 	check_ban(&checker);
+	check_cookies(&checker);
 	check_whole(&checker);
 	check_metrics(&checker);
 	check_tests(&checker);

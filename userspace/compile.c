@@ -110,6 +110,9 @@ static void configure_budgets(const struct policy *policy, struct generation_con
 	config->budgets[BUDGET_FRAGMENT] = rate_of(1000, SECOND_NS);
 	config->budgets[BUDGET_ICMP_ERROR] = rate_of(100, SECOND_NS);
 	config->budgets[BUDGET_HEALTH_CHECK] = rate_of(1000, SECOND_NS);
+	config->cookies_bounded = !policy->cookies_unlimited;
+	for (unsigned which = BUDGET_COOKIES; which <= BUDGET_COOKIES_AGAIN; which++)
+		config->budgets[which] = rate_or(&policy->cookie_replies, 100000);
 	if (policy->stray == STRAY_RESET)
 		config->budgets[BUDGET_STRAY] = rate_or(&policy->stray_rate, 1000);
 }

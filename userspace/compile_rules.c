@@ -62,7 +62,8 @@ static int word_rules(const struct policy *policy, struct rule *rules)
 	err = err ? err : rule_set(&rules[RULE_ICMP], RULE_KIND_WORD, "icmp", icmp);
 	err = err ? err : rule_set(&rules[RULE_UNPARSED], RULE_KIND_WORD, "unparsed", &policy->unparsed_at);
 	err = err ? err : rule_set(&rules[RULE_MONITOR], RULE_KIND_WORD, "monitor", &policy->monitor_at);
-	for (unsigned i = RULE_MONITOR + 1; !err && i < RULE_FIRST; i++)
+	err = err ? err : rule_set(&rules[RULE_COOKIES], RULE_KIND_WORD, "syn-cookies", &policy->cookies_at);
+	for (unsigned i = RULE_COOKIES + 1; !err && i < RULE_FIRST; i++)
 		err = rule_set(&rules[i], RULE_KIND_NONE, "none", &silent);
 	return err;
 }

@@ -360,7 +360,7 @@ static __u64 refused_by_reason(struct daemon *daemon, __u64 refused[REASON_SLOTS
 static bool is_of_host(unsigned reason)
 {
 	return reason != REASON_RATE_PACKETS && reason != REASON_RATE_BYTES && reason != REASON_RATE_CONNECTIONS &&
-	       reason != REASON_NOT_ALLOWED && reason != REASON_SYN_COOKIE;
+	       reason != REASON_NOT_ALLOWED && reason != REASON_SYN_COOKIE && reason != REASON_SYN_OVERLOAD;
 }
 
 static unsigned most_refused(const __u64 refused[REASON_SLOTS], bool of_host)

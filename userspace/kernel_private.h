@@ -43,6 +43,7 @@
 	MAP(slow_found)                                                                                                \
 	MAP(slow_looks)                                                                                                \
 	MAP(known)                                                                                                     \
+	MAP(unanswered)                                                                                                \
 	MAP(cookie_cells)                                                                                              \
 	MAP(fragments)                                                                                                 \
 	MAP(budgets)                                                                                                   \

@@ -50,7 +50,8 @@ struct scope {
 		.count = sizeof(key_table) / sizeof(*key_table)                                                        \
 	}
 
-extern const struct scope policy_scope, icmp_scope, stray_scope, events_scope, metrics_scope, test_scope, ban_scope;
+extern const struct scope policy_scope, icmp_scope, stray_scope, cookies_scope, events_scope, metrics_scope, test_scope,
+	ban_scope;
 extern const struct scope metrics_tls_scope, list_scope, use_scope, block_scope, service_scope, limit_scope, tls_scope;
 extern const struct scope http_scope, path_scope, requests_scope, quic_scope, client_scope;
 extern const struct scope profile_scope, service_profile_scope, zone_scope;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The top level of a policy, and its small maps: icmp, stray, events, tests. */
+/* The top level of a policy, and its small maps: icmp, stray, syn-cookies, events, tests. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ const char *const unparsed_words[] = {"drop", "pass", NULL};
 const char *const on_failure_words[] = {"open", "closed", NULL};
 const char *const expect_words[] = {"pass", "drop", "reply", NULL};
 
-/* ---- icmp, stray, events ---- */
+/* ---- icmp, stray, syn-cookies, events ---- */
 
 static void icmp_echo(struct parser *parser, void *object, const struct node *value)
 {
@@ -33,6 +33,20 @@ static void stray_reset(struct parser *parser, void *object, const struct node *
 
 static const struct key stray_keys[] = {{"reset", stray_reset}};
 const struct scope stray_scope = SCOPE("stray", "'stray'", stray_keys);
+
+static void cookies_replies(struct parser *parser, void *object, const struct node *value)
+{
+	struct policy *policy = object;
+
+	if (value->kind == NODE_SCALAR && !strcmp(value->text, "unlimited"))
+		policy->cookies_unlimited = true;
+	else if (take_rate(parser, value, &policy->cookie_replies) && !policy->cookie_replies.count)
+		wrong(parser, value, "'%s' answers nobody: write 'syn-cookies: off' on services that challenge nobody",
+		      value->text);
+}
+
+static const struct key cookies_keys[] = {{"replies", cookies_replies}};
+const struct scope cookies_scope = SCOPE("syn-cookies", "'syn-cookies'", cookies_keys);
 
 static void events_sample(struct parser *parser, void *object, const struct node *value)
 {
@@ -312,6 +326,12 @@ static void policy_stray(struct parser *parser, void *object, const struct node 
 		policy->stray = word;
 }
 
+static void policy_cookies(struct parser *parser, void *object, const struct node *value)
+{
+	((struct policy *)object)->cookies_at = value->at;
+	parse_map(parser, &cookies_scope, object, value);
+}
+
 static void policy_forward(struct parser *parser, void *object, const struct node *value)
 {
 	struct policy *policy = object;
@@ -394,6 +414,7 @@ static const struct key policy_keys[] = {
 	{"tag-mask", policy_tag_mask},
 	{"icmp", policy_icmp},
 	{"stray", policy_stray},
+	{"syn-cookies", policy_cookies},
 	{"forward", policy_forward},
 	{"unparsed", policy_unparsed},
 	{"on-failure", policy_on_failure},

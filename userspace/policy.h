@@ -261,6 +261,9 @@ struct policy {
 	enum stray stray;
 	struct policy_rate stray_rate;
 	struct place stray_at;
+	struct policy_rate cookie_replies; /* syn-cookies: { replies: 100k/s } */
+	bool cookies_unlimited;		   /* replies: unlimited */
+	struct place cookies_at;
 	enum { FORWARD_AS_PASS, FORWARD_AS_SERVICES, FORWARD_AS_DROP } forward;
 	struct place forward_at;
 	bool unparsed_pass; /* unparsed: pass | drop (default) */

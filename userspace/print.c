@@ -408,6 +408,9 @@ static void print_rest(FILE *out, const struct policy *policy)
 		fprintf(out, "stray:\n  reset: %s\n", rate_text(&policy->stray_rate, buffer));
 	else if (policy->stray != STRAY_RESET)
 		fprintf(out, "stray: %s\n", stray_words[policy->stray]);
+	if (policy->cookies_unlimited || policy->cookie_replies.given)
+		fprintf(out, "syn-cookies:\n  replies: %s\n",
+			policy->cookies_unlimited ? "unlimited" : rate_text(&policy->cookie_replies, buffer));
 	fprintf(out, "forward: %s\n", forward_words[policy->forward]);
 	fprintf(out, "unparsed: %s\n", unparsed_words[policy->unparsed_pass]);
 	fprintf(out, "on-failure: %s\n", on_failure_words[policy->on_failure]);

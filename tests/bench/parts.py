@@ -122,6 +122,13 @@ def limits(ground, results):
     results.measured("limit-hot", differences(ours, without), over(ours, without))
 
 
+def unanswered(ground, results):
+    """What a flood costs whose cookies are all sent."""
+    place = listen(ground, ground.shielded("overload", policy(service=CHALLENGING, **{"syn-cookies": {"replies": "1/s"}})))
+    base, ours = ground.probe(place, ["bare_drop", place], "--fresh", expect="any")
+    results.point("stages", "IPv4 SYN over the budget of SYN cookies, new source", None, differences(ours, base), over(ours, base))
+
+
 def stages(ground, results):
     """One kind of packet after the other through the real program; what a list, a limit or a second header adds is the difference
     of two lines."""
@@ -266,10 +273,10 @@ def answers(ground, flood):
 
 def cookie_policies(ground):
     """The reply alone, and with a list and two limits that nothing exceeds."""
-    alone = {"ports": "tcp/443", "syn-cookies": "always"}
-    yield "reply alone", policy(service=alone)
-    yield "whole path", policy(ground.list(MILLION), service={**alone, "limits": [
-        {"packets": "20k/s", "per": "source"}, {"packets": "100M/s", "per": "service"}]})
+    answered = {"syn-cookies": {"replies": "unlimited"}}
+    yield "reply alone", policy(service=CHALLENGING, **answered)
+    yield "whole path", policy(ground.list(MILLION), service={**CHALLENGING, "limits": [
+        {"packets": "20k/s", "per": "source"}, {"packets": "100M/s", "per": "service"}]}, **answered)
 
 
 def cookies(ground, results):
@@ -371,6 +378,7 @@ def million_bans(ground, results):
 
 # ---- API flows
 
+CHALLENGING = {"ports": "tcp/443", "syn-cookies": "always"}
 EVERYTHING = {"ports": "tcp/443", "tag": 10, "tls": {"sni": ["api.example.com", "*.eu.example.com"], "min-version": "TLSv1.2", "unknown": "drop"},
               "limits": [{"packets": "10M/s", "per": "source"}, {"new-connections": "10k/s", "per": "source"}]}
 API = {"tag-mask": 0x0000FF00, "metrics": {"connections": True}}
@@ -597,5 +605,5 @@ def https(ground, results):
         results.missing("https-p99", "cannot", "no request was answered")
 
 
-PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, accuracy, blocked_floods, spoofed_floods,
-         cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, established, connection_sums, flow_memory, streams)
+PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, unanswered, accuracy, blocked_floods,
+         spoofed_floods, cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, established, connection_sums, flow_memory, streams)

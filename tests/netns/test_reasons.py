@@ -654,8 +654,8 @@ def try_mode(lab, mode):
 def of_connections(reason):
     """Whether another test reaches the reason: those that real connections with their handshake and first bytes lead to."""
     places = {"tls-ja4": "test_ja4.py", "tls-": "test_tls.py", "http-": "test_http.py", "rate-requests": "test_http.py",
-              "first-": "test_disguise.py", "syn-cookie": "test_cookies.py", "connections": "test_open_connections.py",
-              "idle-request": "test_slow.py"}
+              "first-": "test_disguise.py", "syn-cookie": "test_cookies.py", "syn-overload": "test_overload.py",
+              "connections": "test_open_connections.py", "idle-request": "test_slow.py"}
     place = next((place for beginning, place in places.items() if reason.startswith(beginning)), None)
     if not place:
         return False
