@@ -37,24 +37,74 @@ static __always_inline struct connection_sums *sums_of(__u32 row)
 	return bpf_map_lookup_elem(&connection_sums, &row);
 }
 
+/* What is older gives way where no slot is free: mostly its end was not seen, because no policy counted then. */
+#define ACCOUNT_LIFE ((86400ULL * 1000000000) >> ACCOUNT_SINCE_SHIFT)
+
+static __always_inline struct slot_line *account_line(__u64 cookie)
+{
+	__u32 index = cookie & (ACCOUNT_LINES - 1);
+
+	return bpf_map_lookup_elem(&accounts, &index);
+}
+
+static __always_inline __u32 account_now(void)
+{
+	return now_ns() >> ACCOUNT_SINCE_SHIFT;
+}
+
+/* false: no room. The socket's own storage would never be full, but takes the kernel two allocations a connection, three
+ * times what all else here costs. */
+static __always_inline int account_note(__u64 cookie, __u32 row)
+{
+	struct slot_line *line = account_line(cookie);
+	__u32 now = account_now();
+	__u64 mine = ACCOUNT_SLOT(cookie, row, now);
+
+	if (!line)
+		return 0;
+	for (int i = 0; i < SLOTS_A_LINE; i++)
+		if (!line->slot[i] && !__sync_val_compare_and_swap(&line->slot[i], 0, mine))
+			return 1;
+	for (int i = 0; i < SLOTS_A_LINE; i++) {
+		__u64 old = line->slot[i];
+
+		if (now - ACCOUNT_SINCE(old) >= ACCOUNT_LIFE &&
+		    __sync_val_compare_and_swap(&line->slot[i], old, mine) == old)
+			return 1;
+	}
+	return 0;
+}
+
+/* What was noted of a connection, once; 0: nothing. */
+static __always_inline __u64 account_take(__u64 cookie)
+{
+	struct slot_line *line = account_line(cookie);
+	__u64 print = ACCOUNT_PRINT(ACCOUNT_SLOT(cookie, 0, 0));
+
+	if (!line)
+		return 0;
+	for (int i = 0; i < SLOTS_A_LINE; i++) {
+		__u64 slot = line->slot[i];
+
+		if (ACCOUNT_ROW(slot) && ACCOUNT_PRINT(slot) == print)
+			return __sync_val_compare_and_swap(&line->slot[i], slot, 0) == slot ? slot : 0;
+	}
+	return 0;
+}
+
 static __always_inline void account_open(struct bpf_sock_ops *ops, const struct flow *flow)
 {
-	struct connection_sums *sums;
-	struct bpf_sock *socket = ops->sk;
 	const struct service_entry *service;
-	struct account *account;
+	struct connection_sums *sums;
 	__u32 rtt_us;
 	__u16 index;
 
 	service = service_of(flow, &index);
-	if (!service || !socket)
+	if (!service)
 		return;
 	sums = sums_of(service->row);
-	account = bpf_sk_storage_get(&accounts, socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!sums || !account)
+	if (!sums || !account_note(bpf_get_socket_cookie(ops), service->row))
 		return;
-	account->row = service->row;
-	account->since_ns = now_ns();
 	sums->opened++;
 	/* from our SYN-ACK to its acknowledgement; 0: a SYN cookie, not known */
 	rtt_us = OPS_WORD(ops, srtt_us, 0) >> 3;
@@ -79,19 +129,13 @@ static __always_inline enum connection_end end_of(struct bpf_sock *socket, __u32
 
 static __always_inline void account_close(struct bpf_sock_ops *ops)
 {
-	__u32 row, end, from = OPS_WORD(ops, args[0], 0);
+	__u32 end, open, from = OPS_WORD(ops, args[0], 0);
 	struct bpf_sock *socket = ops->sk;
 	struct connection_sums *sums;
-	struct account *account;
+	__u64 slot;
 
-	if (!socket)
-		return;
-	account = bpf_sk_storage_get(&accounts, socket, NULL, 0);
-	if (!account || !account->row)
-		return;
-	row = account->row;
-	account->row = 0; /* once */
-	sums = sums_of(row);
+	slot = socket ? account_take(bpf_get_socket_cookie(ops)) : 0;
+	sums = slot ? sums_of(ACCOUNT_ROW(slot)) : NULL;
 	if (!sums)
 		return;
 	end = end_of(socket, from);
@@ -105,7 +149,8 @@ static __always_inline void account_close(struct bpf_sock_ops *ops)
 	sums->retransmits += OPS_WORD(ops, total_retrans, 0);
 	if (OPS_WORD(ops, srtt_us, 0))
 		histogram_add(&sums->rtt_us, OPS_WORD(ops, srtt_us, 0) >> 3);
-	histogram_add(&sums->duration_ms, (now_ns() - account->since_ns) / 1000000);
+	open = account_now() - ACCOUNT_SINCE(slot);
+	histogram_add(&sums->duration_ms, ((__u64)open << ACCOUNT_SINCE_SHIFT) / 1000000);
 }
 
 #endif

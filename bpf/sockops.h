@@ -54,13 +54,14 @@ static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *f
 static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct flow *flow)
 {
 	const struct service_entry *service;
-	__u32 mark = 0;
+	struct bpf_sock *socket = ops->sk;
+	__u32 mark;
 	__u16 index;
 
 	service = service_of(flow, &index);
-	if (!service || !service->tag || bpf_getsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark)))
+	if (!service || !service->tag || !socket)
 		return;
-	mark = tag_merge(mark, tag_bits(service, tag_class_of(source_class(flow), service, 1)));
+	mark = tag_merge(socket->mark, tag_bits(service, tag_class_of(source_class(flow), service, 1)));
 	bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
 }
 

@@ -242,10 +242,10 @@ struct {
 } fingerprints SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct account);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ACCOUNT_LINES);
+	__type(key, __u32);
+	__type(value, struct slot_line);
 } accounts SEC(".maps");
 
 struct {

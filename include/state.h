@@ -42,7 +42,7 @@
  * proven_drops  array of lines PROVEN_LINES   programs                    status            the oldest goes
  * sightings     hash           SIGHTINGS      ingress                     daemon            told at its next hello
  * fingerprints  hash           FINGERPRINTS   daemon; ingress (use of it) ingress           the longest unseen goes
- * accounts      socket storage -              sockops                     sockops           not counted
+ * accounts      array of lines ACCOUNT_LINES  sockops                     sockops           not counted
  * connection_sums percpu hash  SERVICE_ROWS   sockops; apply clears       metrics, status   not counted
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * packet_samples percpu array  SAMPLES_A_CPU  programs                    top, status, daemon the oldest goes
@@ -324,7 +324,7 @@ struct histogram {
 };
 
 /* connection_sums[row of a service]: TCP connections that clients opened. What a connection has moved is added when it
- * ends, whatever generation is in force then (accounts: by its socket). */
+ * ends, whatever generation is in force then (accounts). */
 enum connection_end {
 	END_FIN = 0,
 	END_RESET = 1,	 /* by the client */
@@ -342,12 +342,19 @@ struct connection_sums {
 	struct histogram handshake_us, rtt_us, duration_ms;
 };
 _Static_assert(sizeof(struct connection_sums) == 8 * (10 + 3 * 26), "connection_sums is pinned");
-struct account {
-	__u64 since_ns; /* coarse monotonic clock */
-	__u32 row;	/* of the service; 0: it has ended */
-	__u32 unused;
-};
-_Static_assert(sizeof(struct account) == 16, "account is pinned");
+
+/* accounts[the low bits of a socket's cookie]: connections that are counted and have not ended, eight to a line; 0:
+ * free. Cookies are given in turn, so lines fill evenly. A slot is [the cookie's next bits:21][row of the
+ * service:11][since:32]. */
+#define ACCOUNT_LINES 32768u /* 2 MiB, 262144 connections at the same time */
+#define ACCOUNT_LINE_BITS 15
+#define ACCOUNT_SINCE_SHIFT 22 /* ns to 4.2 ms, about a tick of the coarse monotonic clock; 208 days */
+#define ACCOUNT_SLOT(cookie, row, since)                                                                               \
+	((__u64)(cookie) >> ACCOUNT_LINE_BITS << 43 | (__u64)(row) << 32 | (__u32)(since))
+#define ACCOUNT_PRINT(slot) ((slot) >> 43)
+#define ACCOUNT_ROW(slot) ((slot) >> 32 & 0x7ff)
+#define ACCOUNT_SINCE(slot) ((__u32)(slot))
+_Static_assert(ACCOUNT_LINES == 1u << ACCOUNT_LINE_BITS && SERVICE_ROWS <= 1 << 11, "the bits of a slot");
 
 /*
  * open_counts: open connections, for each limit of them and each part of the source that it counts as one. Only what

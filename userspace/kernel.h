@@ -241,7 +241,7 @@ struct table_row {
 	const char *name;
 	__u64 entries, capacity;
 };
-#define TABLE_ROWS 6
+#define TABLE_ROWS 7
 int tables_look(struct instance *instance, struct table_row rows[TABLE_ROWS], unsigned turn);
 
 /* Counts bans and exceptions in force, at most `most` entries a call: a round over a million takes several. Counts are

@@ -54,6 +54,12 @@ static bool limiter_lives(__u64 slot, __u64 now_ns)
 	return slot && ahead && ahead <= mask / 2;
 }
 
+/* Free as soon as the connection has ended. */
+static bool account_lives(__u64 slot, __attribute__((unused)) __u64 now_ns)
+{
+	return slot;
+}
+
 static int part_count(int map, __u32 lines, unsigned turn, bool (*lives)(__u64 slot, __u64 now_ns), __u64 *entries)
 {
 	struct slot_line *part = part_read(map, lines, turn);
@@ -93,6 +99,7 @@ int tables_look(struct instance *instance, struct table_row rows[TABLE_ROWS], un
 		{"fragments", MAP_fragments, FRAGMENT_LINES, slot_lives},
 		{"limiters", MAP_limiters, LIMITER_LINES, limiter_lives},
 		{"samples", MAP_samples, SAMPLE_LINES, slot_lives},
+		{"connections", MAP_accounts, ACCOUNT_LINES, account_lives},
 	};
 	const size_t count = sizeof(tables) / sizeof(*tables);
 	int error = 0;

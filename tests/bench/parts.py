@@ -420,11 +420,12 @@ def first_bytes(ground, results):
 
 
 def flow_memory(ground, results):
-    """What the kernel charges for the table, by the flows that fit into it."""
-    place = ground.plain()
-    shown = json.loads(enclosure.run(ground.bpftool, "-j", "map", "show", "pinned", place.root.parent / "flows"))
-    slots = shown["max_entries"] * shown["bytes_value"] // 8
-    results.measured("flow-memory", [shown["bytes_memlock"] / slots * MILLION / 2**20], f"{slots:,} fit into the one that is there")
+    """What the kernel charges for the tables, by the flows that fit into them."""
+    pins = ground.plain().root.parent
+    for key, table in (("flow-memory", "flows"), ("account-memory", "accounts")):
+        shown = json.loads(enclosure.run(ground.bpftool, "-j", "map", "show", "pinned", pins / table))
+        slots = shown["max_entries"] * shown["bytes_value"] // 8
+        results.measured(key, [shown["bytes_memlock"] / slots * MILLION / 2**20], f"{slots:,} fit into the one that is there")
 
 
 class Statistics:

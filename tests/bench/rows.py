@@ -114,6 +114,7 @@ API = section(
     Row("tc-hello", "first_bytes", "ClientHello judged at TC ingress, over an empty tcx program", "ns", at_most(2000)),
     Row("sockops", "connection_sums", "sockops, tags and counts of a whole connection, over an empty program", "ns", at_most(300)),
     Row("flow-memory", "flow_memory", "flow table, for 1M flows", "MiB", at_most(128)),
+    Row("account-memory", "flow_memory", "table of counted connections, for 1M of them", "MiB", at_most(128)),
     Row("stream-on", "streams", "TCP stream over veth, everything on, to bare XDP_PASS and an empty tcx program", "x", at_least(0.93)),
     Row("stream-xdp", "streams", "the same with bare XDP_PASS and an empty tcx program, to no program at all", "x"),
 )
