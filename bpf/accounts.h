@@ -52,8 +52,8 @@ static __always_inline __u32 account_now(void)
 	return now_ns() >> ACCOUNT_SINCE_SHIFT;
 }
 
-/* false: no room. The socket's own storage would never be full, but takes the kernel two allocations a connection, three
- * times what all else here costs. */
+/* false: no room. The socket's own storage would never be full, but takes the kernel two allocations a connection,
+ * three times what all else here costs. */
 static __always_inline int account_note(__u64 cookie, __u32 row)
 {
 	struct slot_line *line = account_line(cookie);

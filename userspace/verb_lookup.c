@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host_senders.h"
 #include "judge.h"
 #include "live.h"
 #include "packet_flow.h"
@@ -100,6 +101,62 @@ static json_t *connections_of(const struct lookup *lookup)
 						peer->outbound ? "outbound" : "inbound"));
 	}
 	return connections;
+}
+
+struct senders {
+	const struct lookup *lookup;
+	json_t *connections;
+	struct slow_table *table; /* of this one look: what takes several to see is not in its verdicts */
+};
+
+static json_t *connection_find(const struct senders *senders, const struct host_peer *peer)
+{
+	json_t *local = end_text(peer->local, peer->local_port), *remote = end_text(peer->remote, peer->remote_port);
+	json_t *entry, *found = NULL;
+	size_t i;
+
+	json_array_foreach(senders->connections, i, entry)
+	{
+		if (json_equal(json_object_get(entry, "local"), local) &&
+		    json_equal(json_object_get(entry, "remote"), remote))
+			found = entry;
+	}
+	json_decref(local);
+	json_decref(remote);
+	return found;
+}
+
+static int put_sender(void *arg, const struct host_sender *sender)
+{
+	const struct slow_sight *sight = &sender->sight;
+	const struct senders *senders = arg;
+	struct slow_verdict verdict;
+	json_t *connection;
+
+	if (memcmp(sender->peer.remote, senders->lookup->address.address, 16))
+		return 0;
+	connection = connection_find(senders, &sender->peer);
+	if (!connection || slow_see(senders->table, sight, 0, &verdict))
+		return 0;
+	json_object_update_new(connection,
+			       json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "received", (json_int_t)sight->received,
+					 "sent", (json_int_t)sight->sent, "since_received_ms",
+					 (json_int_t)sight->since_received_ms, "since_sent_ms",
+					 (json_int_t)sight->since_sent_ms, "silent_ms", (json_int_t)verdict.slow_ms,
+					 "unanswered_ms", (json_int_t)verdict.unanswered_ms));
+	return 0;
+}
+
+/* What `idle-request` judges: how much came in each connection, and when. */
+static int put_senders(const struct lookup *lookup, json_t *answer)
+{
+	struct senders senders = {lookup, json_object_get(answer, "connections"), slow_new()};
+	int error = senders.table ? slow_begin(senders.table) : -ENOMEM;
+
+	if (!error)
+		error = host_senders(put_sender, &senders);
+	slow_free(senders.table);
+	return error;
 }
 
 /* What it owes of a limit per source or prefix; nobody owes what he has not lately spent. */
@@ -290,6 +347,25 @@ static void print_limit(const char *what, const json_t *limit)
 		       100 * json_real_value(json_object_get(limit, "spent")), over);
 }
 
+static void print_connection(const char *what, const json_t *connection)
+{
+	json_int_t silent_ms = json_integer_value(json_object_get(connection, "silent_ms"));
+	json_int_t unanswered_ms = json_integer_value(json_object_get(connection, "unanswered_ms"));
+
+	printf("%-13s %s %s %s", what, word(connection, "remote"),
+	       !strcmp(word(connection, "direction"), "inbound") ? ">" : "<", word(connection, "local"));
+	if (json_object_get(connection, "received"))
+		printf(": %lld bytes in, the last %.1f s ago, %lld out",
+		       json_integer_value(json_object_get(connection, "received")),
+		       json_integer_value(json_object_get(connection, "since_received_ms")) / 1e3,
+		       json_integer_value(json_object_get(connection, "sent")));
+	if (silent_ms)
+		printf("; silent since its handshake, %.1f s", silent_ms / 1e3);
+	else if (unanswered_ms)
+		printf("; not answered for %.1f s", unanswered_ms / 1e3);
+	putchar('\n');
+}
+
 static void print_answer(const json_t *answer)
 {
 	const json_t *syn = json_object_get(answer, "next_syn"), *entry;
@@ -305,11 +381,7 @@ static void print_answer(const json_t *answer)
 		puts("limits:       owes nothing");
 	if (!json_array_size(connections))
 		puts("connections:  none");
-	json_array_foreach(connections, i, entry)
-	{
-		printf("%-13s %s %s %s\n", i ? "" : "connections:", word(entry, "remote"),
-		       !strcmp(word(entry, "direction"), "inbound") ? ">" : "<", word(entry, "local"));
-	}
+	json_array_foreach(connections, i, entry) print_connection(i ? "" : "connections:", entry);
 	if (!syn)
 		return;
 	printf("next SYN:     to %s: %s, %s (%s)\n", word(syn, "destination"), word(syn, "verdict"),
@@ -333,7 +405,9 @@ static int answer(struct lookup *lookup)
 		return fail_kernel(error, "lookup");
 	answer = json_pack("{s:s, s:o, s:o}", "address", prefix_text(&lookup->address, text), "lists",
 			   lists_of(lookup, &class), "connections", connections_of(lookup));
-	error = put_holds(lookup, answer);
+	error = put_senders(lookup, answer);
+	if (!error)
+		error = put_holds(lookup, answer);
 	if (!error)
 		error = put_limits(lookup, answer);
 	if (error)

@@ -212,6 +212,29 @@ def try_crowd(lab):
         clients.close()
 
 
+def try_lookup(lab):
+    """Of one that has not sent a byte, one that goes on with its request, and one that was answered."""
+    silent, asking, done = [Clients(lab.client, lab.eth0.v4, 83, 1, first) for first in (b"", b"GET", b"GET\n\n")]
+    other = Clients(lab.client, lab.eth0.v6, 83, 1, b"GET")
+    with it("IPv6: lookup says how much came in an open connection"):
+        found = wait(lambda: [one for one in lab.json("lookup", lab.c0.v6)["connections"] if one.get("received")], "it", 30)
+        same([(one["received"], one["sent"]) for one in found], [(3, 0)])
+    with it("IPv4: and who is silent or waits for an answer, in JSON and in words"):
+        assert answered(done, b"here you are"), "no answer"
+        by_port = {str(c.open[0].getsockname()[1]): name for c, name in ((silent, "silent"), (asking, "asking"), (done, "done"))}
+
+        def said():
+            found = lab.json("lookup", lab.c0.v4)["connections"]
+            return {by_port[one["remote"].rpartition(":")[2]]: one for one in found}
+        wait(lambda: said()["silent"]["silent_ms"] and said()["asking"]["unanswered_ms"], "what the kernel knows", 30)
+        now = said()
+        same({name: (one["received"], one["sent"], one["silent_ms"] > 0, one["unanswered_ms"] > 0) for name, one in now.items()},
+             {"silent": (0, 0, True, False), "asking": (3, 0, False, True), "done": (5, 13, False, False)})
+        holds(lab.bulwark("lookup", lab.c0.v4), ": 0 bytes in", "silent since its handshake, ", "; not answered for ", ": 5 bytes in, the last")
+    for one in (silent, asking, done, other):
+        one.close()
+
+
 def try_pause(lab):
     lab.bulwark("pause", "--for", "5m")
     silent = Clients(lab.attacker, lab.eth1.v4, 80, 3)
@@ -246,6 +269,7 @@ def tests(lab):
     lab.apply(POLICY.format(office=trusted))
     lab.bulwark("allow", excepted, "--for", "1h", "--reason", "a test")
     daemon = start_daemon(lab)
+    try_lookup(lab)
     try_crowd(lab)
     try_pause(lab)
     try_alone(lab, daemon)
