@@ -102,8 +102,8 @@ static __always_inline void notice_forwarding(const struct __sk_buff *skb)
  * carries another packet is no TCP by its own header. */
 static __always_inline int is_local_segment(struct __sk_buff *skb)
 {
-	__u32 at = skb->protocol == bpf_htons(ETHERTYPE_IPV4) ? offsetof(struct iphdr, protocol)
-							      : offsetof(struct ipv6hdr, nexthdr);
+	__u32 at = skb->protocol == bpf_htons(ETHERTYPE_IPV4) ? __builtin_offsetof(struct iphdr, protocol)
+							      : __builtin_offsetof(struct ipv6hdr, nexthdr);
 	__u8 protocol;
 
 	if (skb->protocol != bpf_htons(ETHERTYPE_IPV4) && skb->protocol != bpf_htons(ETHERTYPE_IPV6))
