@@ -44,8 +44,8 @@ UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/tes
 RUNNERS  := $(patsubst tests/packets/%.c,$(BUILD)/tests/%,$(wildcard tests/packets/run_*.c))
 # Everything run-tests runs, in this order: the quick ones first.
 TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/packets/verifier \
-	    tests/packets/paths tests/packets/loops tests/bench/test_report.py tests/cli/run tests/evaluator/run \
-	    tests/vm/test_policies.sh) $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
+	    tests/packets/paths tests/packets/lookup tests/packets/loops tests/bench/test_report.py tests/cli/run \
+	    tests/evaluator/run tests/vm/test_policies.sh) $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 

@@ -19,6 +19,7 @@
 #include "../../userspace/judge.h"
 #include "../../userspace/kernel_private.h"
 #include "../../userspace/packet_flow.h"
+#include "../packets/runner.h"
 #include "evaluate.h"
 #include "fuzz_packet.h"
 #include "shield.skel.h"
@@ -194,22 +195,15 @@ static void tables_give(const struct image *image)
 
 static void policy_ready(struct ready *one, const char *name)
 {
-	struct report report = {0};
 	char path[512];
 
 	snprintf(path, sizeof(path), "%s/%s.yaml", getenv("FUZZ_POLICIES") ?: "tests/packets/policies", name);
 	one->name = name;
-	one->policy = policy_read(path, &report);
-	if (one->policy && !report.errors)
-		policy_check(one->policy, &report);
-	if (!one->policy || report.errors || image_compile(one->policy, NULL, &one->image, &report)) {
-		report_print(&report, stderr);
+	if (image_of(path, &one->policy, &one->image))
 		die("%s cannot be used\n", path);
-	}
 	one->evaluator = evaluator_new(one->policy);
 	if (!one->evaluator)
 		die("no memory\n");
-	report_free(&report);
 	tables_give(&one->image);
 	memcpy(one->maps, maps, sizeof(maps));
 	one->constants = one->image.config;

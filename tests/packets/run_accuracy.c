@@ -17,6 +17,7 @@
 #include "image.h"
 #include "judge.h"
 #include "kernel.h"
+#include "runner.h"
 
 #define SECOND_NS 1000000000ULL
 #define HOSTILE_MOST 1000
@@ -27,33 +28,6 @@
 #define PORT 5005
 
 static struct generation *offline;
-static __u64 random_state = 0x9e3779b97f4a7c15ULL;
-
-static __u32 random32(void) /* xorshift64* (Marsaglia, Vigna) */
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return (random_state * 0x2545f4914f6cdd1dULL) >> 32;
-}
-
-static struct generation *policy_load(const char *path, struct image *image)
-{
-	struct report report = {0};
-	struct policy *policy = policy_read(path, &report);
-	struct generation *generation = NULL;
-
-	if (policy && !report.errors)
-		policy_check(policy, &report);
-	if (!policy || report.errors || image_compile(policy, NULL, image, &report) ||
-	    generation_load(NULL, image, 0, true, NULL, &generation)) {
-		report_print(&report, stdout);
-		printf("Bail out! %s: %s\n", path, kernel_words());
-	}
-	report_free(&report);
-	policy_free(policy);
-	return generation;
-}
 
 /* A UDP packet to the service, of which only the source ever changes (no checksum: nobody looks at it here). */
 static bool passes(__u32 source, __u64 now)
@@ -90,7 +64,7 @@ static struct outcome flood(unsigned hostile, double seconds)
 		for (unsigned i = step % 20; i < lawful; i += 20)
 			outcome.lawful_dropped += !passes(0x2e630000 + i, now);
 		for (unsigned i = 0; i < spoofed_a_step; i++, outcome.spoofed++)
-			outcome.spoofed_dropped += !passes(0x50000000 | random32() >> 4, now);
+			outcome.spoofed_dropped += !passes(0x50000000 | (__u32)(draw() >> 32) >> 4, now);
 	}
 	return outcome;
 }
@@ -135,7 +109,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2 && !large)
 		return fprintf(stderr, "usage: run_accuracy POLICY.yaml [large]\n"), 2;
-	offline = policy_load(argv[1], &image);
+	offline = offline_of(argv[1], &image);
 	if (!offline)
 		return 1;
 	outcome = flood(hostile, seconds);

@@ -14,20 +14,12 @@
 #include "image.h"
 #include "judge.h"
 #include "kernel.h"
+#include "runner.h"
 
 #define TRIES 40000
 #define LISTS 3
 
 static char room[] = "/tmp/bulwark-lookup-XXXXXX";
-static __u64 random_state = 0x9e3779b97f4a7c15ULL;
-
-static __u64 draw(void) /* xorshift64* (Marsaglia, Vigna) */
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * 0x2545f4914f6cdd1dULL;
-}
 
 /* ---- the lists ---- */
 
@@ -124,24 +116,6 @@ static void remove_room(void)
 
 /* ---- looking up ---- */
 
-static struct generation *policy_load(const char *path, struct image *image)
-{
-	struct report report = {0};
-	struct policy *policy = policy_read(path, &report);
-	struct generation *generation = NULL;
-
-	if (policy && !report.errors)
-		policy_check(policy, &report);
-	if (!policy || report.errors || image_compile(policy, NULL, image, &report) ||
-	    generation_load(NULL, image, 0, true, NULL, &generation)) {
-		report_print(&report, stdout);
-		printf("Bail out! %s: %s\n", path, kernel_words());
-	}
-	report_free(&report);
-	policy_free(policy);
-	return generation;
-}
-
 /* The class that the program finds; negative when the frame was not judged. */
 static int class_by_program(struct generation *offline, const __u8 address[16], bool ipv6)
 {
@@ -209,7 +183,7 @@ static bool test(unsigned number, bool wide)
 		printf("Bail out! cannot write to %s\n", room);
 		return false;
 	}
-	offline = policy_load(path, &image);
+	offline = offline_of(path, &image);
 	if (!offline)
 		return false;
 	for (unsigned ipv6 = 0; ipv6 < 2; ipv6++)

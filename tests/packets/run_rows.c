@@ -11,6 +11,7 @@
 #include "../fuzz/fuzz_packet.h"
 #include "connections.h"
 #include "judge.h"
+#include "runner.h"
 #include "verbs.h"
 
 #define BETWEEN_ROWS_NS (3ULL * 3600 * 1000000000)
@@ -80,7 +81,6 @@ static void expand(const char *steps, bool ipv6, char *out, size_t size)
 static struct loaded *policy_load(const char *directory, const char *name)
 {
 	struct loaded *loaded = &policies[policy_count];
-	struct report report = {0};
 	char path[512];
 	int err;
 
@@ -92,18 +92,12 @@ static struct loaded *policy_load(const char *directory, const char *name)
 		return NULL;
 	snprintf(loaded->name, sizeof(loaded->name), "%s", name);
 	snprintf(path, sizeof(path), "%s/%s.yaml", directory, name);
-	loaded->policy = policy_read(path, &report);
-	if (loaded->policy && !report.errors)
-		policy_check(loaded->policy, &report);
-	err = loaded->policy && !report.errors ? image_compile(loaded->policy, NULL, &loaded->image, &report) : -EINVAL;
+	err = image_of(path, &loaded->policy, &loaded->image);
 	err = err ? err : generation_load(NULL, &loaded->image, 0, true, NULL, &loaded->offline);
 	if (err) {
-		report_print(&report, stdout);
 		printf("# %s: %s\n", path, kernel_words());
-		report_free(&report);
 		return NULL;
 	}
-	report_free(&report);
 	policy_count++;
 	return loaded;
 }

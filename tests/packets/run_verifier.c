@@ -21,6 +21,7 @@
 
 #include "kernel_private.h"
 #include "root.skel.h"
+#include "runner.h"
 #include "shield.skel.h"
 
 #define LOG_BYTES (1 << 16)
@@ -128,30 +129,16 @@ static int measure_roots(struct measured *measured, size_t *count)
 	return error;
 }
 
-static int compile(const char *directory, const char *name, struct policy **policy, struct image *image)
-{
-	struct report report = {0};
-	char path[512];
-	int error;
-
-	snprintf(path, sizeof(path), "%s/%s.yaml", directory, name);
-	*policy = policy_read(path, &report);
-	if (*policy && !report.errors)
-		policy_check(*policy, &report);
-	error = *policy && !report.errors ? image_compile(*policy, NULL, image, &report) : -EINVAL;
-	if (error)
-		report_print(&report, stdout);
-	report_free(&report);
-	return error;
-}
-
 static int measure_policy(const char *directory, const char *name, struct measured *measured, size_t *count)
 {
 	struct shield_bpf *shield = NULL;
 	struct policy *policy = NULL;
 	struct image image = {0};
-	int error = compile(directory, name, &policy, &image);
+	char path[512];
+	int error;
 
+	snprintf(path, sizeof(path), "%s/%s.yaml", directory, name);
+	error = image_of(path, &policy, &image);
 	if (!error && !(shield = shield_bpf__open()))
 		error = -errno;
 	if (!error) {
