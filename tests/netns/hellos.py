@@ -34,19 +34,34 @@ def hello(name, **more):
     return outgoing.read()
 
 
-def padded(name, size):
-    """A ClientHello of size bytes that ends with an extension nobody knows: longer than a segment."""
-    data = bytearray(hello(name))
-    room = size - len(data) - 4
-    data += b"\x0a\x0a" + room.to_bytes(2, "big") + bytes(room)
+def extension(kind, content=b""):
+    return struct.pack(">HH", kind, len(content)) + content
+
+
+def extended(data, *extensions, ciphers=b""):
+    """A ClientHello with more extensions behind its own, and cipher suites before them."""
     at = 9 + 2 + 32
     at += 1 + data[at]
-    at += 2 + int.from_bytes(data[at:at + 2], "big")
+    size = int.from_bytes(data[at:at + 2], "big")
+    data = bytearray(data[:at] + (size + len(ciphers)).to_bytes(2, "big") + ciphers + data[at + 2:] + b"".join(extensions))
+    at += 2 + size + len(ciphers)
     at += 1 + data[at]
     data[3:5] = (len(data) - 5).to_bytes(2, "big")
     data[6:9] = (len(data) - 9).to_bytes(3, "big")
     data[at:at + 2] = (len(data) - at - 2).to_bytes(2, "big")
     return bytes(data)
+
+
+def padded(name, size):
+    """A ClientHello of size bytes that ends with an extension nobody knows: longer than a segment."""
+    data = hello(name)
+    return extended(data, extension(0x0a0a, bytes(size - len(data) - 4)))
+
+
+def like_chrome(name):
+    """With GREASE among suites and extensions, and an encrypted ClientHello within, of which only the outer name can be read."""
+    outer = b"\0" + struct.pack(">HHB", 1, 1, 42) + extension(0, bytes(32))[2:] + extension(0, bytes(208))[2:]
+    return extended(hello(name), extension(0x2a2a), extension(0xfe0d, outer), extension(0x4a4a, b"\0"), ciphers=b"\xca\xca")
 
 
 def answer_to(lab, pieces, address=None, namespace=None):

@@ -36,6 +36,9 @@ table inet counts {
 		udp dport 443 meta mark & 0xff00 == 0x0a00 counter comment "datagram"
 		tcp dport 443 meta mark & 0x3f00 != 0x0a00 counter comment "other"
 		tcp dport 80 meta mark != 0 counter comment "untagged"
+		tcp dport 443 meta priority 0:6 counter comment "interactive"
+		tcp dport 443 meta priority 0:2 counter comment "bulk"
+		tcp dport 443 meta priority none counter comment "usual"
 	}
 	chain output {
 		type filter hook output priority 0
@@ -101,7 +104,7 @@ def tries(lab, mode):
     with it(f"{mode}: a rule of the firewall matches service and class, packet by packet"):
         before = counters(lab)
         mark_seen(lab, lab.client, 443)
-        for comment in ("new", "proven"):
+        for comment in ("new", "proven", "usual"):
             counted(lab, comment, before)
         same(counters(lab)["other"], before["other"], "packets with another tag")
         same(counters(lab)["untagged"], 0, "packets of a service without a tag that have a mark")
@@ -128,6 +131,12 @@ def tries(lab, mode):
         with it(f"{mode}, IPv{family}: the class says who is trusted, and who is suspect"):
             same(mark_seen(lab, lab.client, 443, family), mark(10, TRUSTED))
             same(mark_seen(lab, lab.attacker, 443, family), mark(10, SUSPECT))
+    with it(f"{mode}: so does the priority of packets, and it leaves all others alone"):
+        for client, comment, others in ((lab.client, "interactive", ("bulk",)), (lab.attacker, "bulk", ("interactive",))):
+            before = counters(lab)
+            mark_seen(lab, client, 443)
+            counted(lab, comment, before)
+            same([counters(lab)[other] for other in others], [before[other] for other in others])
     with it(f"{mode}: tags go on while the shield is paused"):
         lab.bulwark("pause", "--for", "1m")
         before = counters(lab)

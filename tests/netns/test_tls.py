@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 from hellos import *  # noqa: E402,F403
 from lab import *  # noqa: E402,F403
 
+NAMES = 2500  # of each kind
 POLICY = """
 mode: {mode}
 lists:
@@ -90,6 +91,14 @@ def splits(lab, mode):
         refused(lab, "tls-split", lambda: answer_to(lab, [records]))
 
 
+def real_ones(lab, mode):
+    with it(f"{mode}: a hello with GREASE and an encrypted one within is judged by its outer name"):
+        good = like_chrome("api.example.com")
+        assert is_handshake(answer_to(lab, [good])), "no handshake"
+        assert is_handshake(answer_to(lab, [good[:300], good[300:]])), "no handshake of two segments"
+        refused(lab, "tls-sni", lambda: answer_to(lab, [like_chrome("www.example.com")]))
+
+
 def curl(lab, url, *more):
     return lab.client.run("curl", "-sk", "-m", "5", "--resolve", f"{url.split('/')[0]}:443:{lab.eth0.v4}", "https://" + url,
                           *more, status=None)
@@ -99,6 +108,7 @@ def tries(lab, mode):
     lab.apply(POLICY.format(mode=mode, who="trusted: [office]", unknown="drop", more=""))
     refusals(lab, mode)
     splits(lab, mode)
+    real_ones(lab, mode)
     with it(f"{mode}: curl and openssl are served by name"):
         same(curl(lab, "api.example.com"), "served\n")
         same(curl(lab, "www.example.com"), "")
@@ -150,9 +160,26 @@ def published(lab):
         lab.bulwark("down")
 
 
+def many_names(lab):
+    names = [f"host-{number}.example.net" for number in range(NAMES)] + [f"*.zone-{number}.example.org" for number in range(NAMES)]
+    policy = POLICY.format(mode="native", who="", unknown="drop", more="")
+    lab.apply(policy.replace('[api.example.com, "*.eu.example.com"]', json.dumps(names)))
+    lab.refusals = {}
+    with it(f"of {2 * NAMES} names each is served, the first, the last and those between"):
+        for number in (0, 1, NAMES // 2, NAMES - 1):
+            for name in (f"host-{number}.example.net", f"www.zone-{number}.example.org"):
+                assert is_handshake(answer_to(lab, [hello(name)])), name
+    with it("and none that is like them is"):
+        for name in (f"host-{NAMES}.example.net", "host-1.example.org", "zone-1.example.org", "a.b.zone-1.example.org", "api.example.com"):
+            refused(lab, "tls-sni", lambda n=name: answer_to(lab, [hello(n)]))
+    lab.bulwark("down")
+    lab.refusals = {}
+
+
 def tests(lab):
     lab.refusals = {}
     lab.https(lab.node, size=1 << 20)
+    many_names(lab)
     for mode in ("native", "generic"):
         tries(lab, mode)
     published(lab)
