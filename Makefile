@@ -9,6 +9,7 @@
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
 #   make accuracy   how exact limits are with 1,000 hostile and 10,000 lawful sources in a spoofed flood (two minutes)
+#   make memory     what bulwarkd holds and what a scrape costs with a million bans and ten million prefixes (minutes)
 #   make soak       lawful and hostile traffic with a reload every second; TIME=600 seconds
 #   make mutate     plants one-line faults in the sources and says which the tests do not catch (an hour)
 #   make coverage   which lines and functions of userspace/ the tests never run, by name
@@ -69,6 +70,9 @@ sanitize:
 soak: dependencies all tests
 	SOAK_SECONDS=$(or $(TIME),600) scripts/run-tests --build $(BUILD) --timeout $$(($(or $(TIME),600) * 2 + 120)) \
 		tests/netns/test_soak.py
+
+memory: dependencies all tests
+	BANS=1000000 PREFIXES=10000000 scripts/run-tests --build $(BUILD) --timeout 900 tests/netns/test_memory.py
 
 accuracy: dependencies all tests
 	BUILD=$(BUILD) tests/packets/accuracy large
@@ -184,6 +188,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk tests/fuzz/fuzz.mk)
-.PHONY: coverage cppcheck accuracy soak all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
+.PHONY: coverage cppcheck accuracy memory soak all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
 	dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:

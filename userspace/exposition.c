@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The metrics, family by family. Names are a promise (bulwark-metrics(7) lists them): they are added, never changed. */
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -643,6 +644,7 @@ char *exposition(const struct places *places, struct instance *instance, const s
 	of.text.out = open_memstream(&result, length);
 	if (!of.text.out)
 		return NULL;
+	__fsetlocking(of.text.out, FSETLOCKING_BYCALLER); /* nobody else has it, and it is written in small pieces */
 	error = write_all(&of);
 	if (fclose(of.text.out) || error) {
 		free(result);

@@ -24,21 +24,34 @@ void metric_family(struct exposition_text *text, enum metric_type type, const ch
 	fprintf(text->out, "# TYPE %s%s %s\n", name, behind, !open && type == METRIC_INFO ? "gauge" : words[type]);
 }
 
+/* Most names are plain: as many characters at once as need no look. */
+static size_t plain(const char *value)
+{
+	size_t length = 0;
+
+	while (value[length] >= ' ' && value[length] <= '~' && value[length] != '"' && value[length] != '\\')
+		length++;
+	return length;
+}
+
 /* Whatever a path holds: what is no UTF-8 or would not be seen becomes one '?'. */
 static void write_value(FILE *out, const char *value)
 {
-	size_t left = strlen(value);
-	unsigned length;
+	for (size_t left = strlen(value), length; left; value += length, left -= length) {
+		unsigned character, bytes;
 
-	for (; left; value += length, left -= length) {
-		unsigned character = utf8_character(value, left, &length);
-
-		if (!length || utf8_is_unseen(character)) {
+		length = plain(value);
+		if (length) {
+			fwrite(value, 1, length, out);
+			continue;
+		}
+		character = utf8_character(value, left, &bytes);
+		length = bytes ?: 1;
+		if (!bytes || utf8_is_unseen(character)) {
 			fputc('?', out);
-			length += !length;
-		} else if (*value == '"' || *value == '\\') {
-			fprintf(out, "\\%c", *value);
 		} else {
+			if (*value == '"' || *value == '\\')
+				fputc('\\', out);
 			fwrite(value, 1, length, out);
 		}
 	}
@@ -52,7 +65,9 @@ static void write_labels(FILE *out, va_list labels)
 	while ((label = va_arg(labels, const char *)) && (value = va_arg(labels, const char *))) {
 		if (!*value)
 			continue;
-		fprintf(out, "%c%s=\"", before, label);
+		fputc(before, out);
+		fputs(label, out);
+		fputs("=\"", out);
 		write_value(out, value);
 		fputc('"', out);
 		before = ',';
@@ -61,11 +76,17 @@ static void write_labels(FILE *out, va_list labels)
 		fputc('}', out);
 }
 
+static void write_name(const struct exposition_text *text)
+{
+	fputs(text->name, text->out);
+	fputs(suffix(text->type), text->out);
+}
+
 void metric_count(struct exposition_text *text, __u64 value, ...)
 {
 	va_list labels;
 
-	fprintf(text->out, "%s%s", text->name, suffix(text->type));
+	write_name(text);
 	va_start(labels, value);
 	write_labels(text->out, labels);
 	va_end(labels);
@@ -76,7 +97,7 @@ void metric_number(struct exposition_text *text, double value, ...)
 {
 	va_list labels;
 
-	fprintf(text->out, "%s%s", text->name, suffix(text->type));
+	write_name(text);
 	va_start(labels, value);
 	write_labels(text->out, labels);
 	va_end(labels);
