@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Open connections that the policy limits are counted again every few seconds: what sockops cannot know is right again
- * within ten, and a count that nobody checks refuses nobody after a minute.
+ * Open connections that the policy limits are counted again every few seconds: what sockops cannot know, those that go
+ * on to containers among it, is right again within ten, and a count that nobody checks refuses nobody after a minute.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,6 +29,7 @@ static int count_again(struct daemon *daemon)
 	if (error)
 		return error == -ENOENT ? 0 : error;
 	error = host_open_connections(found, recount);
+	error = error ?: host_forwarded_connections(found, recount);
 	ended = recount_end(recount, !error);
 	return error ?: ended;
 }
