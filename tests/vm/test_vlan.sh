@@ -30,6 +30,13 @@ from() {
 	esac
 }
 
+# pours SOURCE ADDRESS: 600 pings that nobody waits for (pktgen would be faster, but the kernel dies of it in generic mode)
+pours() {
+	for sender in 1 2 3; do
+		peer busybox ping -q -c 200 -i 0.01 -W 1 -I "$1" "$2" >/dev/null &
+	done
+}
+
 offloads() { # offloads on|off
 	ethtool -K n0 rxvlan "$1" txvlan "$1" && peer ethtool -K p0 rxvlan "$1" txvlan "$1"
 }
@@ -43,11 +50,11 @@ judges() { # judges NAME
 	it "$1: a client behind two tags is served" fetches 8080 192.0.47.1
 	it "$1: an undeclared port behind two tags is not" not fetches 8081 192.0.47.1
 	it "$1: a blocked source behind two tags is dropped" not from 192.0.47.66 192.0.47.1
-	before=$(drops unexposed)
-	peer timeout 10 sh -c "head -c 2000000 /dev/zero | busybox nc -u -w 1 192.0.40.1 9999" & # a packet a kilobyte
-	it "$1: a client is served in a flood that comes in its VLAN" fetches 8080 192.0.40.1
-	wait $!
-	it "$1: and the flood is dropped" [ "$(drops unexposed)" -gt $((before + 500)) ]
+	before=$(drops blocked)
+	pours 192.0.40.66 192.0.40.1
+	it "$1: a client is served while a blocked source in its VLAN does not stop" fetches 8080 192.0.40.1
+	wait
+	it "$1: and all of that is dropped" [ "$(drops blocked)" -ge $((before + 600)) ]
 }
 
 mount -t bpf bpf /sys/fs/bpf
