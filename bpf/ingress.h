@@ -205,6 +205,15 @@ static __always_inline int goes_on(struct __sk_buff *skb)
 	return 1;
 }
 
+/* Whether the packet, which has no tag of XDP, came out of a tunnel. */
+static __always_inline int passes_decrypted(struct __sk_buff *skb, struct packet *pkt)
+{
+	if (!is_decrypted(skb) || read_skb(skb, pkt))
+		return 0;
+	told_ingress(skb, pkt, VERDICT_PASS, REASON_DECRYPTED, 0);
+	return 1;
+}
+
 __noinline int judge_ingress(struct __sk_buff *skb)
 {
 	const struct service_entry *service;
@@ -213,7 +222,7 @@ __noinline int judge_ingress(struct __sk_buff *skb)
 	int have = 0;
 
 	if (!tag_read(skb, &tag, &service)) {
-		if (read_skb(skb, &pkt))
+		if (passes_decrypted(skb, &pkt) || !carries_services() || read_skb(skb, &pkt))
 			return TCX_NEXT;
 		service = tag_again(&pkt, &tag);
 		have = 1;

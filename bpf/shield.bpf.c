@@ -36,6 +36,7 @@
 #include "overload.h"
 #include "challenge.h"
 #include "skb.h"
+#include "decrypted.h"
 #include "bans.h"
 #include "egress.h"
 #include "tags.h"
@@ -216,7 +217,7 @@ int ingress(struct __sk_buff *skb)
 	if (goes_on(skb))
 		return TCX_NEXT;
 	take_cookie(skb);
-	return carries_services() ? judge_ingress(skb) : TCX_NEXT;
+	return carries_services() || constants.decrypts ? judge_ingress(skb) : TCX_NEXT;
 }
 
 SEC("sockops")

@@ -339,6 +339,10 @@ struct generation_config {
 	__u8 cookies_bounded;	 /* the three budgets of SYN cookies hold */
 	__u8 balances;		 /* IPVS has services here: neither sockets nor conntrack know what it sends on */
 	__u8 have_clients;	 /* some service has clients behind proxies */
+	__u8 has_vrf;		 /* interfaces are in a VRF: sockets bound to it are not found */
+	__u8 takes_ipsec;	 /* a service takes ESP, AH, or ESP in UDP */
+	__u8 decrypts;		 /* TC ingress knows what IPsec has decrypted */
+	__u8 unused3[5];
 };
 
 #endif

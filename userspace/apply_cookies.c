@@ -20,7 +20,7 @@ static void disarm_all(struct image *image)
 	for (size_t i = 1; i < image->service_count; i++)
 		disarm(image, i);
 	image->config.cookies.format = COOKIES_NONE;
-	image->config.needs_ingress = image->config.have_tags || image->config.have_tls || image->config.have_http;
+	image->config.needs_ingress = judges_ingress(&image->config);
 }
 
 /* Entries of a service stand in the image under its name, once for each way it shares its ports. */

@@ -11,6 +11,8 @@
 
 #include "compile.h"
 
+#define ESP_IN_UDP 4500 /* RFC 3948 */
+
 static __u8 cookie_flags(const struct compile *compile, const struct service *service)
 {
 	if (!has_cookies(compile, service))
@@ -186,6 +188,10 @@ int compile_services(struct compile *compile)
 		return err;
 	renumber(image);
 	compile_profiles(compile);
+	image->config.takes_ipsec = image->port_services[PORTS_IP + IPPROTO_ESP] ||
+				    image->port_services[PORTS_IP + IPPROTO_AH] ||
+				    image->port_services[PORTS_UDP + ESP_IN_UDP];
+	image->config.needs_ingress |= image->config.takes_ipsec;
 	for (size_t i = 1; i < image->service_count; i++) {
 		image->config.have_to |= image->services[i].to != 0;
 		image->config.have_service_zones |= image->services[i].zone != 0;

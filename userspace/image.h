@@ -70,6 +70,12 @@ struct image {
 	__u8 policy_hash[32]; /* over the canonical text, what of it has ended, and the content of every feed */
 };
 
+/* Whether TC ingress is asked more than whether an ACK brings a SYN cookie. */
+static inline bool judges_ingress(const struct generation_config *config)
+{
+	return config->have_tags || config->have_tls || config->have_http || config->takes_ipsec;
+}
+
 /* host may be NULL (check on another machine): nothing host-specific is cut. 0 or -errno with words in report. */
 int image_compile(const struct policy *policy, const struct host *host, struct image *image, struct report *report);
 void image_free(struct image *image);

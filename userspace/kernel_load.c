@@ -202,6 +202,7 @@ static void constants_set(struct generation_config *config, const struct instanc
 	config->generation = generation->number;
 	config->offline = generation->offline;
 	config->conntrack = !generation->offline && kernel_has_ct_lookup();
+	config->decrypts = !generation->offline && judges_ingress(config) && kernel_has_ipsec();
 	config->have_syncookie_helpers = kernel_has_syncookie_helpers();
 	if (!generation->offline && !kernel_has_own_cookies())
 		config->cookies.format = COOKIES_NONE;
@@ -237,15 +238,15 @@ __u32 generation_mark(const struct image *image)
 	return hash >> 40;
 }
 
-/* carries_services() and judge_socket() ask the same of the constants. */
+/* ingress() and judge_socket() ask the same of the constants. */
 void generation_programs(struct shield_bpf *shield)
 {
 	const struct generation_config *config = &shield->rodata->constants;
-	bool carries_services = config->have_tags || config->have_tls || config->have_http;
+	bool judges = config->have_tags || config->have_tls || config->have_http || config->decrypts;
 	bool watches_sockets = config->have_tags || config->have_open || config->have_accounts;
 
-	bpf_program__set_autoload(shield->progs.ingress, carries_services);
-	bpf_program__set_autoload(shield->progs.ingress_cookies, !carries_services);
+	bpf_program__set_autoload(shield->progs.ingress, judges);
+	bpf_program__set_autoload(shield->progs.ingress_cookies, !judges);
 	bpf_program__set_autoload(shield->progs.sockets, watches_sockets);
 	bpf_program__set_autoload(shield->progs.sockets_idle, !watches_sockets);
 	bpf_program__set_autoload(shield->progs.recount, config->have_open);

@@ -125,6 +125,7 @@ static inline void close_fd(int *fd)
 
 bool kernel_has_tcx(void);
 bool kernel_has_ct_lookup(void);
+bool kernel_has_ipsec(void);
 bool kernel_has_syncookie_helpers(void);
 bool kernel_has_own_cookies(void);
 /* -EPERM with the names of the capabilities that are missing for opening an instance like this. */

@@ -112,6 +112,11 @@ bool kernel_has_syncookie_helpers(void)
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_check_syncookie_ipv4, NULL) == 1;
 }
 
+bool kernel_has_ipsec(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_skb_get_xfrm_state, NULL) == 1;
+}
+
 static bool btf_has_function(const struct btf *btf, const char *name)
 {
 	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;

@@ -33,13 +33,13 @@ static size_t policy_count, tests, failures;
 static __u64 now = BETWEEN_ROWS_NS;
 static bool expected_reasons[REASON_COUNT];
 
-/* What no row can show: it needs an instance with holds, a pause, or a payload. */
+/* What no row can show: it needs an instance with holds, a pause, a payload, or IPsec. */
 static const enum reason elsewhere[] = {
 	REASON_ALLOWED,	      REASON_PAUSED,	   REASON_TLS_SNI,	   REASON_TLS_NO_SNI,	REASON_TLS_VERSION,
 	REASON_TLS_ALPN,      REASON_TLS_NOT_TLS,  REASON_TLS_MALFORMED,   REASON_TLS_SPLIT,	REASON_HTTP_METHOD,
 	REASON_HTTP_HOST,     REASON_HTTP_PATH,	   REASON_HTTP_NOT_HTTP,   REASON_HTTP_2,	REASON_HTTP_SPLIT,
 	REASON_RATE_REQUESTS, REASON_TLS_JA4,	   REASON_TLS_JA4_UNKNOWN, REASON_IDLE_REQUEST, REASON_FIRST_EARLY,
-	REASON_FIRST_CHANGED, REASON_FIRST_URGENT, REASON_HTTP_CLIENT,
+	REASON_FIRST_CHANGED, REASON_FIRST_URGENT, REASON_HTTP_CLIENT,	   REASON_DECRYPTED,
 };
 
 static const struct {
