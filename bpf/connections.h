@@ -172,11 +172,11 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 		pkt->completes = 1;
 		return OPEN_YES;
 	}
-	if (!host_forwards())
+	if (!constants.has_vrf && !host_forwards())
 		return OPEN_NOT;
 	if (constants.conntrack && conntrack_knows(ctx, &tuple, size))
 		return OPEN_YES;
-	if (!follows_forwarded())
+	if (!follows_tcp())
 		return OPEN_NOT;
 	return is_answer(flow) || half_open_known(flow) ? OPEN_YES : OPEN_NOT;
 }

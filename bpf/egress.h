@@ -22,13 +22,13 @@ static __always_inline int peer_is_client(const struct flow *flow, const struct 
 	return service && !(service->allow && !(service->allow & lists_of(class)));
 }
 
-/* Of a segment that is sent on. Where IPVS balances, what a server says inside a connection adopts one that is older
+/* Of a segment that is followed. Where connections are hidden, what a server says inside one adopts it if it is older
  * than the shield; a SYN-ACK, which anybody can provoke, does not. */
-static __always_inline int begins_forwarded(const struct packet *pkt)
+static __always_inline int begins_followed(const struct packet *pkt)
 {
 	__u8 flags = pkt->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK);
 
-	return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN || (constants.balances && flags == TCP_ACK);
+	return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN || (hides_tcp() && flags == TCP_ACK);
 }
 
 static __always_inline void note_flow(struct __sk_buff *skb, const struct packet *pkt, const struct class_entry *class)
@@ -41,9 +41,9 @@ static __always_inline void note_flow(struct __sk_buff *skb, const struct packet
 	} else if (is_icmp(flow)) {
 		if (pkt->icmp_type == (flow->ipv6 ? 128 : 8))
 			flow_left(flow, 1, ECHO_ASKED);
-	} else if (flow->protocol == IPPROTO_TCP && follows_forwarded() && !skb->sk) {
-		/* local connections have sockets */
-		flow_left(flow, begins_forwarded(pkt), TCP_ASKED);
+	} else if (flow->protocol == IPPROTO_TCP && follows_tcp() && (!skb->sk || constants.has_vrf)) {
+		/* local connections have sockets, which are found, but for those of a VRF */
+		flow_left(flow, begins_followed(pkt), TCP_ASKED);
 	}
 }
 
@@ -116,7 +116,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 	struct packet pkt = {};
 	const struct class_entry *class;
 
-	if (!constants.have_egress_block && is_local_segment(skb))
+	if (!constants.have_egress_block && !constants.has_vrf && is_local_segment(skb))
 		return TCX_NEXT;
 	notice_forwarding(skb);
 	if (read_skb(skb, &pkt))

@@ -96,8 +96,8 @@ static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *
 	if ((pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
 		why = judge_service(pkt, service, lists);
 		/* what comes to an address of ours and goes on by DNAT is tracked, where there is conntrack */
-		if (why == REASON_SERVICE && follows_forwarded() &&
-		    (forwarded || !constants.conntrack || constants.balances) && !constants.offline)
+		if (why == REASON_SERVICE && follows_tcp() && (forwarded || !constants.conntrack || hides_tcp()) &&
+		    !constants.offline)
 			half_open_note(&pkt->flow);
 		return why;
 	}

@@ -93,10 +93,19 @@ static __always_inline int host_forwards(void)
 	return facts && facts->forwards;
 }
 
-/* Whether forwarded TCP is followed here. Conntrack knows it better, but not what IPVS sends on, nor what is bridged or
- * routed where no rule of the host asks for tracking; that matters only where `forward: services` judges it. */
-static __always_inline int follows_forwarded(void)
+/* Connections of this host of which neither sockets nor conntrack tell: those that IPVS sends on, and those of sockets
+ * that are bound to a VRF, which no look-up from a member of it finds. */
+static __always_inline int hides_tcp(void)
 {
+	return constants.balances || constants.has_vrf;
+}
+
+/* Whether forwarded TCP, or hidden one, is followed here. Conntrack knows it better, but not what is bridged or routed
+ * where no rule of the host asks for tracking; that matters only where `forward: services` judges it. */
+static __always_inline int follows_tcp(void)
+{
+	if (constants.has_vrf)
+		return 1;
 	return (!constants.conntrack || constants.balances || constants.forward == FORWARD_SERVICES) && host_forwards();
 }
 

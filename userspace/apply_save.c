@@ -185,6 +185,7 @@ static json_t *describe(const struct apply *apply)
 			json_object_set_new(description, "ends", json_integer(apply->image.ends));
 		json_object_set_new(description, "around", json_integer(host_around(&apply->host)));
 		json_object_set_new(description, "balances", json_boolean(apply->host.balances));
+		json_object_set_new(description, "vrf", json_boolean(apply->host.has_vrf));
 		json_object_set_new(description, "on_failure",
 				    json_string(request->policy->on_failure == ON_FAILURE_CLOSED ? "closed" : "open"));
 	}

@@ -165,11 +165,6 @@ static void configure_bans(const struct policy *policy, struct generation_config
 	};
 }
 
-static bool balances(const struct compile *compile)
-{
-	return compile->host && compile->host->balances;
-}
-
 static void configure_policy(const struct compile *compile)
 {
 	static const __u8 forwards[] = {
@@ -184,7 +179,6 @@ static void configure_policy(const struct compile *compile)
 	config->monitor = policy->monitor;
 	config->default_pass = policy->default_pass;
 	config->forward = forwards[policy->forward];
-	config->balances = balances(compile);
 	config->stray_pass = policy->stray == STRAY_PASS;
 	config->unparsed_pass = policy->unparsed_pass;
 	configure_budgets(policy, config);
@@ -279,13 +273,27 @@ static int compile_tables(struct compile *compile)
 	return err;
 }
 
+/* What of the host makes other programs of the same policy. */
+static void note_host(struct compile *compile)
+{
+	struct generation_config *config = &compile->image->config;
+
+	config->balances = compile->host && compile->host->balances;
+	config->has_vrf = compile->host && compile->host->has_vrf;
+	for (unsigned i = 0; i < 2; i++) {
+		if (config->balances)
+			XXH3_128bits_update(compile->hash[i], "balances", sizeof("balances"));
+		if (config->has_vrf)
+			XXH3_128bits_update(compile->hash[i], "vrf", sizeof("vrf"));
+	}
+}
+
 static int compile_steps(struct compile *compile)
 {
-	static const char word[] = "balances";
 	int err = hash_begin(compile);
 
-	for (unsigned i = 0; !err && balances(compile) && i < 2; i++) /* other programs */
-		XXH3_128bits_update(compile->hash[i], word, sizeof(word));
+	if (!err)
+		note_host(compile);
 	if (!err)
 		note_ends(compile);
 	err = err ? err : compile_rules(compile);

@@ -78,8 +78,9 @@ struct renewal { /* of the policy in force */
 	struct helper helper;
 	unsigned generation; /* whose description this is; 0: to be read */
 	__s64 ends;
-	__u64 around, around_now; /* what feeds were cut around, and what they would be */
-	bool balances;		  /* IPVS had services here */
+	__u64 around, around_now;  /* what feeds were cut around, and what they would be */
+	bool balances;		   /* IPVS had services here */
+	bool has_vrf, has_vrf_now; /* an interface was in a VRF, is in one */
 	bool has_feed;
 	struct feed_files feeds;
 	char feed[64];		  /* the one that is being refreshed; "": none */

@@ -39,6 +39,7 @@ static void learn(struct daemon *daemon, unsigned generation)
 	renewal->ends = json_integer_value(json_object_get(description, "ends"));
 	renewal->around = json_integer_value(json_object_get(description, "around"));
 	renewal->balances = json_is_true(json_object_get(description, "balances"));
+	renewal->has_vrf = json_is_true(json_object_get(description, "vrf"));
 	renewal->has_feed = false;
 	json_array_foreach(json_object_get(description, "lists"), i, list) renewal->has_feed |=
 		json_is_string(json_object_get(list, "feed"));
@@ -51,6 +52,7 @@ void renew_saw_host(struct daemon *daemon, const struct host *host)
 {
 	__u64 around = host_around(host);
 
+	daemon->renew.has_vrf_now = host->has_vrf;
 	if (around == daemon->renew.around_now)
 		return;
 	daemon->renew.around_now = around;
@@ -69,6 +71,8 @@ static const char *reason_to_renew(struct daemon *daemon, __u64 now)
 		return "the time of one of its entries is over";
 	if (!renewal->balances && host_balances())
 		return "IPVS balances connections here since";
+	if (!renewal->has_vrf && renewal->has_vrf_now)
+		return "an interface is in a VRF since";
 	if (renewal->has_feed && renewal->around && renewal->around_now && renewal->around != renewal->around_now &&
 	    now >= renewal->settled_ns && now >= renewal->last_ns + APART_NS)
 		return "the addresses changed that its feeds are cut around";

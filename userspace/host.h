@@ -62,6 +62,7 @@ struct host {
 	struct host_tcp tcp;
 	bool forwards; /* ip_forward or v6 forwarding on any interface, a bridge with ports, or balances */
 	bool balances; /* IPVS has services here */
+	bool has_vrf;  /* an interface is in a VRF */
 };
 
 /* 0 or -errno; what could not be read is said in report as a warning and left empty. */

@@ -227,12 +227,13 @@ static void read_drivers(struct host *host)
 	close(fd);
 }
 
-static void mark_bridge_ports(struct host *host)
+static void note_masters(struct host *host)
 {
 	for (size_t i = 0; i < host->link_count; i++) {
 		const struct host_link *master = host_link_by_index(host, host->links[i].master);
 
 		host->links[i].bridge_port = master && !strcmp(master->kind, "bridge");
+		host->has_vrf |= master && !strcmp(master->kind, "vrf");
 	}
 }
 
@@ -291,7 +292,7 @@ int host_read_links(struct host *host)
 		error = netlink_dump(NETLINK_ROUTE, RTM_GETROUTE, &routes, sizeof(routes), on_route, &reading);
 	if (error)
 		return error;
-	mark_bridge_ports(host);
+	note_masters(host);
 	host->balances = host_balances();
 	host->forwards = host->balances || host_forwards(host);
 	read_drivers(host);

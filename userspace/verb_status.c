@@ -314,11 +314,15 @@ static void check_feeds(struct status *status, const json_t *description)
 	report_free(&report);
 }
 
-static void check_balancing(struct status *status, const json_t *description)
+static void check_hidden(struct status *status, const json_t *description)
 {
 	if (status->host.balances && !json_is_true(json_object_get(description, "balances")))
 		problem(status, words_renew,
 			"IPVS balances connections here since the policy was applied: what it sends on is taken for "
+			"strays");
+	if (status->host.has_vrf && !json_is_true(json_object_get(description, "vrf")))
+		problem(status, words_renew,
+			"an interface is in a VRF since the policy was applied: connections of it are taken for "
 			"strays");
 }
 
@@ -333,7 +337,7 @@ static void check_overtaken(struct status *status)
 		problem(status, words_renew, "the time of an entry of the policy is over, and it still holds");
 	if (description) {
 		check_feeds(status, description);
-		check_balancing(status, description);
+		check_hidden(status, description);
 	}
 	json_decref(description);
 }
