@@ -115,6 +115,29 @@ drop_network() {
 	ip netns del peer
 }
 
+# build_server PORT...: a web server behind the node, 198.51.100.2 on c0 in a namespace of its own
+build_server() {
+	ip netns add server
+	ip link add b0 type veth peer name c0 netns server
+	ip addr add 198.51.100.1/24 dev b0
+	ip link set b0 up
+	server ip addr add 198.51.100.2/24 dev c0
+	server ip link set c0 up
+	server ip route add default via 198.51.100.1
+	sysctl -qw net.ipv4.ip_forward=1
+	for port; do server busybox httpd -h /tmp/www -p "$port" || return 1; done
+}
+
+drop_server() {
+	ip link del b0
+	ip netns del server
+	sysctl -qw net.ipv4.ip_forward=0
+}
+
+server() {
+	nsenter --net=/run/netns/server "$@"
+}
+
 peer() {
 	nsenter --net=/run/netns/peer "$@"
 }

@@ -4,31 +4,18 @@
 . tests/vm/lib.sh
 case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is supported" && exit 0 ;; esac
 
-backend() {
-	nsenter --net=/run/netns/backend "$@"
-}
-
 forwarded() { # forwarded PORT: a page of the backend, for the peer
 	[ "$(peer timeout 3 busybox wget -q -O - "http://198.51.100.2:$1/")" = served ]
 }
 
 mount -t bpf bpf /sys/fs/bpf
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
-ip netns add backend
-ip link add b0 type veth peer name c0 netns backend
-ip addr add 198.51.100.1/24 dev b0
-ip link set b0 up
-backend ip addr add 198.51.100.2/24 dev c0
-backend ip link set c0 up
-backend ip route add default via 198.51.100.1
+build_server 8080 8082
 peer ip route add 198.51.100.0/24 via 192.0.2.1
-sysctl -qw net.ipv4.ip_forward=1
 # One rule, so that connections are tracked.
 nft add table ip nat
 nft add chain ip nat post '{ type nat hook postrouting priority 100; }'
 nft add rule ip nat post oifname b0 masquerade
-backend busybox httpd -h /tmp/www -p 8080
-backend busybox httpd -h /tmp/www -p 8082
 within 30 forwarded 8080 || { echo "Bail out! forwarding without the shield does not work"; exit 1; }
 
 it "apply" "$BULWARK" apply tests/vm/policies/forward.yaml --iface n0
@@ -37,13 +24,11 @@ it "a service of the backend" forwarded 8080
 it "a port of the backend that no service names" not forwarded 8082
 it "a port of this host that no service names" not fetches 8082
 it "a blocked source" not reaches 66
-it "an answer to what the backend asked for" backend timeout 3 busybox wget -q -O - http://192.0.2.2:9090/
+it "an answer to what the backend asked for" server timeout 3 busybox wget -q -O - http://192.0.2.2:9090/
 it "an answer to what this host asked for" timeout 3 busybox wget -q -O - http://192.0.2.2:9090/
 it "down" "$BULWARK" down
 nft delete table ip nat
-ip link del b0
-ip netns del backend
-sysctl -qw net.ipv4.ip_forward=0
+drop_server
 drop_network
 umount /sys/fs/bpf
 done_testing

@@ -7,21 +7,8 @@ case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is 
 between_others
 command -v ipvsadm >/dev/null || { echo "1..0 # SKIP ipvsadm is not installed outside" && exit 0; }
 
-server() {
-	nsenter --net=/run/netns/server "$@"
-}
-
-build_server() {
-	ip netns add server
-	ip link add b0 type veth peer name c0 netns server
-	ip addr add 198.51.100.1/24 dev b0
-	ip link set b0 up
-	server ip addr add 198.51.100.2/24 dev c0
-	server ip link set c0 up
-	server ip route add default via 198.51.100.1
-	server busybox httpd -h /tmp/www -p 80
+balances() {
 	ip addr add 192.0.2.80/32 dev n0
-	sysctl -qw net.ipv4.ip_forward=1
 	for port in 80 7070; do
 		ipvsadm -A -t 192.0.2.80:$port -s rr && ipvsadm -a -t 192.0.2.80:$port -r 198.51.100.2:$port -m || return 1
 	done
@@ -34,7 +21,7 @@ downloads() {
 
 mount -t bpf bpf /sys/fs/bpf
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
-build_server && within 30 fetches 80 192.0.2.80 || { echo "Bail out! IPVS does not work without the shield"; exit 1; }
+build_server 80 && balances && within 30 fetches 80 192.0.2.80 || { echo "Bail out! IPVS does not work without the shield"; exit 1; }
 keeps_talking 192.0.2.80 server || { echo "Bail out! no connection without the shield"; exit 1; }
 
 sed 's/^stray: drop/stray: { reset: 1k\/s }/' tests/vm/policies/ipvs.yaml >/tmp/first.yaml
@@ -53,9 +40,7 @@ it "it is not reached" not fetches 80 192.0.2.80
 it "down" "$BULWARK" down
 it "the connection lives on" still_talks
 ipvsadm -C
-ip link del b0
-ip netns del server
-sysctl -qw net.ipv4.ip_forward=0
+drop_server
 drop_network
 umount /sys/fs/bpf
 done_testing
