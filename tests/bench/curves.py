@@ -305,7 +305,7 @@ def https_curves(ground, results):
     web, answered, slower, notes, cannot = Web(ground), {}, {}, {}, {}
     try:
         for _ in range(ground.rounds):
-            for pps in (0, 10_000, 100_000, 500_000, FLOOD_PPS):
+            for pps in (0, 100_000, 500_000, FLOOD_PPS):
                 for name, guard in guards(web).items():
                     if name in cannot:
                         continue
