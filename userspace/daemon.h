@@ -107,6 +107,7 @@ struct daemon {
 	struct instance *instance; /* NULL: nothing is applied, looked for again */
 	struct event_ring *ring;
 	__u64 pins;	     /* identity of the pinned ring: another one means that `down` and `apply` came */
+	bool unopened_told;  /* why they cannot be opened */
 	unsigned generation; /* in force, or under a pause; 0: none */
 	bool links_changed;  /* rtnetlink said so */
 	__u64 look_again_ns; /* not before: a host with a million routes takes a while to look at */

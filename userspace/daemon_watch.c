@@ -33,13 +33,23 @@ void watch_close(struct daemon *daemon)
 	daemon->instance = NULL;
 }
 
+/* Said once, and not at the first look: `apply` may be about to share what it has just pinned. */
+static void say_unopened(struct daemon *daemon, __u64 pins)
+{
+	if (daemon->pins != pins) {
+		daemon->pins = pins;
+		daemon->unopened_told = false;
+	} else if (!daemon->unopened_told) {
+		fprintf(stderr, "%s: %s\n", program_invocation_short_name, kernel_words());
+		daemon->unopened_told = true;
+	}
+}
+
 static void open_instance(struct daemon *daemon, __u64 pins)
 {
 	if (instance_open(&daemon->places, OPEN_READ, &daemon->instance)) {
 		daemon->instance = NULL;
-		if (daemon->pins != pins) /* say it once, try again */
-			fprintf(stderr, "%s: %s\n", program_invocation_short_name, kernel_words());
-		daemon->pins = pins;
+		say_unopened(daemon, pins);
 		return;
 	}
 	if (event_ring_open(daemon->instance, tell_event, daemon, &daemon->ring)) {

@@ -217,14 +217,14 @@ def try_service(lab, machine):
         wait(lambda: BANNED in machine.read(log), "an event in it", 30)
         same(machine.daemon(), pid)
     with it("one that stands still is noticed and started again; enforcement goes on meanwhile"):
-        machine.run("kill", "-STOP", str(pid))
+        machine.run("sh", "-c", f"kill -STOP {pid}")
         assert enforces(lab), "not enforced"
         wait(lambda: machine.daemon() not in (0, pid) and machine.show("bulwarkd", "SubState") == "running",
              "another process", 60)
         same(machine.show("bulwarkd", "NRestarts"), "1")
     with it("kill -9: enforcement stays, and it is started again"):
         pid = machine.daemon()
-        machine.run("kill", "-9", str(pid))
+        machine.run("sh", "-c", f"kill -9 {pid}")
         assert enforces(lab), "not enforced"
         wait(lambda: machine.daemon() not in (0, pid) and machine.show("bulwarkd", "SubState") == "running",
              "another process", 60)
