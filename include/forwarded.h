@@ -196,21 +196,21 @@ SHARED_STEP(forwarded_address_step)
 	return it->wrong != 0;
 }
 
-/* 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. */
+/* 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. What is behind a gap goes to the end: where to is masked last, for
+ * the verifier of 6.1 follows a mask, but not what a comparison says of a copy. */
 SHARED_INLINE void forwarded_put(const struct forwarded_address *it, __u8 address[16])
 {
-	__u32 tail = it->gap ? it->groups - (it->gap - 1u) : 0;
+	__u32 before = it->gap ? it->gap - 1u : FORWARDED_GROUPS, shift = FORWARDED_GROUPS - it->groups;
 
+	for (__u32 i = 0; i < 16; i++)
+		address[i] = 0;
 	for (__u32 i = 0; i < FORWARDED_GROUPS; i++) {
-		__u32 from = i;
-		__u16 group = 0;
+		__u32 to = 2 * ((i < before ? i : i + shift) & (FORWARDED_GROUPS - 1));
 
-		if (it->gap && i >= it->gap - 1u)
-			from = i >= FORWARDED_GROUPS - tail ? i - (FORWARDED_GROUPS - it->groups) : FORWARDED_GROUPS;
-		if (from < FORWARDED_GROUPS)
-			group = it->group[from & (FORWARDED_GROUPS - 1)];
-		address[2 * i] = group >> 8;
-		address[2 * i + 1] = group & 0xff;
+		if (i >= it->groups)
+			break;
+		address[to] = it->group[i] >> 8;
+		address[to + 1] = it->group[i] & 0xff;
 	}
 	if (!it->dots)
 		return;

@@ -24,6 +24,7 @@
 #include "runner.h"
 #include "shield.skel.h"
 
+#define REFUSAL_LINES 24 /* of the log */
 #define LOG_BYTES (1 << 16)
 #define PROGRAMS 16
 #define STACK_LIMIT 512		 /* of the kernel, for a program and what it calls */
@@ -77,6 +78,18 @@ static unsigned stack_of(const char *log)
 	return deepest;
 }
 
+/* The verifier's last words, of a program that it refuses. */
+static void tell_refusal(const struct bpf_program *program, const char *log)
+{
+	const char *at = log + strlen(log);
+
+	for (unsigned lines = 0; at > log && lines < REFUSAL_LINES; at--)
+		lines += at[-1] == '\n';
+	printf("# %s: ", bpf_program__name(program));
+	for (; *at; at++)
+		printf(*at == '\n' && at[1] ? "\n# " : "%c", *at);
+}
+
 static int measure(struct bpf_object *object, struct measured *measured, size_t *count)
 {
 	static char logs[PROGRAMS][LOG_BYTES];
@@ -96,9 +109,14 @@ static int measure(struct bpf_object *object, struct measured *measured, size_t 
 		loaded++;
 	}
 	error = bpf_object__load(object);
+	loaded = 0;
+	bpf_object__for_each_program(program, object)
+	{
+		if (error && bpf_program__autoload(program))
+			tell_refusal(program, logs[loaded++]);
+	}
 	if (error)
 		return error;
-	loaded = 0;
 	bpf_object__for_each_program(program, object)
 	{
 		struct bpf_prog_info info = {};
