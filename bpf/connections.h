@@ -69,6 +69,13 @@ static __always_inline int cookie_returns(struct xdp_md *ctx, const struct packe
 #define TCP_STATE_NEW_SYN_RECV 12
 enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_HALF_OPEN, ENDPOINT_OPEN, ENDPOINT_SETTLED };
 
+/* How far into a stream something to judge may reach: before what a client sent stands, where there is one, the header
+ * of its proxy, which is no longer than what is looked at. */
+static __always_inline __u32 stream_beginning(void)
+{
+	return constants.have_proxied ? 2 * FIRST_BYTES : FIRST_BYTES;
+}
+
 /*
  * Whether the first bytes of a stream are past judging: the kernel has taken all that are looked at, so what comes
  * again of them is thrown away, or the server has answered, which it does when it has read what is judged. Neither is
@@ -78,7 +85,7 @@ static __always_inline int stream_settled(struct bpf_sock *socket)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
 
-	return tcp && (tcp->data_segs_out || tcp->bytes_received >= FIRST_BYTES);
+	return tcp && (tcp->data_segs_out || tcp->bytes_received >= stream_beginning());
 }
 
 static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)

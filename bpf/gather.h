@@ -20,6 +20,14 @@
 
 enum { PARTIAL_JUDGED = 1, PARTIAL_CHANGED = 2 };
 
+/* What the header of a proxy's connection says, see proxied.h. */
+struct proxied {
+	union address client;
+	__u16 size; /* of the header, which is where the client's bytes begin */
+	__u8 state; /* enum proxy_state */
+	__u8 unused[5];
+};
+
 struct partial {
 	__u32 have;   /* bytes of the stream's beginning */
 	__u32 judged; /* PARTIAL_JUDGED: they hold all that is asked for, and are kept to be compared with */
@@ -27,6 +35,7 @@ struct partial {
 	struct http_request request; /* what was found in them, in scratch */
 	__u8 unused2[2];
 	struct hello hello;		  /* likewise */
+	struct proxied proxied;		  /* what the connection's header says, while it is read */
 	struct forwarded_address address; /* of a client behind proxies, while it is read */
 	struct flow client;		  /* and as limits see it */
 };
@@ -148,9 +157,9 @@ static __always_inline enum gathered gather_first(struct __sk_buff *skb, const s
 	if (segment->answered || constants.offline)
 		return GATHERED_NOTHING;
 	end = bpf_map_lookup_elem(&begun, &key);
-	if (end && (segment->offset >= *end || !segment->empty))
+	if (end && (segment->offset >= *end || segment->received))
 		return GATHERED_NOTHING;
-	return segment->empty ? GATHERED_EARLY : GATHERED_LOST;
+	return segment->received ? GATHERED_LOST : GATHERED_EARLY;
 }
 
 /* A function of its own: the verifier judges it once. */

@@ -80,14 +80,26 @@ __noinline int read_client(struct partial *here, __u32 hops)
 	return forwarded_client(&here->bytes, &here->request, hops, &here->address, here->client.source.byte);
 }
 
-/* The client of a proxy's request, in the proxy's place. NULL: it is not shown. */
+/* Whose request it is: the source, or the client that it speaks for. NULL: the client is not shown. */
 static __always_inline const struct flow *client_of(const struct packet *pkt, const struct http_entry *http,
 						    struct partial *here)
 {
 	struct flow *client = &here->client;
 
-	if (read_client(here, http->hops))
-		return NULL;
+	if (constants.have_clients && here->request.by_proxy) {
+		if (read_client(here, http->hops))
+			return NULL;
+	} else if (constants.have_proxied && http->flags & HTTP_PROXIED) {
+		const struct proxied *known = proxied_find(pkt);
+
+		if (!known || known->state == PROXY_LOCAL)
+			return &pkt->flow;
+		if (known->state == PROXY_HIDDEN)
+			return NULL;
+		client->source = known->client;
+	} else {
+		return &pkt->flow;
+	}
 	client->ipv6 = !is_mapped(&client->source);
 	client->zone = pkt->flow.zone;
 	return client;
@@ -98,7 +110,7 @@ static __always_inline int within_requests(const struct flow *flow, const struct
 	const struct limit_entry *limit = &http->requests;
 	__u64 hash;
 
-	if (!limit->cost || !counts_source(limit, lists))
+	if (!counts_source(limit, lists))
 		return 1;
 	hash = hash_counted(flow, limit);
 	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | 1), limiter_units(limit->cost >> 10),
@@ -116,16 +128,15 @@ __noinline int judge_request(const struct packet *pkt, const struct http_entry *
 
 	if (!pkt || !http || !here)
 		return REASON_NONE;
-	client = &pkt->flow;
 	class = source_class(&pkt->flow);
 	lists = class ? class->lists : 0;
 	why = judge_head(&here->bytes, &here->request, http, lists);
-	if (why)
+	if (why || !http->requests.cost)
 		return why;
-	if (constants.have_clients && here->request.by_proxy) {
-		client = client_of(pkt, http, here);
-		if (!client)
-			return REASON_HTTP_CLIENT;
+	client = client_of(pkt, http, here);
+	if (!client)
+		return REASON_HTTP_CLIENT;
+	if ((constants.have_clients || constants.have_proxied) && client != &pkt->flow) {
 		class = source_class(client);
 		lists = class ? class->lists : 0;
 	}

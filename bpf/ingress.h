@@ -115,19 +115,24 @@ struct first_verdict {
 	__u8 monitor; /* it only counts this */
 };
 
-static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
+static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment,
 				    __u32 index, struct first_verdict *verdict)
 {
 	const struct tls_entry *tls = bpf_map_lookup_elem(&tls_rules, &index);
+	int unknown;
 
-	if (!tls || segment->offset >= FIRST_BYTES || is_health_check(pkt))
+	if (!tls || is_health_check(pkt))
 		return;
-	verdict->why = judge_tls(skb, pkt, segment, tls);
+	if (constants.have_proxied && tls->flags & TLS_PROXIED)
+		verdict->why = skip_header(skb, pkt, segment);
+	if (!verdict->why && segment->length && segment->offset < FIRST_BYTES)
+		verdict->why = judge_tls(skb, pkt, segment, tls);
 	verdict->rule = tls->rule;
-	verdict->monitor = tls->flags & TLS_MONITOR || (tls_unknown(verdict->why) && !(tls->flags & TLS_UNKNOWN_DROP));
+	unknown = tls_unknown(verdict->why) || verdict->why == REASON_PROXY_SPLIT;
+	verdict->monitor = tls->flags & TLS_MONITOR || (unknown && !(tls->flags & TLS_UNKNOWN_DROP));
 }
 
-static __always_inline void ask_http(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
+static __always_inline void ask_http(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment,
 				     __u32 index, struct first_verdict *verdict)
 {
 	const struct http_entry *http = bpf_map_lookup_elem(&http_rules, &index);
@@ -135,10 +140,13 @@ static __always_inline void ask_http(struct __sk_buff *skb, const struct packet 
 
 	if (!http || is_health_check(pkt))
 		return;
-	verdict->why = judge_http(skb, pkt, segment, http);
+	if (constants.have_proxied && http->flags & HTTP_PROXIED)
+		verdict->why = skip_header(skb, pkt, segment);
+	if (!verdict->why && segment->length)
+		verdict->why = judge_http(skb, pkt, segment, http);
 	verdict->rule = http->rule;
 	unknown = verdict->why == REASON_HTTP_SPLIT || verdict->why == REASON_HTTP_2 ||
-		  verdict->why == REASON_HTTP_CLIENT;
+		  verdict->why == REASON_HTTP_CLIENT || verdict->why == REASON_PROXY_SPLIT;
 	verdict->monitor = http->flags & HTTP_MONITOR || (unknown && !(http->flags & HTTP_UNKNOWN_DROP));
 }
 
@@ -173,7 +181,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	if (!stream_offset(skb, pkt, &segment))
 		return TCX_NEXT;
 	/* nearly every segment: what is left costs nothing */
-	if ((segment.settled || segment.offset >= FIRST_BYTES) && !(constants.have_http && service->http))
+	if ((segment.settled || segment.offset >= stream_beginning()) && !(constants.have_http && service->http))
 		return TCX_NEXT;
 	if (!constants.offline)
 		segment.l3 = network_offset(skb);

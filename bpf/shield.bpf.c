@@ -42,6 +42,7 @@
 #include "tags.h"
 #include "stream.h"
 #include "gather.h"
+#include "proxied.h"
 #include "tls.h"
 #include "http.h"
 #include "ingress.h"

@@ -15,15 +15,15 @@
 #define COPY_INDEX 0xb01a /* in skb->tc_index: a copy made here, of which none is made again */
 
 struct segment {
-	__u32 at, length; /* of the payload, from the network header on */
+	__u32 at, length; /* of the payload, from the network header on; behind a proxy's header, where one is read */
 	__u32 sequence;
-	__u32 offset;	 /* of its first byte in the stream */
-	__u32 l4_header; /* length of the TCP header */
-	int l3;		 /* of the network header from where helpers begin to count; -1: not known */
-	__u8 has_socket; /* refusing it can reset both ends */
-	__u8 empty;	 /* its socket has received nothing of the stream yet, in order */
-	__u8 answered;	 /* the server has sent something: it has read what is judged */
-	__u8 settled;	 /* as stream_settled() says, also where the offset has wrapped */
+	__u32 offset;	     /* of its first byte in the stream */
+	__u32 l4_header;     /* length of the TCP header */
+	int l3;		     /* of the network header from where helpers begin to count; -1: not known */
+	__u16 received;	     /* bytes of the stream that its socket has, in order, as far as the number goes */
+	__u8 has_socket : 1; /* refusing it can reset both ends */
+	__u8 answered : 1;   /* the server has sent something: it has read what is judged */
+	__u8 settled : 1;    /* as stream_settled() says, also where the offset has wrapped */
 };
 
 /* The socket as this needs it (the kernel's own type by another name, see connections.h). */
@@ -114,16 +114,15 @@ static __always_inline int socket_start(struct bpf_sock *socket, struct segment 
 		request = (void *)bpf_skc_to_tcp_request_sock(socket);
 		if (!request)
 			return 0;
-		segment->empty = 1;
 		*start = request->rcv_isn + 1;
 		return 1;
 	}
 	tcp = bpf_tcp_sock(socket);
 	if (!tcp)
 		return 0;
-	segment->empty = !tcp->bytes_received;
+	segment->received = tcp->bytes_received < 0xffff ? tcp->bytes_received : 0xffff;
 	segment->answered = !!tcp->data_segs_out;
-	segment->settled = segment->answered || tcp->bytes_received >= FIRST_BYTES;
+	segment->settled = segment->answered || tcp->bytes_received >= stream_beginning();
 	*start = tcp->rcv_nxt - (__u32)tcp->bytes_received;
 	return 1;
 }
@@ -173,7 +172,7 @@ static __always_inline int stream_offline(struct __sk_buff *skb, const struct pa
 	else if (begins_hello(skb, segment))
 		bpf_map_update_elem(&stream_starts, &hash, &sequence, BPF_ANY);
 	else
-		segment->offset = FIRST_BYTES;
+		segment->offset = stream_beginning();
 	return 1;
 }
 
@@ -195,7 +194,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 	if (!pkt || !segment)
 		return 0;
 	segment->offset = 0;
-	segment->has_socket = segment->empty = segment->answered = segment->settled = 0;
+	segment->received = segment->has_socket = segment->answered = segment->settled = 0;
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
 	return constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);
@@ -241,12 +240,12 @@ static __always_inline int shorten_network(struct __sk_buff *skb, const struct p
 static __always_inline int make_reset(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
 				      __u32 l3)
 {
-	__u32 length = segment->l4_header, options = length - TCP_HEADER, l4 = l3 + pkt->l4;
+	__u32 length = segment->l4_header, options = length - TCP_HEADER, l4 = l3 + pkt->l4, end = pkt->l4 + length;
 	__be32 header[(TCP_HEADER + OPTIONS_ROOM) / 4] = {};
 	__be16 checksum = 0;
 	__u8 flags = RESET_FLAGS;
 
-	if (bpf_skb_change_tail(skb, l3 + segment->at, 0) || shorten_network(skb, pkt, l3, segment->at) ||
+	if (bpf_skb_change_tail(skb, l3 + end, 0) || shorten_network(skb, pkt, l3, end) ||
 	    bpf_skb_store_bytes(skb, l4 + 13, &flags, sizeof(flags), BPF_F_RECOMPUTE_CSUM) ||
 	    bpf_skb_store_bytes(skb, l4 + 16, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM) ||
 	    load(skb, pkt->l4, header, TCP_HEADER))

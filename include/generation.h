@@ -142,6 +142,7 @@ enum {
 	TLS_ALPN = 1u << 3,	    /* one of the protocols, where any is offered */
 	TLS_MONITOR = 1u << 4,
 	TLS_DENY_JA4 = 1u << 5, /* the client is none of those whose JA4 are among its names */
+	TLS_PROXIED = 1u << 6,	/* proxies begin with a header of the PROXY protocol */
 };
 
 /* http_rules[]: what a service asks of a request. [0] is unused. */
@@ -160,6 +161,7 @@ enum {
 	HTTP_PATHS = 1u << 2,	/* paths are for some or nobody */
 	HTTP_UNKNOWN_DROP = 1u << 3,
 	HTTP_MONITOR = 1u << 4,
+	HTTP_PROXIED = 1u << 5, /* proxies begin with a header of the PROXY protocol */
 };
 
 /* quic_rules[]: what a service asks of long headers of QUIC. [0] is unused. */
@@ -180,8 +182,9 @@ enum {
 	QUIC_MONITOR = 1u << 1,
 };
 
-#define PARTIALS 256 /* beginnings in several segments that are under way at once */
-#define BEGUN 16384u /* streams whose beginning was judged, until their servers answer */
+#define PARTIALS 256   /* beginnings in several segments that are under way at once */
+#define PROXIED 65536u /* connections of proxies whose clients are known */
+#define BEGUN 16384u   /* streams whose beginning was judged, until their servers answer */
 
 /* port_services: u16 service indices. TCP, UDP and SCTP have a plane of 65536 ports each, then one of 256 for
  * other protocols by number. A service that takes every port of a protocol fills its plane. Where services with
@@ -338,11 +341,12 @@ struct generation_config {
 	__u8 have_service_zones; /* `zone` on a service */
 	__u8 cookies_bounded;	 /* the three budgets of SYN cookies hold */
 	__u8 balances;		 /* IPVS has services here: neither sockets nor conntrack know what it sends on */
-	__u8 have_clients;	 /* some service has clients behind proxies */
+	__u8 have_clients;	 /* requests of proxies name their clients, for some service */
+	__u8 have_proxied;	 /* likewise connections of proxies */
 	__u8 has_vrf;		 /* interfaces are in a VRF: sockets bound to it are not found */
 	__u8 takes_ipsec;	 /* a service takes ESP, AH, or ESP in UDP */
 	__u8 decrypts;		 /* TC ingress knows what IPsec has decrypted */
-	__u8 unused3[5];
+	__u8 unused3[4];
 };
 
 #endif

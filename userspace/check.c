@@ -666,24 +666,37 @@ static void check_limits(struct checker *checker, const struct service *service)
 					 list_of(checker, &limit->only.items[j])->name);
 		check_limit_of_proxies(checker, service, limit);
 	}
-	if (service->http.given && service->http.requests.rate.at.line && !service->client_hops)
+	if (service->http.given && service->http.requests.rate.at.line && !service->client_at.line)
 		check_limit_of_proxies(checker, service, &service->http.requests);
 }
 
 /* What only proxies write, and what for. */
 static void check_client(struct checker *checker, const struct service *service)
 {
+	const struct list_uses *proxies = &checker->policy->proxies;
+	bool limited = service->http.given && service->http.requests.rate.at.line;
+
 	if (!service->client_at.line)
 		return;
-	if (!service->http.given || !service->http.requests.rate.at.line)
+	if (service->client_proxied ? !service->http.given && !service->tls.given : !limited)
 		error_at(checker, &service->client_at,
-			 "service '%s' has no limit of requests under 'http', so 'client' says nothing: remove it",
+			 service->client_proxied
+				 ? "service '%s' has neither 'http' nor 'tls', so 'client' says nothing: remove it"
+				 : "service '%s' has no limit of requests under 'http', so 'client' says nothing: "
+				   "remove it",
 			 service->name);
-	if (!checker->policy->proxies.count)
+	if (!proxies->count)
 		error_at(checker, &service->client_at,
-			 "anybody can write X-Forwarded-For: 'client' of service '%s' is read only from 'proxies', "
-			 "and the policy names none",
-			 service->name);
+			 "anybody can write %s: 'client' of service '%s' is read only from 'proxies', and the policy "
+			 "names none",
+			 service->client_proxied ? "a PROXY header" : "X-Forwarded-For", service->name);
+	for (size_t i = 0; i < proxies->count; i++)
+		if (find_use(&checker->policy->health_checks, proxies->items[i].list))
+			warn_at(checker, &service->client_at,
+				"'%s' is in 'proxies' and in 'health-checks', whom no rule of 'http' and 'tls' "
+				"concerns: clients behind it are not counted; remove it from 'health-checks', a proxy "
+				"has neither bans nor limits per source",
+				list_of(checker, &proxies->items[i])->name);
 }
 
 static void check_services(struct checker *checker)

@@ -71,7 +71,7 @@ static struct tls_entry tls_entry_of(const struct compile *compile, const struct
 		.rule = rule,
 		.flags = (tls->sni.count ? TLS_NAMES : 0) | (tls->no_sni_drop ? TLS_NO_SNI_DROP : 0) |
 			 (tls->unknown_drop ? TLS_UNKNOWN_DROP : 0) | (tls->alpn.count ? TLS_ALPN : 0) |
-			 (tls->deny_ja4.count ? TLS_DENY_JA4 : 0) |
+			 (tls->deny_ja4.count ? TLS_DENY_JA4 : 0) | (service->client_proxied ? TLS_PROXIED : 0) |
 			 (tls->monitor || service->monitor || compile->policy->monitor ? TLS_MONITOR : 0),
 	};
 }
@@ -99,6 +99,7 @@ static int compile_tls(struct naming *naming)
 		image->tls_rule_count++;
 		image->config.have_tls = image->config.needs_ingress = 1;
 		image->config.have_ja4 |= service->tls.deny_ja4.count != 0;
+		image->config.have_proxied |= service->client_proxied;
 		err = add_tls(naming, &service->tls, number);
 	}
 	return err;
@@ -129,6 +130,7 @@ static int http_entry_of(struct compile *compile, const struct service *service,
 		.hops = service->client_hops,
 		.flags = (http->hosts.count ? HTTP_HOSTS : 0) | (http->methods.count ? HTTP_METHODS : 0) |
 			 (http->path_count ? HTTP_PATHS : 0) | (http->unknown_drop ? HTTP_UNKNOWN_DROP : 0) |
+			 (service->client_proxied ? HTTP_PROXIED : 0) |
 			 (http->monitor || service->monitor || compile->policy->monitor ? HTTP_MONITOR : 0),
 	};
 	return http->requests.measure == MEASURE_NONE ? 0 : requests_entry(compile, service, &entry->requests);
@@ -157,6 +159,7 @@ static int compile_http(struct naming *naming)
 		image->http_rule_count++;
 		image->config.have_http = image->config.needs_ingress = 1;
 		image->config.have_clients |= service->client_hops != 0;
+		image->config.have_proxied |= service->client_proxied;
 		if (!err)
 			err = add_http(naming, &service->http, number);
 	}

@@ -163,10 +163,11 @@ static bool unused_offline(enum pinned_map map)
 	       map == MAP_service_counters;
 }
 
-/* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it.
- * have_streams: first bytes are judged. */
-static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline, bool have_streams)
+/* A live generation works on the pinned state; an offline one makes its own, small where nothing is asked of it. */
+static int state_prepare(struct shield_bpf *shield, const struct instance *instance, bool offline,
+			 const struct generation_config *config)
 {
+	bool have_streams = config->have_tls || config->have_http; /* first bytes are judged */
 	struct bpf_map *map;
 	int error = 0;
 
@@ -192,6 +193,8 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 		error = bpf_map__set_max_entries(shield->maps.partials, have_streams ? PARTIALS : 1);
 	if (!error)
 		error = bpf_map__set_max_entries(shield->maps.begun, have_streams ? BEGUN : 1);
+	if (!error)
+		error = bpf_map__set_max_entries(shield->maps.proxied, config->have_proxied ? PROXIED : 1);
 	return error;
 }
 
@@ -267,8 +270,7 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	constants_set(&shield->rodata->constants, instance, image, generation);
 	error = tables_prepare(shield, list, twin);
 	if (!error)
-		error = state_prepare(shield, instance, generation->offline,
-				      image->config.have_tls || image->config.have_http);
+		error = state_prepare(shield, instance, generation->offline, &image->config);
 	if (error) {
 		if (error != -EUCLEAN) /* a pin that is not ours: its words are there */
 			kernel_say("cannot prepare the maps of generation %u: %s", generation->number,

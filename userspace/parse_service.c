@@ -148,10 +148,8 @@ static void service_client(struct parser *parser, void *object, const struct nod
 		return;
 	}
 	word = take_word(parser, value, words);
-	if (!word)
-		service->client_hops = 1;
-	else if (word > 0)
-		wrong(parser, value, "'proxy-v2' is not supported by this version yet: remove it");
+	service->client_hops = !word;
+	service->client_proxied = word > 0;
 }
 
 static void service_zone(struct parser *parser, void *object, const struct node *value)

@@ -199,7 +199,8 @@ struct service {
 	struct policy_tls tls;
 	struct policy_http http;
 	struct policy_quic quic;
-	__u8 client_hops; /* client: x-forwarded-for, by so many proxies; 0: not given */
+	__u8 client_hops;    /* client: x-forwarded-for, by so many proxies; 0: not given */
+	bool client_proxied; /* client: proxy-v2 */
 	struct place client_at;
 	__u8 ttl; /* 0: any */
 	__u32 tag;

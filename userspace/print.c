@@ -344,6 +344,8 @@ static void print_service(FILE *out, const struct policy *policy, const struct s
 		print_quic(out, &service->quic);
 	if (service->client_hops)
 		fprintf(out, "    client: { x-forwarded-for: %u }\n", service->client_hops);
+	if (service->client_proxied)
+		fprintf(out, "    client: proxy-v2\n");
 	if (service->ttl)
 		fprintf(out, "    ttl: %u\n", service->ttl);
 	if (service->has_tag)

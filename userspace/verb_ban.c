@@ -186,6 +186,14 @@ static int look_before(const struct context *context, struct instance *instance,
 	return status;
 }
 
+/* Whom it meets, for machines: NULL where nobody stands behind a proxy. */
+static const char *reach_word(const struct ban *ban)
+{
+	static const char *const words[] = {[BAN_REACHES_DIRECT] = "direct", [BAN_REACHES_NOBODY] = "nobody"};
+
+	return words[ban->reach];
+}
+
 /* Clients of a proxy come with its address: whom a ban of theirs does not meet must not be taken for banned. */
 static void say_reach(const struct ban *ban)
 {
@@ -208,8 +216,8 @@ static int print_ban(const struct context *context, const struct ban *ban)
 
 	prefix_text(&ban->prefix, text);
 	if (context->json)
-		return print_json(json_pack("{s:s, s:f, s:s, s:s}", "banned", text, "for_s", ban->for_ns / 1e9,
-					    "origin", ban->origin, "reason", ban->reason));
+		return print_json(json_pack("{s:s, s:f, s:s, s:s, s:s*}", "banned", text, "for_s", ban->for_ns / 1e9,
+					    "origin", ban->origin, "reason", ban->reason, "reaches", reach_word(ban)));
 	printf("banned %s for %s\n", text, duration_text(ban->for_ns, time, sizeof(time)));
 	return EXIT_DONE;
 }
@@ -227,8 +235,9 @@ static int do_ban(const struct context *context, struct instance *instance, stru
 		return fail_kernel(error, "ban");
 	say_reach(ban);
 	action_note(&context->places, "ban",
-		    json_pack("{s:s, s:f, s:s, s:s}", "address", prefix_text(&ban->prefix, text), "for_s",
-			      ban->for_ns / 1e9, "origin", ban->origin, "reason", ban->reason));
+		    json_pack("{s:s, s:f, s:s, s:s, s:s*}", "address", prefix_text(&ban->prefix, text), "for_s",
+			      ban->for_ns / 1e9, "origin", ban->origin, "reason", ban->reason, "reaches",
+			      reach_word(ban)));
 	return print_ban(context, ban);
 }
 
@@ -245,11 +254,12 @@ static int do_bans(const struct context *context, struct instance *instance, str
 		return fail_kernel(error, "ban");
 	say_reach(ban);
 	action_note(&context->places, "ban",
-		    json_pack("{s:I, s:f, s:s, s:s}", "count", (json_int_t)ban->count, "for_s", ban->for_ns / 1e9,
-			      "origin", ban->origin, "reason", ban->reason));
+		    json_pack("{s:I, s:f, s:s, s:s, s:s*}", "count", (json_int_t)ban->count, "for_s", ban->for_ns / 1e9,
+			      "origin", ban->origin, "reason", ban->reason, "reaches", reach_word(ban)));
 	if (context->json)
-		return print_json(json_pack("{s:I, s:f, s:s, s:s}", "count", (json_int_t)ban->count, "for_s",
-					    ban->for_ns / 1e9, "origin", ban->origin, "reason", ban->reason));
+		return print_json(json_pack("{s:I, s:f, s:s, s:s, s:s*}", "count", (json_int_t)ban->count, "for_s",
+					    ban->for_ns / 1e9, "origin", ban->origin, "reason", ban->reason, "reaches",
+					    reach_word(ban)));
 	printf("banned %zu %s for %s\n", ban->count, plural(ban->count, "address or prefix", "addresses and prefixes"),
 	       duration_text(ban->for_ns, time, sizeof(time)));
 	return EXIT_DONE;

@@ -5,6 +5,7 @@ there. `proxies` and `health-checks` let it; without the words the same traffic 
 
 import concurrent.futures
 import csv
+import json
 import os
 import re
 import socket
@@ -137,6 +138,11 @@ def try_bans(lab):
         lab.apply(POLICY.format(more="proxies: [front]", allow="allow: [front, partners],", **words))
         holds(lab.bulwark("ban", "45.90.1.9"), "matches nothing at this layer")
         holds(lab.bulwark("ban", "45.33.1.77"), "only what comes here directly")
+    with it("JSON and the log of what people did say it, too"):
+        said = lab.bulwark("--json", "ban", "45.90.1.9")  # a warning, then the object
+        same(json.loads(said[said.index("{"):said.rindex("}") + 1])["reaches"], "nobody")
+        with open(lab.state + "/actions.jsonl", encoding="utf-8") as file:
+            same([json.loads(line).get("reaches") for line in file][-2:], ["direct", "nobody"])
     with it("a ban of the proxy itself is refused, in words"):
         holds(lab.bulwark("ban", lab.a0.v4, status=2), "the proxy list front", "--force")
     with it("without proxies a ban says nothing of them"):

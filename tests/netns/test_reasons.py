@@ -655,6 +655,7 @@ def shown_elsewhere(reason):
     """Whether another test reaches the reason: those that real connections with their handshake and first bytes lead to,
     or devices that not every machine has."""
     places = {"tls-ja4": "test_ja4.py", "tls-": "test_tls.py", "http-": "test_http.py", "rate-requests": "test_http.py",
+              "proxy-": "test_proxied.py",
               "first-": "test_disguise.py", "syn-cookie": "test_cookies.py", "syn-overload": "test_overload.py",
               "connections": "test_open_connections.py", "idle-request": "test_slow.py",
               "decrypted": "../vm/test_tunnels.sh"}
