@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Whether a TCP segment belongs to an open connection. The order of truth: the local socket, conntrack where this
- * host forwards, our own flow table; nothing else proves it. Adopts connections older than the shield.
+ * Whether a TCP segment belongs to an open connection. The order of truth: the local socket (or that it was asked a
+ * moment ago, open_lately.h), conntrack where this host forwards, our own flow table; nothing else proves it. Adopts
+ * connections older than the shield.
  */
 #ifndef BULWARK_CONNECTIONS_H
 #define BULWARK_CONNECTIONS_H
 
+#define TCP_STATE_ESTABLISHED 1
 #define TCP_STATE_CLOSE 7
 #define TCP_STATE_LISTEN 10
 #define CT_SEEN_REPLY (1 << 1) /* IPS_SEEN_REPLY: both ends have spoken */
@@ -67,7 +69,14 @@ static __always_inline int cookie_returns(struct xdp_md *ctx, const struct packe
 }
 
 #define TCP_STATE_NEW_SYN_RECV 12
-enum endpoint { ENDPOINT_NONE, ENDPOINT_LISTENS, ENDPOINT_HALF_OPEN, ENDPOINT_OPEN, ENDPOINT_SETTLED };
+enum endpoint {
+	ENDPOINT_NONE,
+	ENDPOINT_LISTENS,
+	ENDPOINT_HALF_OPEN,
+	ENDPOINT_OPEN,
+	ENDPOINT_ESTABLISHED,
+	ENDPOINT_SETTLED,
+};
 
 /* How far into a stream something to judge may reach: before what a client sent stands, where there is one, the header
  * of its proxy, which is no longer than what is looked at. */
@@ -105,7 +114,9 @@ static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_so
 		return ENDPOINT_HALF_OPEN;
 	if (state == TCP_STATE_CLOSE)
 		return ENDPOINT_NONE;
-	return settled ? ENDPOINT_SETTLED : ENDPOINT_OPEN;
+	if (settled)
+		return ENDPOINT_SETTLED;
+	return state == TCP_STATE_ESTABLISHED ? ENDPOINT_ESTABLISHED : ENDPOINT_OPEN;
 }
 
 static __always_inline int conntrack_knows(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
@@ -158,14 +169,22 @@ static __always_inline enum open open_offline(const struct flow *flow, struct pa
 /* flow: as it came in. pkt: the packet it is the flow of, or NULL for a flow that an ICMP error quotes. */
 __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, struct packet *pkt)
 {
+	struct open_flow *place = NULL;
 	struct bpf_sock_tuple tuple;
 	enum endpoint endpoint;
+	__u64 ends = 0;
 	__u32 size;
 
 	if (!flow)
 		return OPEN_NOT;
 	if (constants.offline)
 		return open_offline(flow, pkt);
+	if (pkt && may_be_noted(pkt)) {
+		ends = open_ends(ctx, flow);
+		place = open_place(flow, ends);
+		if (place && was_open_lately(place, flow, ends))
+			return OPEN_YES;
+	}
 	size = make_tuple(&tuple, flow);
 	endpoint = flow->ipv6 ? socket_of(ctx, &tuple, sizeof(tuple.ipv6)) : socket_of(ctx, &tuple, sizeof(tuple.ipv4));
 	if (pkt) {
@@ -173,6 +192,8 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 		pkt->completes = endpoint == ENDPOINT_HALF_OPEN;
 		pkt->settled = endpoint == ENDPOINT_SETTLED;
 	}
+	if (endpoint == ENDPOINT_ESTABLISHED && place)
+		note_open(place, flow, ends);
 	if (endpoint >= ENDPOINT_HALF_OPEN)
 		return OPEN_YES;
 	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt)) {

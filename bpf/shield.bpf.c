@@ -20,6 +20,7 @@
 #include "holds.h"
 #include "options.h"
 #include "cookies.h"
+#include "open_lately.h"
 #include "connections.h"
 #include "services.h"
 #include "profile.h"
@@ -151,6 +152,8 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 		judge_offence(ctx, pkt, why);
 	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)
 		why = judge_challenge(ctx, pkt);
+	if (constants.cookies.format && why == REASON_SYN_COOKIE)
+		forget_open(ctx, &pkt->flow);
 	return why;
 }
 

@@ -189,6 +189,8 @@ static int state_prepare(struct shield_bpf *shield, const struct instance *insta
 	if (!error)
 		error = bpf_map__set_max_entries(shield->maps.stream_starts,
 						 offline && have_streams ? STREAMS_OFFLINE : 1);
+	if (!error && offline)
+		error = bpf_map__set_max_entries(shield->maps.open_lately, 1);
 	if (!error)
 		error = bpf_map__set_max_entries(shield->maps.partials, have_streams ? PARTIALS : 1);
 	if (!error)

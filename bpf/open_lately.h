@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections that the kernel's look-up found established a moment ago: their data does not ask it again for every
+ * segment, for that look-up is most of what a segment costs. What begins or ends a connection (SYN, FIN, RST) is never
+ * answered from here.
+ *
+ * What can be wrong is an end: data of a connection that has just ended passes for OPEN_LATELY_TICKS at most, and the
+ * kernel resets it, as it resets strays. Only what was proven is noted, and an entry stays until its time is over, so
+ * nobody who forges addresses can push others out, and more connections than entries do not push each other out by
+ * turns. Who opens connections so that they meet one entry gains that the kernel is asked, so the place in the table
+ * need not be secret.
+ */
+#ifndef BULWARK_OPEN_LATELY_H
+#define BULWARK_OPEN_LATELY_H
+
+#define OPEN_LATELY_TICKS 64 /* of jiffies: 64 to 640 ms */
+#define OPEN_LATELY_BITS 12
+#define OPEN_LATELY_A_BLOCK 512
+
+struct open_flow {
+	union address source, destination;
+	__u64 ends;  /* [interface:32][source port:16][destination port:16] */
+	__u64 until; /* jiffies; 0: free */
+};
+struct open_block {
+	struct open_flow flow[OPEN_LATELY_A_BLOCK];
+};
+_Static_assert(sizeof(struct open_block) <= 32768, "what per-CPU memory gives in one piece");
+
+/* Written and read here only, by each CPU its own, which sees all packets of a flow: no locks. Of a generation, so what
+ * another policy found is forgotten. In blocks of 24 KiB, 192 KiB a CPU, one block offline, where nobody asks. Full: a
+ * connection whose place is taken asks the kernel. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, (1 << OPEN_LATELY_BITS) / OPEN_LATELY_A_BLOCK);
+	__type(key, __u32);
+	__type(value, struct open_block);
+} open_lately SEC(".maps");
+
+static __always_inline __u64 open_ends(const struct xdp_md *ctx, const struct flow *flow)
+{
+	return (__u64)ctx->ingress_ifindex << 32 | (__u32)flow->source_port << 16 | flow->destination_port;
+}
+
+/* Where a flow is noted, if it is; NULL: nowhere. */
+static __always_inline struct open_flow *open_place(const struct flow *flow, __u64 ends)
+{
+	__u64 mix = flow->source.half[0] ^ flow->source.half[1] ^ flow->destination.half[1];
+	__u32 index = ((mix ^ mix >> 32) + ends) * 0x9e3779b97f4a7c15ULL >> (64 - OPEN_LATELY_BITS);
+	__u32 block_number = index / OPEN_LATELY_A_BLOCK;
+	struct open_block *block = bpf_map_lookup_elem(&open_lately, &block_number);
+
+	return block ? &block->flow[index % OPEN_LATELY_A_BLOCK] : NULL;
+}
+
+static __always_inline int is_noted(const struct open_flow *place, const struct flow *flow, __u64 ends)
+{
+	return !((place->source.half[0] ^ flow->source.half[0]) | (place->source.half[1] ^ flow->source.half[1]) |
+		 (place->destination.half[0] ^ flow->destination.half[0]) |
+		 (place->destination.half[1] ^ flow->destination.half[1]) | (place->ends ^ ends));
+}
+
+static __always_inline int was_open_lately(const struct open_flow *place, const struct flow *flow, __u64 ends)
+{
+	return is_noted(place, flow, ends) && place->until > bpf_jiffies64();
+}
+
+/* The kernel has just found it established. */
+static __always_inline void note_open(struct open_flow *place, const struct flow *flow, __u64 ends)
+{
+	__u64 now = bpf_jiffies64();
+
+	if (place->until > now)
+		return; /* another one's */
+	place->source = flow->source;
+	place->destination = flow->destination;
+	place->ends = ends;
+	place->until = now + OPEN_LATELY_TICKS;
+}
+
+/* A SYN of it was answered with a cookie, so that its next ACK has to be asked about the cookie. */
+static __always_inline void forget_open(const struct xdp_md *ctx, const struct flow *flow)
+{
+	__u64 ends = open_ends(ctx, flow);
+	struct open_flow *place = open_place(flow, ends);
+
+	if (place && is_noted(place, flow, ends))
+		place->until = 0;
+}
+
+/* Data in the middle of a connection, or what acknowledges it. Not where ClientHellos are judged: there each connection
+ * that begins is told from an older one with the same ends by its socket, see stream_settled(). */
+static __always_inline int may_be_noted(const struct packet *pkt)
+{
+	return !constants.have_tls && (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_ACK;
+}
+
+#endif

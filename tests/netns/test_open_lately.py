@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Data of a connection that the kernel found established a moment ago passes without asking it again: for that moment, for that
+connection alone, and never what begins or ends one, nor the ACK of a handshake."""
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+
+sys.dont_write_bytecode = True
+from frames import *  # noqa: E402,F403
+from lab import *  # noqa: E402,F403
+
+POLICY = """
+mode: {mode}
+stray: drop
+services:
+  web:  {{ ports: tcp/443 }}
+  door: {{ ports: tcp/8002, limits: [ {{ new-connections: 10/m, burst: 3, per: source }} ], syn-cookies: always }}
+"""
+TRIES = 50
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a RST, and nothing is left
+
+
+class Pair:
+    """A connection of the client's to the node, both ends of it."""
+
+    def __init__(self, lab, listener, family):
+        self.lab, self.family = lab, family
+        self.client = connect(lab.client, lab.eth0[family], 443)
+        self.server, _ = listener.accept()
+        for end in (self.client, self.server):
+            end.settimeout(10)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.port = self.client.getsockname()[1]
+        self.talk()
+
+    def talk(self):
+        for _ in range(3):
+            self.client.sendall(b"to node!")
+            same(self.server.recv(100), b"to node!", "what the node got")
+
+    def sends(self, *flags, port=None, ends=False):
+        """Segments of it that its client's kernel knows nothing of, behind the end of the connection if it ends: how many the
+        shield found strays, and how many not."""
+        lab, before = self.lab, self.lab.counts()
+        frames = [ethernet(lab.eth0.mac, lab.c0.mac, tcp(lab.c0[self.family], lab.eth0[self.family], port or self.port, 443, each))
+                  for each in flags]
+
+        def found():
+            now = lab.counts()
+            return [now.get(key, 0) - before.get(key, 0) for key in (("drop", "stray"), ("pass", "established"))]
+
+        with lab.client.raw(lab.c0.device) as sender:
+            if ends:
+                self.server.close()
+            for frame in frames:
+                sender.send(frame)
+        wait(lambda: sum(found()) >= len(flags), "the segments to be counted", 30)
+        return found()
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+
+
+def try_ends(lab, mode, family, listener):
+    with it(f"{mode}, IPv{family}: data of a connection that ended a moment ago passes, a FIN or RST of it never"):
+        for _ in range(TRIES):
+            with contextlib.closing(Pair(lab, listener, family)) as pair:
+                strays, passed = pair.sends(ACK, FIN | ACK, RST | ACK, ends=True)
+            assert strays >= 2, f"{strays} strays, {passed} passed"
+            if passed:
+                break
+        else:
+            raise AssertionError(f"every ACK of {TRIES} connections was a stray: the kernel is asked for each segment")
+    with it(f"{mode}, IPv{family}: after that moment it is a stray"), contextlib.closing(Pair(lab, listener, family)) as pair:
+        pair.server.close()
+        wait(lambda: pair.sends(ACK) == [1, 0], "a stray", 30)
+    with it(f"{mode}, IPv{family}: an open one vouches for no other port"), contextlib.closing(Pair(lab, listener, family)) as pair:
+        same(pair.sends(ACK, port=pair.port ^ 1), [1, 0])
+        pair.talk()
+
+
+def visit(lab, family, port):
+    """Whether the service answers a client that comes by this port, and goes with a RST."""
+    with lab.client.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_STREAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.settimeout(0.3)
+        client.bind((lab.c0[family], port))
+        try:
+            client.connect((lab.eth0[family], 8002))
+            if client.recv(100) != b"welcome\n":
+                return False
+            for _ in range(3):
+                client.sendall(b"to node!")  # the kernel is asked about these, and finds an open connection
+        except OSError:
+            return False
+    return True
+
+
+def try_cookies(lab, mode, family):
+    with it(f"{mode}, IPv{family}: who comes by one port again and again has his limit all the same"):
+        visits = [visit(lab, family, 40000) for _ in range(10)]
+        assert visits[0], f"the first one was refused: {lab.counts()}"
+        assert sum(visits) <= 5, f"{sum(visits)} of {len(visits)} came in, 3 at once and one in 6 s are allowed"
+
+
+def tests(lab):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # each CPU asks for itself
+    let_pass(lab, lab.client, "c0")
+    for family in (4, 6):
+        with lab.node:
+            listener = socket.create_server((lab.eth0[family], 443), family=socket.AF_INET if family == 4 else socket.AF_INET6)
+        lab.undo.callback(listener.close)
+        lab.tcp_sink(lab.node, family, lab.eth0[family], 8002)
+        for mode in ("native", "generic") if family == 4 else ("native",):
+            lab.apply(POLICY.format(mode=mode))
+            try_ends(lab, mode, family, listener)
+            try_cookies(lab, mode, family)
+            lab.bulwark("down")
+
+
+main("open_lately", tests)
