@@ -211,7 +211,7 @@ __noinline int judge_offence(struct xdp_md *ctx, const struct packet *pkt, int w
 	low = bpf_be64_to_cpu(pkt->flow.source.half[1]);
 	length = pkt->flow.ipv6 ? constants.ban_v6_length : 128;
 	hash = hash_source(KEY_OFFENCE, &pkt->flow, length);
-	if (!offence_take(hash, segments(interface_find(ctx->ingress_ifindex), pkt->length)))
+	if (!offence_take(hash, segments_here(ctx, pkt->length)))
 		return 0;
 	service = service_at(pkt->service);
 	return ban_write(high, low, length, service ? service->row : 0, why);

@@ -10,7 +10,10 @@
 
 static __always_inline void sip_begin(struct sip *s)
 {
-	sip_key(s, constants.state_key[0], constants.state_key[1]);
+	s->a = constants.hash_start.a;
+	s->b = constants.hash_start.b;
+	s->c = constants.hash_start.c;
+	s->d = constants.hash_start.d;
 }
 
 static __always_inline void sip_address(struct sip *s, const union address *address)
@@ -61,12 +64,14 @@ static __always_inline __u64 hash_sample(const union address *source, __u32 reas
 /* A part of a source that is counted as one. length: how much of the 128 bits; mapped IPv4 has its own in low. */
 static __always_inline __u64 hash_source(enum key_kind kind, const struct flow *flow, __u32 length)
 {
-	__u64 high = bpf_be64_to_cpu(flow->source.half[0]), low = bpf_be64_to_cpu(flow->source.half[1]);
+	__u64 high, low = length > 64 ? prefix_mask64(length - 64) : 0;
 	struct sip s;
 
-	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
 	sip_begin(&s);
-	return sip_source(&s, kind, high & prefix_mask64(length), low, length, !flow->ipv6);
+	if (!flow->ipv6) /* only the last word counts */
+		return sip_source(&s, kind, 0, low & bpf_ntohl(flow->source.word[3]), length, 1);
+	high = bpf_be64_to_cpu(flow->source.half[0]) & prefix_mask64(length);
+	return sip_source(&s, kind, high, low & bpf_be64_to_cpu(flow->source.half[1]), length, 0);
 }
 
 #endif

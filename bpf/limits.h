@@ -201,7 +201,6 @@ static __always_inline int concerns(const struct limit_entry *limit, const struc
  * those that the source is in. */
 __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u64 lists)
 {
-	const struct interface_entry *interface = interface_find(ctx->ingress_ifindex);
 	const struct service_entry *service;
 	int proven = why == REASON_ESTABLISHED;
 	__u32 index, packets;
@@ -211,7 +210,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 	service = service_in_force(pkt);
 	if (!service)
 		return why;
-	packets = segments(interface, pkt->length);
+	packets = segments_here(ctx, pkt->length);
 	for (__u32 i = 0; i < LIMIT_CELLS && i < service->limit_count; i++) {
 		const struct limit_entry *limit;
 

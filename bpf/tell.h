@@ -18,6 +18,8 @@ struct outcome {
 	__u16 rule, unused2;
 };
 
+#define MTU_LEAST 68 /* RFC 791: what fits it is one segment on any interface */
+
 /* A frame longer than the MTU, seen in generic mode, is several segments merged. */
 static __always_inline __u32 segments(const struct interface_entry *interface, __u32 length)
 {
@@ -25,6 +27,12 @@ static __always_inline __u32 segments(const struct interface_entry *interface, _
 	    length <= interface->mtu + sizeof(struct ethhdr))
 		return 1;
 	return (length + interface->mtu - 1) / interface->mtu;
+}
+
+/* The same where the interface is not known yet. */
+static __always_inline __u32 segments_here(const struct xdp_md *ctx, __u32 length)
+{
+	return length <= MTU_LEAST + sizeof(struct ethhdr) ? 1 : segments(interface_find(ctx->ingress_ifindex), length);
 }
 
 /* Offline: what every decision says of its packet. */

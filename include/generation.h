@@ -22,6 +22,7 @@
 #define BULWARK_GENERATION_H
 
 #include "first_bytes.h"
+#include "sip.h"
 #include "tables.h"
 
 #define LISTS_MAX 64 /* lists that one policy can use */
@@ -307,6 +308,7 @@ struct generation_config {
 	__u64 v6_wide_lengths;	     /* length numbers of prefixes longer than /64 */
 	__u64 v6_deep_lengths;	     /* length numbers of prefixes longer than /48 (v6_mask48 narrows these) */
 	__u64 state_key[2];	     /* secret, per boot: SipHash key of everything in pinned state */
+	struct sip hash_start;	     /* what sip_key() makes of it */
 	__u8 v6_lengths[V6_LENGTHS]; /* length number -> length */
 	struct class_pair v4_pairs[V4_PAIRS];
 	struct rate budgets[BUDGET_COUNT];

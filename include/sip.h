@@ -14,11 +14,17 @@ SHARED_INLINE __u64 rotate(__u64 word, int bits)
 	return word << bits | word >> (64 - bits);
 }
 
-SHARED_INLINE void sip_round(struct sip *s)
+/* A round in two halves: no word reaches the first one, so that the state always has that of its next round behind it,
+ * and a key's is done once. */
+SHARED_INLINE void sip_first_half(struct sip *s)
 {
 	s->a += s->b;
 	s->b = rotate(s->b, 13) ^ s->a;
 	s->a = rotate(s->a, 32);
+}
+
+SHARED_INLINE void sip_second_half(struct sip *s)
+{
 	s->c += s->d;
 	s->d = rotate(s->d, 16) ^ s->c;
 	s->a += s->d;
@@ -28,11 +34,18 @@ SHARED_INLINE void sip_round(struct sip *s)
 	s->c = rotate(s->c, 32);
 }
 
+SHARED_INLINE void sip_round(struct sip *s)
+{
+	sip_second_half(s);
+	sip_first_half(s);
+}
+
 SHARED_INLINE void sip_word(struct sip *s, __u64 word)
 {
 	s->d ^= word;
-	sip_round(s);
+	sip_second_half(s);
 	s->a ^= word;
+	sip_first_half(s);
 }
 
 SHARED_INLINE void sip_key(struct sip *s, __u64 first, __u64 second)
@@ -41,6 +54,7 @@ SHARED_INLINE void sip_key(struct sip *s, __u64 first, __u64 second)
 	s->b = second ^ 0x646f72616e646f6dULL;
 	s->c = first ^ 0x6c7967656e657261ULL;
 	s->d = second ^ 0x7465646279746573ULL;
+	sip_first_half(s);
 }
 
 /* length: of the whole message in bytes; tail: up to seven of them that fill no word, in the low bits. */
@@ -50,7 +64,7 @@ SHARED_INLINE __u64 sip_tail(struct sip *s, __u64 tail, __u64 length)
 	s->c ^= 0xff;
 	sip_round(s);
 	sip_round(s);
-	sip_round(s);
+	sip_second_half(s);
 	return s->a ^ s->b ^ s->c ^ s->d;
 }
 

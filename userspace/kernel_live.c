@@ -297,9 +297,8 @@ static __u64 hash_of_source(const struct debtor *debtor, const struct limit_entr
 {
 	__u32 length = prefix_is_v4(debtor->address) ? limit->v4_length + 96u : limit->v6_length;
 	__u64 high = host_order(debtor->address->address), low = host_order(debtor->address->address + 8);
-	struct sip s;
+	struct sip s = debtor->config.hash_start;
 
-	sip_key(&s, debtor->config.state_key[0], debtor->config.state_key[1]);
 	low = length > 64 ? low & prefix_mask64(length - 64) : 0;
 	return sip_source(&s, KEY_SOURCE, high & prefix_mask64(length), low, length, prefix_is_v4(debtor->address));
 }

@@ -216,6 +216,7 @@ static void constants_set(struct generation_config *config, const struct instanc
 		memcpy(config->state_key, instance->origin.state_key, sizeof(config->state_key));
 	else if (getrandom(config->state_key, sizeof(config->state_key), 0) < 0)
 		config->state_key[0] = config->state_key[1] = 1; /* nobody attacks private state */
+	sip_key(&config->hash_start, config->state_key[0], config->state_key[1]);
 	config->tag_magic = XXH3_64bits(config->state_key, sizeof(config->state_key)) | 1;
 }
 

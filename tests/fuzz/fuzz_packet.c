@@ -209,6 +209,7 @@ static void policy_ready(struct ready *one, const char *name)
 	one->constants = one->image.config;
 	one->constants.offline = 1;
 	one->constants.state_key[0] = 0x1234;
+	sip_key(&one->constants.hash_start, one->constants.state_key[0], one->constants.state_key[1]);
 }
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
