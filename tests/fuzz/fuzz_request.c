@@ -13,31 +13,6 @@
 
 #define PARTS 16
 
-/* A header is the same whatever stands behind the bytes, lies within them, and less of it is no other one. */
-static void must_be_a_header(const unsigned char *data, size_t size)
-{
-	enum proxy_state state[2];
-	__u32 length[2] = {};
-	__u8 client[2][16] = {};
-
-	for (int i = 0; i < 2; i++) {
-		memset(bytes.byte, i ? 0xff : 0, sizeof(bytes.byte));
-		memcpy(bytes.byte, data, size);
-		state[i] = proxy_header_read(&bytes, size, &length[i]);
-		if (state[i] == PROXY_SHOWN)
-			proxy_client(&bytes, client[i]);
-	}
-	if (state[0] != state[1] || length[0] != length[1] || memcmp(client[0], client[1], 16))
-		abort();
-	if (state[0] >= PROXY_SPLIT)
-		return;
-	if (length[0] < PROXY_FIXED || length[0] > size || memcmp(data, "\r\n\r\n\0\r\nQUIT\n", 12))
-		abort();
-	for (__u32 part = 0; part < length[0]; part++)
-		if (proxy_header_read(&bytes, part, &length[1]) != PROXY_SPLIT)
-			abort();
-}
-
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 static struct first_bytes bytes;
