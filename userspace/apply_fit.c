@@ -113,11 +113,23 @@ static void fit_services(struct apply *apply)
 	}
 }
 
-void apply_fit(struct apply *apply)
+static void fit_forward(struct apply *apply)
 {
-	if (apply->image.config.forward == FORWARD_DROP && apply->host.forwards)
+	const struct policy *policy = apply->request->policy;
+
+	if (policy->forward == FORWARD_AS_DROP && apply->host.forwards)
 		apply_note(apply, "this host forwards for others (containers, pods, a bridge, a network behind it): "
 				  "'forward: drop' cuts them off");
+	if (policy->forward != FORWARD_AS_DROP && policy->forward_at.line && !apply->host.forwards)
+		apply_note(apply,
+			   "'forward: %s' is for hosts with containers, pods or a network behind them; this one "
+			   "forwards for nobody now",
+			   policy->forward == FORWARD_AS_SERVICES ? "services" : "pass");
+}
+
+void apply_fit(struct apply *apply)
+{
+	fit_forward(apply);
 	fit_services(apply);
 	if (apply->image.config.default_pass)
 		return;

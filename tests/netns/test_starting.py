@@ -252,6 +252,28 @@ def serve(lab, pod):
     lab.udp_echo(lab.client, 4, FAR_POD, 53)
 
 
+UNFIT = {  # on a host with none of its network: what apply says
+    "routed-api": "service public-api is only for 203.0.113.80",
+    "behind-proxy": "{client} to port 443 (not-allowed)",
+    "mesh-node": "{client} to port 15006 (not-allowed)",
+    "kubernetes-worker": "'forward: pass' is for hosts with containers, pods or a network behind them",
+    "container-host": "'forward: pass' is for hosts with containers, pods or a network behind them",
+}
+
+
+def try_unfit(lab):
+    """A client that is no proxy and in no mesh is connected to what the policies serve for theirs."""
+    clients = [connect(lab.client, lab.eth0.v4, port) for port in (443, 15006)]
+    try:
+        for name, words in UNFIT.items():
+            with it(f"{name}: on a host that it is not for, apply says what does not fit"):
+                holds(lab.bulwark("apply", f"{POLICIES}/{name}.yaml"), words.format(client=lab.c0.v4))
+    finally:
+        lab.bulwark("down")
+        for one in clients:
+            one.close()
+
+
 def tests(lab):
     pod = lab.namespace("pod")
     veth(lab.node, "b1", pod, "b0")
@@ -259,11 +281,12 @@ def tests(lab):
     End(pod, "b0", POD[4], POD[6])
     pod.run("ip", "route", "add", "default", "via", "10.77.0.1")
     pod.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
-    lab.node.sysctl("net.ipv4.ip_forward", 1)
-    lab.node.sysctl("net.ipv6.conf.all.forwarding", 1)
     for family, peer in ((4, lab.c0.v4), (6, lab.c0.v6)):  # `auto` means eth0
         lab.node.run("ip", f"-{family}", "route", "add", "default", "via", peer, "dev", "eth0")
     serve(lab, pod)
+    try_unfit(lab)
+    lab.node.sysctl("net.ipv4.ip_forward", 1)
+    lab.node.sysctl("net.ipv6.conf.all.forwarding", 1)
     for name in NETWORKS:
         try_policy(lab, name)
 
