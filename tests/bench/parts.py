@@ -16,7 +16,7 @@ import time
 import enclosure
 import peers
 from enclosure import Trouble
-from ground import HERE, Flood, Place, Shielded, differences, policy, ratios
+from ground import HERE, SERVICE, Flood, Place, Shielded, differences, policy, ratios
 from https import WITH_COOKIES, Web, protect
 from rows import OURS
 
@@ -158,6 +158,26 @@ def stages(ground, results):
         results.point("stages", "the root alone, paused", None, differences(ours, base), over(ours, base))
     finally:
         plain.shield("resume")
+
+
+OTHERS = {"others": {"addresses": ["45.10.20.0/24", "2a01:77::/48"]}}
+WORDS = {  # what a policy says of others than whom the packets are from and for
+    "proxies and health-checks": {"lists": OTHERS, "proxies": ["others"], "health-checks": ["others"]},
+    "zones, and a trusted list in one": {"lists": OTHERS, "zones": {"inside": {"interfaces": ["words1"]}},
+                                         "trusted": [{"list": "others", "zone": "inside"}]},
+    "forward: services": {"forward": "services"},
+    "VRRP and BGP with their TTL": {"services": {"api": SERVICE, "vrrp": {"ports": "ip/vrrp", "ttl": 255},
+                                                 "bgp": {"ports": "tcp/179", "ttl": 255}}},
+}
+
+
+def words(ground, results):
+    """Lawful SYNs to one service, with and without words that are about somebody else."""
+    plain = ground.plain()
+    places = [ground.shielded(f"words{number}", policy(**more)) for number, more in enumerate(WORDS.values())]
+    without, *rest = ground.probe(plain, [plain, *places], "--miss", "-")
+    for name, ours in zip(WORDS, rest):
+        results.point("words", name, None, differences(ours, without), over(ours, without))
 
 
 def accuracy(ground, results):
@@ -606,5 +626,6 @@ def https(ground, results):
         results.missing("https-p99", "cannot", "no request was answered")
 
 
-PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, unanswered, accuracy, blocked_floods,
-         spoofed_floods, cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, established, connection_sums, flow_memory, streams)
+PARTS = (memory_latency, blocked_verdicts, lookups, segments, memory, limits, events, stages, unanswered, words, accuracy, blocked_floods,
+         spoofed_floods, cookies, apply_time, reload, million_bans, https, cookie_clients, first_bytes, established, connection_sums, flow_memory,
+         streams)

@@ -139,6 +139,7 @@ GROUPS = (
     Group("spoofed", "SYNs, every source new, rates limited, generator included", "Mpps"),
     Group("cookies", "SYNs of 74 bytes, every source new, answered with a cookie, generator included", "Mpps"),
     Group("stages", "What a packet costs over a bare program with the same verdict", "ns", better="less"),
+    Group("words", "What words of a policy cost packets that they are not about", "ns", better="less", logarithmic=False),
     # make bench-full
     Group("list-v4", "Blocked IPv4 sources, every packet one", "Mpps", "prefixes in the list"),
     Group("list-v6", "Blocked IPv6 sources, every packet one", "Mpps", "prefixes in the list"),
