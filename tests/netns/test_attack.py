@@ -154,6 +154,7 @@ def try_attack(lab):
             lab.daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
             wait(lambda: not attacks(lab)["web"]["stale"], "the new daemon", 15)
             same((len(events(lab, "attack-started")), list(profiles(lab))), (1, ["web"]))
+            is_quarter(wait(lambda: attacks(lab)["web"]["networks"], "samples of its own", 15))
     finally:
         stop_child(flooder)
     over = time.time()
