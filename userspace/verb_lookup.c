@@ -147,12 +147,17 @@ static int put_sender(void *arg, const struct host_sender *sender)
 	return 0;
 }
 
-/* What `idle-request` judges: how much came in each connection, and when. */
+/* What `idle-request` judges: how much came in each connection, and when. Where connections cannot be read, which has
+ * been said, there are none to ask about. */
 static int put_senders(const struct lookup *lookup, json_t *answer)
 {
-	struct senders senders = {lookup, json_object_get(answer, "connections"), slow_new()};
-	int error = senders.table ? slow_begin(senders.table) : -ENOMEM;
+	struct senders senders = {.lookup = lookup, .connections = json_object_get(answer, "connections")};
+	int error;
 
+	if (!json_array_size(senders.connections))
+		return 0;
+	senders.table = slow_new();
+	error = senders.table ? slow_begin(senders.table) : -ENOMEM;
 	if (!error)
 		error = host_senders(put_sender, &senders);
 	slow_free(senders.table);
