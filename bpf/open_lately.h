@@ -78,21 +78,32 @@ static __always_inline void note_open(struct open_flow *place, const struct flow
 	place->until = now + OPEN_LATELY_TICKS;
 }
 
-/* A SYN of it was answered with a cookie, so that its next ACK has to be asked about the cookie. */
-static __always_inline void forget_open(const struct xdp_md *ctx, const struct flow *flow)
+/* Not where ClientHellos are judged: there each connection that begins is told from an older one with the same ends by
+ * its socket, see stream_settled(). */
+static __always_inline int notes_open(void)
 {
-	__u64 ends = open_ends(ctx, flow);
-	struct open_flow *place = open_place(flow, ends);
-
-	if (place && is_noted(place, flow, ends))
-		place->until = 0;
+	return !constants.have_tls;
 }
 
-/* Data in the middle of a connection, or what acknowledges it. Not where ClientHellos are judged: there each connection
- * that begins is told from an older one with the same ends by its socket, see stream_settled(). */
+/* Data in the middle of a connection, or what acknowledges it. */
 static __always_inline int may_be_noted(const struct packet *pkt)
 {
-	return !constants.have_tls && (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_ACK;
+	return notes_open() && (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_ACK;
+}
+
+/* A SYN was let in or answered with a cookie: where something depends on the ACK that completes its handshake, that one
+ * must not be taken for data of an older connection with the same ends. */
+static __always_inline void forget_open(const struct xdp_md *ctx, const struct flow *flow)
+{
+	struct open_flow *place;
+	__u64 ends;
+
+	if (!notes_open() || !(constants.cookies.format || constants.have_open))
+		return;
+	ends = open_ends(ctx, flow);
+	place = open_place(flow, ends);
+	if (place && is_noted(place, flow, ends))
+		place->until = 0;
 }
 
 #endif

@@ -152,7 +152,7 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 		judge_offence(ctx, pkt, why);
 	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)
 		why = judge_challenge(ctx, pkt);
-	if (constants.cookies.format && why == REASON_SYN_COOKIE)
+	if (pkt->flow.protocol == IPPROTO_TCP && (why == REASON_SERVICE || why == REASON_SYN_COOKIE))
 		forget_open(ctx, &pkt->flow);
 	return why;
 }
