@@ -272,6 +272,29 @@ class Lab:
         self.undo.callback(namespace.close)
         return namespace
 
+    def container(self, device="port0", bridge=None):
+        """A namespace at INSIDE, behind the node's device (or the bridge that has it), which reaches everything through the node."""
+        box = self.namespace("container")
+        veth(self.node, device, box, "b0")
+        if bridge:
+            self.node.run("ip", "link", "set", device, "master", bridge)
+        End(self.node, bridge or device, "10.77.0.1", "fd77::1")
+        End(box, "b0", INSIDE[4], INSIDE[6])
+        box.run("ip", "route", "add", "default", "via", "10.77.0.1")
+        box.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
+        return box
+
+    def forward(self, on=1):
+        """Whether the node sends on what is for others."""
+        self.node.sysctl("net.ipv4.ip_forward", on)
+        self.node.sysctl("net.ipv6.conf.all.forwarding", on)
+
+    def second_source(self, source):
+        """The client comes by these addresses (by family), too: another IPv4 address, another /64."""
+        self.client.run("ip", "addr", "add", source[4] + "/24", "dev", "c0")
+        self.client.run("ip", "addr", "add", source[6] + "/64", "dev", "c0", "nodad")
+        self.node.run("ip", "-6", "route", "add", source[6].rpartition("::")[0] + "::/64", "dev", "eth0")
+
     def close(self):
         with contextlib.suppress(Exception):
             self.bulwark("down", status=None)
@@ -367,33 +390,48 @@ class Lab:
 
     def https(self, namespace, port=443, size=0):
         """A real nginx with TLS that says `served`; /big holds size random bytes."""
-        root = tempfile.mkdtemp(prefix="web-", dir=self.directory)
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-keyout", f"{root}/key.pem", "-out", f"{root}/cert.pem", "-days", "2", "-subj", "/CN=node"],
-                       check=True, capture_output=True)
+        root = self.web_root()
         with open(root + "/index.html", "w", encoding="ascii") as file:
             file.write("served\n")
         with open(root + "/big", "wb") as file:
             file.write(os.urandom(1 << 20) * (size >> 20))
-        with open(root + "/nginx.conf", "w", encoding="ascii") as file:
-            file.write(NGINX.format(root=root, port=port))
-        self.start(namespace, "nginx", "-p", root, "-c", root + "/nginx.conf", "-g", "daemon off;")
+        self.nginx(namespace, root, HTTPS.format(root=root, port=port))
         wait(lambda: namespace.works("curl", "-skf", "-m", "2", "-o", "/dev/null", f"https://127.0.0.1:{port}/"), "nginx")
         return root
+
+    def web_root(self):
+        """A directory with a certificate, cert.pem and key.pem."""
+        root = tempfile.mkdtemp(prefix="web-", dir=self.directory)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", f"{root}/key.pem", "-out", f"{root}/cert.pem", "-days", "2", "-subj", "/CN=node"],
+                       check=True, capture_output=True)
+        return root
+
+    def nginx(self, namespace, root, servers):
+        """A real nginx with these servers, which keeps its files in root; it may not listen yet."""
+        path = root + "/nginx.conf"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(NGINX.format(root=root, servers=servers))
+        self.start(namespace, "nginx", "-p", root, "-c", path, "-g", "daemon off;")
 
 
 NGINX = """
 user root; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
 events {{ worker_connections 4096; }}
 http {{
-	access_log off; client_body_temp_path {root}; client_max_body_size 0; error_page 405 =200 /index.html; proxy_temp_path {root}; fastcgi_temp_path {root};
-	uwsgi_temp_path {root}; scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
+	access_log off; client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root};
+	scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
+{servers}
+}}
+"""
+HTTPS = """
+	client_max_body_size 0; error_page 405 =200 /index.html;
 	server {{
 		listen {port} ssl backlog=4096; listen [::]:{port} ssl backlog=4096; root {root};
 		ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;
 	}}
-}}
 """
+INSIDE = {4: "10.77.0.2", 6: "fd77::2"}  # of a container
 
 
 def events(lab, action):

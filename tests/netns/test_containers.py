@@ -19,7 +19,6 @@ services:
   published: {{ ports: [tcp/8443, tcp/8444] }}
 {more}
 """
-INSIDE = {4: "10.77.0.2", 6: "fd77::2"}
 NFT = """
 table inet nat {{
 	chain in {{
@@ -38,18 +37,11 @@ table inet nat {{
 
 
 def build_container(lab):
-    box, node = lab.namespace("container"), lab.node
-    node.run("ip", "link", "add", "br0", "type", "bridge")
-    node.run("ip", "link", "set", "br0", "up")
-    veth(node, "port0", box, "b0")
-    node.run("ip", "link", "set", "port0", "master", "br0")
-    End(node, "br0", "10.77.0.1", "fd77::1")
-    End(box, "b0", INSIDE[4], INSIDE[6])
-    box.run("ip", "route", "add", "default", "via", "10.77.0.1")
-    box.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
-    node.sysctl("net.ipv4.ip_forward", 1)
-    node.sysctl("net.ipv6.conf.all.forwarding", 1)
-    node.run("nft", "-f", lab.file("nat.nft", NFT.format(v4=INSIDE[4], v6=INSIDE[6])))
+    lab.node.run("ip", "link", "add", "br0", "type", "bridge")
+    lab.node.run("ip", "link", "set", "br0", "up")
+    box = lab.container(bridge="br0")
+    lab.forward()
+    lab.node.run("nft", "-f", lab.file("nat.nft", NFT.format(v4=INSIDE[4], v6=INSIDE[6])))
     return box
 
 
@@ -156,8 +148,7 @@ def try_mode(lab, mode):
 
 
 def forward(lab, on):
-    lab.node.sysctl("net.ipv4.ip_forward", on)
-    lab.node.sysctl("net.ipv6.conf.all.forwarding", on)
+    lab.forward(on)
     lab.node.run("ip", "link", "set", "port0", *(["master", "br0"] if on else ["nomaster"]))
 
 

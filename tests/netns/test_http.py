@@ -27,15 +27,7 @@ services:
 LIMIT = "      limits: [ { requests: 5/m, burst: 5, per: source } ]"
 
 
-SERVER = """
-user root; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
-events {{ worker_connections 512; }}
-http {{
-	access_log off; client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root};
-	scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
-	server {{ listen {port}; listen [::]:{port}; location / {{ return 200 "served\\n"; }} }}
-}}
-"""
+SERVER = '\tserver { listen 8080; listen [::]:8080; location / { return 200 "served\\n"; } }'
 
 
 def request(path="/", host="api.internal", method="GET", more=""):
@@ -219,10 +211,7 @@ def clients_behind_proxies(lab):
 
 
 def web(lab):
-    root = tempfile.mkdtemp(prefix="web-", dir=lab.directory)
-    with open(root + "/nginx.conf", "w", encoding="ascii") as file:
-        file.write(SERVER.format(root=root, port=8080))
-    lab.start(lab.node, "nginx", "-p", root, "-c", root + "/nginx.conf", "-g", "daemon off;")
+    lab.nginx(lab.node, tempfile.mkdtemp(prefix="web-", dir=lab.directory), SERVER)
     wait(lambda: lab.node.works("curl", "-sf", "-m", "2", "-o", "/dev/null", "http://127.0.0.1:8080/"), "nginx")
 
 

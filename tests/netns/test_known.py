@@ -136,9 +136,7 @@ def try_queue(lab, family):
 def tests(lab):
     for namespace, device in ((lab.client, "c0"), (lab.attacker, "a0")):
         let_pass(lab, namespace, device)
-    lab.client.run("ip", "addr", "add", STRANGER[4] + "/24", "dev", "c0")
-    lab.client.run("ip", "addr", "add", STRANGER[6] + "/64", "dev", "c0", "nodad")
-    lab.node.run("ip", "-6", "route", "add", "2a01:7e00:1:1::/64", "dev", "eth0")
+    lab.second_source(STRANGER)
     for port in (8001, 8002, 8003):
         lab.tcp_sink(lab.node, 6, "::", port, backlog=BACKLOG if port == 8002 else 4096)
     for family in (4, 6):

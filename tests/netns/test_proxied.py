@@ -24,19 +24,13 @@ services:
     client: proxy-v2
     tls: {{ sni: api.example.com, unknown: {unknown} }}
 """
-NGINX = """
-user root; worker_processes 1; pid {root}/pid; error_log {root}/error.log;
-events {{ worker_connections 512; }}
-http {{
-	access_log off; client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root};
-	scgi_temp_path {root}; default_type text/plain; keepalive_timeout 300;
+SERVERS = """
 	large_client_header_buffers 4 16k;
 	server {{ listen 8080 proxy_protocol; listen [::]:8080 proxy_protocol; return 200 "served $proxy_protocol_addr\\n"; }}
 	server {{
 		listen 443 ssl proxy_protocol;
 		ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;
 	}}
-}}
 """
 HAPROXY = """
 defaults
@@ -181,13 +175,8 @@ def no_address(lab):
 
 
 def servers(lab):
-    root = os.path.join(lab.directory, "web")
-    os.mkdir(root)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=test", "-keyout", root + "/key.pem", "-out", root + "/cert.pem"], check=True, capture_output=True)
-    with open(root + "/nginx.conf", "w", encoding="ascii") as file:
-        file.write(NGINX.format(root=root))
-    lab.start(lab.node, "nginx", "-p", root, "-c", root + "/nginx.conf", "-g", "daemon off;")
+    root = lab.web_root()
+    lab.nginx(lab.node, root, SERVERS.format(root=root))
     wait(lambda: connects(lab.node, "127.0.0.1", 8080), "nginx", 30)
 
 

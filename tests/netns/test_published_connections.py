@@ -13,7 +13,6 @@ services:
   published: { ports: tcp/8443, limits: [ { connections: 3, per: source } ] }
   own:       { ports: tcp/8001, limits: [ { connections: 3, per: source } ] }
 """
-INSIDE = {4: "10.77.0.2", 6: "fd77::2"}
 NFT = """
 table inet nat {{
 	chain in {{
@@ -24,19 +23,6 @@ table inet nat {{
 }}
 """
 MOST, PROMISED = 3, 30  # s: ten are promised, of a machine that is not overloaded
-
-
-def build_container(lab):
-    box, node = lab.namespace("container"), lab.node
-    veth(node, "port0", box, "b0")
-    End(node, "port0", "10.77.0.1", "fd77::1")
-    End(box, "b0", INSIDE[4], INSIDE[6])
-    box.run("ip", "route", "add", "default", "via", "10.77.0.1")
-    box.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
-    node.sysctl("net.ipv4.ip_forward", 1)
-    node.sysctl("net.ipv6.conf.all.forwarding", 1)
-    node.run("nft", "-f", lab.file("nat.nft", NFT.format(v4=INSIDE[4], v6=INSIDE[6])))
-    return box
 
 
 def counted(lab, address, service, number):
@@ -86,7 +72,9 @@ def tests(lab):
     if not lab.node.works("nft", "add", "table", "inet", "t") or not lab.node.works("sysctl", "net.netfilter.nf_conntrack_count"):
         skip("published ports", "no nftables or no connection tracking here")
         return
-    lab.box = build_container(lab)
+    lab.box = lab.container()
+    lab.forward()
+    lab.node.run("nft", "-f", lab.file("nat.nft", NFT.format(v4=INSIDE[4], v6=INSIDE[6])))
     lab.inside = {family: lab.tcp_sink(lab.box, family, INSIDE[family], 5000) for family in (4, 6)}
     lab.ends = {family: lab.tcp_sink(lab.node, family, lab.eth0[family], 8001) for family in (4, 6)}
     lab.apply(POLICY)

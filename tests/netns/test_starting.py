@@ -15,7 +15,6 @@ from lab import *  # noqa: E402,F403
 
 POLICIES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../policies")
 IP_TTL, IPV6_UNICAST_HOPS = 2, 16
-POD = {4: "10.77.0.2", 6: "fd77::2"}  # behind the node
 FAR_POD = "10.40.1.9"  # on another node
 
 
@@ -182,7 +181,7 @@ def settle(lab, network, verb):
     for one in peers:
         lab.client.run("ip", "addr", verb, bits(one), "dev", "lo", *(["nodad"] if ":" in one and verb == "add" else []))
     if verb == "add" and network.rules:
-        rules = network.rules.format(pod=POD, far_pod=FAR_POD)
+        rules = network.rules.format(pod=INSIDE, far_pod=FAR_POD)
         lab.node.run("nft", "-f", lab.file("rules.nft", NFT.format(rules=rules, far_pod=FAR_POD)))
     elif network.rules:
         lab.node.run("nft", "flush", "ruleset")
@@ -244,7 +243,7 @@ def serve(lab, pod):
     for namespace in (lab.node, lab.client):  # their addresses come later
         namespace.sysctl("net.ipv4.ip_nonlocal_bind", 1)
     lab.sinks = [lab.tcp_sink(lab.node, 6, "::", int(port)) for port in {port for _, kind, port in rows if kind == "tcp"}]
-    lab.sinks += [lab.tcp_sink(pod, family, POD[family], 443) for family in (4, 6)]
+    lab.sinks += [lab.tcp_sink(pod, family, INSIDE[family], 443) for family in (4, 6)]
     lab.sinks.append(lab.tcp_sink(lab.client, 4, FAR_POD, 8080))
     for address, kind, port in rows:
         if kind == "udp":
@@ -275,18 +274,12 @@ def try_unfit(lab):
 
 
 def tests(lab):
-    pod = lab.namespace("pod")
-    veth(lab.node, "b1", pod, "b0")
-    End(lab.node, "b1", "10.77.0.1", "fd77::1")
-    End(pod, "b0", POD[4], POD[6])
-    pod.run("ip", "route", "add", "default", "via", "10.77.0.1")
-    pod.run("ip", "-6", "route", "add", "default", "via", "fd77::1")
+    pod = lab.container("b1")
     for family, peer in ((4, lab.c0.v4), (6, lab.c0.v6)):  # `auto` means eth0
         lab.node.run("ip", f"-{family}", "route", "add", "default", "via", peer, "dev", "eth0")
     serve(lab, pod)
     try_unfit(lab)
-    lab.node.sysctl("net.ipv4.ip_forward", 1)
-    lab.node.sysctl("net.ipv6.conf.all.forwarding", 1)
+    lab.forward()
     for name in NETWORKS:
         try_policy(lab, name)
 

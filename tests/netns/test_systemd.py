@@ -142,6 +142,11 @@ class Machine:
         """Number of its main process there, 0 while it does not run."""
         return int(self.show("bulwarkd", "MainPID"))
 
+    def restarted(self, pid, times):
+        """systemd has started another one in this one's place, for the so manieth time."""
+        wait(lambda: self.daemon() not in (0, pid) and self.show("bulwarkd", "SubState") == "running", "another process", 60)
+        same(self.show("bulwarkd", "NRestarts"), times)
+
     def power_off(self):
         with contextlib.suppress(AssertionError):  # PID 1 may be gone before it has answered
             self.run("systemctl", "poweroff")
@@ -219,16 +224,12 @@ def try_service(lab, machine):
     with it("one that stands still is noticed and started again; enforcement goes on meanwhile"):
         machine.run("sh", "-c", f"kill -STOP {pid}")
         assert enforces(lab), "not enforced"
-        wait(lambda: machine.daemon() not in (0, pid) and machine.show("bulwarkd", "SubState") == "running",
-             "another process", 60)
-        same(machine.show("bulwarkd", "NRestarts"), "1")
+        machine.restarted(pid, "1")
     with it("kill -9: enforcement stays, and it is started again"):
         pid = machine.daemon()
         machine.run("sh", "-c", f"kill -9 {pid}")
         assert enforces(lab), "not enforced"
-        wait(lambda: machine.daemon() not in (0, pid) and machine.show("bulwarkd", "SubState") == "running",
-             "another process", 60)
-        same(machine.show("bulwarkd", "NRestarts"), "2")
+        machine.restarted(pid, "2")
     with it("systemctl stop: enforcement stays; a start makes it go on"):
         machine.run("systemctl", "stop", "bulwarkd")
         same(machine.show("bulwarkd", "Result"), "success")

@@ -9,7 +9,6 @@ sys.dont_write_bytecode = True
 from lab import *  # noqa: E402,F403
 
 NEW, PROVEN, SUSPECT, TRUSTED = range(4)
-INSIDE = "10.77.0.2"
 POLICY = """
 mode: {mode}
 lists:
@@ -177,11 +176,7 @@ def tries(lab, mode):
 
 
 def tests(lab):
-    box, node = lab.namespace("container"), lab.node
-    veth(node, "b1", box, "b0")
-    End(node, "b1", "10.77.0.1", "fd77::1")
-    End(box, "b0", INSIDE, "fd77::2")
-    box.run("ip", "route", "add", "default", "via", "10.77.0.1")
+    box, node = lab.container("b1"), lab.node
     node.sysctl("net.ipv4.ip_forward", 1)
     node.run("nft", "-f", lab.file("counts.nft", NFT))
     lab.accepted = {}
@@ -191,7 +186,7 @@ def tests(lab):
             lab.accepted[port, family] = sink(lab, node, family, address, port, listener)
             if (port, family) == (443, 4):
                 lab.listener = listener["socket"]
-    lab.tcp_sink(box, 4, INSIDE, 443)
+    lab.tcp_sink(box, 4, INSIDE[4], 443)
     lab.udp_echo(node, 4, "0.0.0.0", 443)
     for mode in ("native", "generic"):
         tries(lab, mode)
@@ -205,9 +200,9 @@ def tests(lab):
         both.close()
     with it("sockets of other network namespaces are not ours to mark"):
         inside = box.socket(socket.AF_INET, socket.SOCK_STREAM)
-        inside.bind((INSIDE, 81))
+        inside.bind((INSIDE[4], 81))
         inside.listen()
-        with connect(node, INSIDE, 81), inside.accept()[0] as server:
+        with connect(node, INSIDE[4], 81), inside.accept()[0] as server:
             same(server.getsockopt(socket.SOL_SOCKET, socket.SO_MARK), 0)
         inside.close()
 

@@ -318,15 +318,19 @@ static void test_ticks_of_any_length(void **state)
 
 /* ---- recordings ---- */
 
-static const char *data_directory(char *path, size_t size)
+/* Where they are; without them the test is skipped, and says so. */
+static const char *recordings(void)
 {
 	static const char *const above[] = {".", "..", "../..", "../../.."};
+	static char path[256];
 
 	for (size_t i = 0; i < sizeof(above) / sizeof(*above); i++) {
-		snprintf(path, size, "%s/shared/data/pcaps", above[i]);
+		snprintf(path, sizeof(path), "%s/shared/data/pcaps", above[i]);
 		if (!access(path, R_OK))
 			return path;
 	}
+	print_message("shared/data/pcaps is not there: recordings are not played\n");
+	skip();
 	return NULL;
 }
 
@@ -413,14 +417,9 @@ static void test_recorded_floods_are_seen(void **state)
 		{"ddos-amp.TCP.reflection.SYNACK.pcap", true, CAUSE_REASON + REASON_STRAY},
 	};
 	static struct recording recording;
-	char path[256];
-	const char *directory = data_directory(path, sizeof(path));
+	const char *directory = recordings();
 
 	(void)state;
-	if (!directory) {
-		print_message("shared/data/pcaps is not there: recordings are not played\n");
-		skip();
-	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct play play = {.attack.host = rows[i].host};
 		__u64 began;
@@ -458,14 +457,9 @@ static void test_recorded_lawful_traffic_raises_no_alarm(void **state)
 					    "ja4-tls-handshake.pcapng", "ja4-tls-sni.pcapng"};
 	static struct recording recording;
 	unsigned alarms = 0, surges = 0;
-	char path[256];
-	const char *directory = data_directory(path, sizeof(path));
+	const char *directory = recordings();
 
 	(void)state;
-	if (!directory) {
-		print_message("shared/data/pcaps is not there: recordings are not played\n");
-		skip();
-	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct play play = {};
 
@@ -542,14 +536,9 @@ static void test_recorded_lawful_surges_raise_no_alarm(void **state)
 		{"from one network, over a limit", SURGE_SYNS / 4, 0.9, true},
 	};
 	static struct recording recording;
-	char path[256];
-	const char *directory = data_directory(path, sizeof(path));
+	const char *directory = recordings();
 
 	(void)state;
-	if (!directory) {
-		print_message("shared/data/pcaps is not there: recordings are not played\n");
-		skip();
-	}
 	for (size_t row = 0; row < sizeof(rows) / sizeof(*rows); row++) {
 		unsigned alarms = 0, surges = 0;
 

@@ -52,78 +52,80 @@ static const char *shown(const char *value)
 	return client(lines, 1);
 }
 
+/* Addresses and what only looks like them. */
+static const char *const address_texts[] = {
+	"45.1.2.3",
+	"0.0.0.0",
+	"255.255.255.255",
+	"256.1.1.1",
+	"1.2.3",
+	"1.2.3.4.5",
+	"1..2.3",
+	".1.2.3",
+	"1.2.3.",
+	"01.2.3.4",
+	"1.2.3.004",
+	"a.2.3.4",
+	"1.2.3.4a",
+	"1234.1.1.1",
+	"::",
+	"::1",
+	"1::",
+	"2a01:db8::7",
+	"2A01:DB8::00fF",
+	"1:2:3:4:5:6:7:8",
+	"1:2:3:4:5:6:7::",
+	"::2:3:4:5:6:7:8",
+	"1:2:3:4::5:6:7:8",
+	"1::2::3",
+	"1:2:3:4:5:6:7",
+	"1:2:3:4:5:6:7:8:9",
+	":1",
+	"1:",
+	":",
+	":::",
+	"12345::",
+	"::g",
+	"::ffff:1.2.3.4",
+	"::1.2.3.4",
+	"1:2:3:4:5:6:1.2.3.4",
+	"1:2:3:4:5:6:7:1.2.3.4",
+	"64:ff9b::1.2.3.4",
+	"1:2:1.2.3.4",
+	"::1.2.3",
+	"::1.2.3.256",
+	"::1.2.3.4:5",
+	"1.2.3.4::",
+	"::a.2.3.4",
+	"0000:0000:0000:0000:0000:ffff:255.255.255.255",
+	"unknown",
+	"",
+	"fe80::1%eth0",
+	"1.2.3.4/8",
+	"host",
+	"_hidden",
+};
+
 static void addresses_as_the_library_reads_them(void **state)
 {
-	static const char *const texts[] = {
-		"45.1.2.3",
-		"0.0.0.0",
-		"255.255.255.255",
-		"256.1.1.1",
-		"1.2.3",
-		"1.2.3.4.5",
-		"1..2.3",
-		".1.2.3",
-		"1.2.3.",
-		"01.2.3.4",
-		"1.2.3.004",
-		"a.2.3.4",
-		"1.2.3.4a",
-		"1234.1.1.1",
-		"::",
-		"::1",
-		"1::",
-		"2a01:db8::7",
-		"2A01:DB8::00fF",
-		"1:2:3:4:5:6:7:8",
-		"1:2:3:4:5:6:7::",
-		"::2:3:4:5:6:7:8",
-		"1:2:3:4::5:6:7:8",
-		"1::2::3",
-		"1:2:3:4:5:6:7",
-		"1:2:3:4:5:6:7:8:9",
-		":1",
-		"1:",
-		":",
-		":::",
-		"12345::",
-		"::g",
-		"::ffff:1.2.3.4",
-		"::1.2.3.4",
-		"1:2:3:4:5:6:1.2.3.4",
-		"1:2:3:4:5:6:7:1.2.3.4",
-		"64:ff9b::1.2.3.4",
-		"1:2:1.2.3.4",
-		"::1.2.3",
-		"::1.2.3.256",
-		"::1.2.3.4:5",
-		"1.2.3.4::",
-		"::a.2.3.4",
-		"0000:0000:0000:0000:0000:ffff:255.255.255.255",
-		"unknown",
-		"",
-		"fe80::1%eth0",
-		"1.2.3.4/8",
-		"host",
-		"_hidden",
-	};
 	__u8 address[16];
 	char text[INET6_ADDRSTRLEN], bracketed[64];
 	(void)state;
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+	for (size_t i = 0; i < sizeof(address_texts) / sizeof(*address_texts); i++) {
 		const char *expected = HIDDEN, *in_brackets = HIDDEN;
 
-		if (inet_pton(AF_INET, texts[i], address) == 1)
-			expected = texts[i];
-		else if (inet_pton(AF_INET6, texts[i], address) == 1 &&
+		if (inet_pton(AF_INET, address_texts[i], address) == 1)
+			expected = address_texts[i];
+		else if (inet_pton(AF_INET6, address_texts[i], address) == 1 &&
 			 !memcmp(address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12))
 			in_brackets = expected = inet_ntop(AF_INET, address + 12, text, sizeof(text));
-		else if (inet_pton(AF_INET6, texts[i], address) == 1)
+		else if (inet_pton(AF_INET6, address_texts[i], address) == 1)
 			in_brackets = expected = inet_ntop(AF_INET6, address, text, sizeof(text));
-		assert_string_equal(expected, shown(texts[i]));
-		snprintf(bracketed, sizeof(bracketed), "[%s]", texts[i]);
+		assert_string_equal(expected, shown(address_texts[i]));
+		snprintf(bracketed, sizeof(bracketed), "[%s]", address_texts[i]);
 		assert_string_equal(in_brackets, shown(bracketed));
-		snprintf(bracketed, sizeof(bracketed), "[%s]:65535", texts[i]);
+		snprintf(bracketed, sizeof(bracketed), "[%s]:65535", address_texts[i]);
 		assert_string_equal(in_brackets, shown(bracketed));
 	}
 }
