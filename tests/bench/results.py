@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Collects what was measured, judges it, and says it: results.json, a table, one line a row while it goes on."""
 
+import copy
 import json
 import os
 import statistics
@@ -93,15 +94,18 @@ class Results:
     def group(self, key):
         return next(group for group in rows.GROUPS if group.key == key)
 
-    def close(self, failed):
-        """Every row has a state at the end. failed: part -> its words; a part that did not run is not in it."""
+    def closed(self, failed):
+        """A copy in which every row has a state. failed: part -> its words; a part that did not run is not in it."""
+        whole = copy.copy(self)
+        whole.rows = dict(self.rows)
         for row in rows.ROWS:
             if not row.part:
-                self.missing(row.key, "not built")
+                whole.missing(row.key, "not built")
             elif row.part in failed:
-                self.missing(row.key, "failed", failed[row.part])
+                whole.missing(row.key, "failed", failed[row.part])
             else:
-                self.missing(row.key, "not run")
+                whole.missing(row.key, "not run")
+        return whole
 
     # ---- saying
 

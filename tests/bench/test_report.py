@@ -39,7 +39,7 @@ def collected(quick=False):
         results.point("lists", "bulwark", 1, [4.0, 4.1, 4.2])
         results.point("lists", "bulwark", 62, [1.0, 2.0, 3.0])
         results.cannot("lists", "peer", 62, "one list only")
-    results.close({row.part: "it broke" for row in rows.ROWS if row.part})
+    results = results.closed({row.part: "it broke" for row in rows.ROWS if row.part})
     results.save(directory() / "results.json", MACHINE, {"quick": quick, "parts": []})
     return results
 
@@ -102,6 +102,14 @@ def test_results_hold_every_row_with_its_state():
     same([row["key"] for row in saved["rows"]], [row.key for row in rows.ROWS])
     same({row["state"] for row in saved["rows"]}, {"measured", "cannot", "failed", "not built"})
     same(next(row for row in saved["rows"] if row["key"] == "blocked-1m")["met"], False)
+
+
+def test_what_is_kept_in_the_middle_of_a_run_leaves_the_rest_to_be_measured():
+    results = Results(3, {})
+    same(results.closed({}).rows["blocked-1k"]["state"], "not run")
+    with contextlib.redirect_stderr(io.StringIO()):
+        results.measured("blocked-1k", [40, 41, 42])
+    same(results.closed({}).rows["blocked-1k"]["value"], 41)
 
 
 def test_plots_are_well_formed():
