@@ -254,10 +254,10 @@ static int worse(int one, int other)
 
 int verb_check(struct context *context, int argc, char **argv)
 {
-	json_t *files = json_array();
 	int status = EXIT_DONE, option;
 	bool verbose = false;
 	const char *value;
+	json_t *files;
 
 	while ((option = next_option(context, argc, argv, &value)) != OPTIONS_END) {
 		if (option == OPTIONS_WRONG)
@@ -266,6 +266,7 @@ int verb_check(struct context *context, int argc, char **argv)
 	}
 	if (optind == argc)
 		return fail_usage(context, "FILE is missing");
+	files = context->json ? json_array() : NULL;
 	for (int i = optind; i < argc; i++) {
 		struct checked checked = {.path = argv[i]};
 
@@ -277,9 +278,7 @@ int verb_check(struct context *context, int argc, char **argv)
 		status = worse(status, checked.status);
 		checked_free(&checked);
 	}
-	if (!context->json) {
-		json_decref(files);
+	if (!context->json)
 		return status;
-	}
 	return worse(status, print_json(json_pack("{s:o}", "files", files)));
 }

@@ -23,7 +23,7 @@ services:
     under-attack: { syn-cookies: always }
   echo:
     ports: udp/6001
-    under-attack: { limits: [ { packets: 3/m, burst: 3, per: source } ] }
+    under-attack: { limits: [ { packets: 3/h, burst: 3, per: source } ] }
   quiet:  { ports: tcp/8000 }
 under-attack: { hold: 12s }
 """
