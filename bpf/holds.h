@@ -7,7 +7,7 @@
 #ifndef BULWARK_HOLDS_H
 #define BULWARK_HOLDS_H
 
-enum { HELD_NOT = 0, HELD_BANNED = 1, HELD_ALLOWED = 2, HELD_AUTOMATIC = 3 };
+enum { HELD_NOT = 0, HELD_BANNED = 1, HELD_ALLOWED = 2, HELD_AUTOMATIC = 3, HELD_UNKNOWN = 4 };
 
 /* The time of the last tick at which a CPU asked for it. Written by all, most often with the same. */
 static volatile struct {
@@ -41,18 +41,25 @@ static __always_inline void hold_key_make(struct hold_key *key, __u64 high, __u6
 
 enum { HOLD_NONE = 0, HOLD_BAN = 1, HOLD_ASK = 2 };
 
+static __always_inline const volatile struct hold_line *hold_line_of(__u64 hash)
+{
+	__u32 at = 0;
+	void *table = bpf_map_lookup_elem(&hold_tables, &at);
+	const volatile struct hold_line *head = table ? bpf_map_lookup_elem(table, &at) : NULL;
+
+	if (!head)
+		return NULL;
+	at = 1 + (hash & head->slot[0]);
+	return bpf_map_lookup_elem(table, &at);
+}
+
 /* What the table says of a prefix, masked. */
 static __always_inline int hold_look(__u64 high, __u64 low, __u32 length)
 {
-	__u32 at = 0, tag, now;
-	void *table = bpf_map_lookup_elem(&hold_tables, &at);
-	const volatile struct hold_line *line = table ? bpf_map_lookup_elem(table, &at) : NULL;
 	__u64 hash = hold_hash(high, low, length, constants.state_key[0]);
+	const volatile struct hold_line *line = hold_line_of(hash);
+	__u32 tag, now;
 
-	if (!line)
-		return HOLD_ASK;
-	at = 1 + (hash & line->slot[0]);
-	line = bpf_map_lookup_elem(table, &at);
 	if (!line)
 		return HOLD_ASK;
 	tag = hold_tag(high, low, length, hash);
@@ -70,6 +77,45 @@ static __always_inline int hold_look(__u64 high, __u64 low, __u32 length)
 			return HOLD_ASK; /* it ends within this unit of time */
 	}
 	return line->beside ? HOLD_ASK : HOLD_NONE;
+}
+
+/*
+ * What the table says of an IPv4 address, where no other kind of hold concerns it. Which slot it is in cannot be
+ * predicted, so none is branched at: `match` is all ones for a slot with the address as its tag. A global function:
+ * verified once.
+ */
+__noinline int hold_look_alone(__u32 address)
+{
+	__u64 low = 0xffffULL << 32 | address, found = 0, matches = 0, other = 0;
+	const volatile struct hold_line *line = hold_line_of(hold_hash(0, low, 128, constants.state_key[0]));
+
+	if (!line)
+		return HELD_UNKNOWN;
+	for (int i = 0; i < HOLD_LINE_SLOTS; i++) {
+		__u64 rest = line->slot[i] ^ (__u64)address << 32, match = (__s64)((rest >> 32) - 1) >> 63;
+
+		found |= rest & match;
+		other |= ~rest & match;
+		matches -= match;
+	}
+	if (!matches)
+		return line->beside ? HELD_UNKNOWN : HELD_NOT;
+	if (matches > 1 || other & HOLD_SLOT_ALONE || HOLD_SLOT_UNTIL(found) <= hold_time(boot_ns()))
+		return HELD_UNKNOWN;
+	return HELD_BANNED;
+}
+
+/* The same as held() for an IPv4 address, or HELD_UNKNOWN where that one must be asked. */
+static __always_inline int held_alone(__u32 address)
+{
+	__u32 zero = 0;
+	const struct hold_lengths *lengths = bpf_map_lookup_elem(&hold_lengths, &zero);
+
+	if (!lengths || !(lengths->total | lengths->automatic))
+		return HELD_NOT;
+	if (lengths->automatic & AUTOMATIC_V4 || lengths->length[0] != 128 || lengths->length[1] >= 96)
+		return HELD_UNKNOWN;
+	return hold_look_alone(address);
 }
 
 /* What is held of the prefix with that length. A global function: verified once, not for each length. */

@@ -296,18 +296,19 @@ static __always_inline enum reason parse_transport(struct cursor *at, struct pac
  * flags and offset. A datagram is usual when these bits of it say 4, 20 bytes, whole. */
 #define IPV4_USUAL_BITS 0xff00000000003fffULL
 #define IPV4_USUAL 0x4500000000000000ULL
+#define DHCP_ANSWER_PORTS (67u << 16 | 68) /* the floor's */
 
 /*
- * What nearly every packet is: whole, IPv4 without options, TCP or UDP, straight behind Ethernet. 0: something is
- * unusual, or wrong: the long way tells what. Reads the headers in words as wide as may be.
+ * Whether the frame is what nearly every packet is: whole, IPv4 without options, TCP or UDP, straight behind Ethernet,
+ * nothing that the floor takes, between addresses and ports that can be. 0: something is unusual, or wrong: the long
+ * way tells what. Reads the headers in words as wide as may be.
  */
-static __always_inline int parse_usual(const struct cursor *at, struct packet *pkt)
+static __always_inline int is_usual(const struct cursor *at)
 {
 	const struct ethhdr *eth = at->pos;
 	const struct iphdr *ip = (void *)(eth + 1);
 	const struct tcphdr *tcp = (void *)(ip + 1);
-	__u32 total, ports, protocol;
-	__u8 flags = 0;
+	__u32 total, ports, protocol, net;
 	__u64 first;
 
 	if ((void *)(tcp + 1) > at->end || eth->h_proto != bpf_htons(ETHERTYPE_IPV4))
@@ -315,7 +316,13 @@ static __always_inline int parse_usual(const struct cursor *at, struct packet *p
 	first = bpf_be64_to_cpu(*(const volatile __be64 *)ip);
 	total = first >> 32 & 0xffff;
 	if ((first & IPV4_USUAL_BITS) != IPV4_USUAL || total < sizeof(*ip) + sizeof(*tcp) ||
-	    total > pkt->length - sizeof(*eth))
+	    total > (__u32)(at->end - at->start) - sizeof(*eth))
+		return 0;
+	net = *(const volatile __u8 *)&ip->saddr;
+	if (!net || net == 127 || net >= 224)
+		return 0;
+	net = *(const volatile __u8 *)&ip->daddr;
+	if (!net || net == 127 || ip->saddr == ip->daddr)
 		return 0;
 	protocol = ip->protocol;
 	ports = bpf_ntohl(*(const volatile __be32 *)tcp);
@@ -324,29 +331,37 @@ static __always_inline int parse_usual(const struct cursor *at, struct packet *p
 	if (protocol == IPPROTO_TCP) {
 		__u32 words = bpf_ntohs(*((const volatile __be16 *)tcp + 6)) >> 12;
 
-		flags = ((const volatile __u8 *)tcp)[13];
-		if (words < 5 || sizeof(*ip) + words * 4 > total || !(ports >> 16) || impossible_flags(flags))
-			return 0;
-	} else if (protocol == IPPROTO_UDP) {
+		return words >= 5 && sizeof(*ip) + words * 4 <= total && ports >> 16 &&
+		       !impossible_flags(((const volatile __u8 *)tcp)[13]);
+	}
+	if (protocol == IPPROTO_UDP) {
 		__u32 length = bpf_ntohs(((const struct udphdr *)tcp)->len);
 
-		if (length < sizeof(struct udphdr) || sizeof(*ip) + length > total)
-			return 0;
-	} else {
-		return 0;
+		return length >= sizeof(struct udphdr) && sizeof(*ip) + length <= total && ports != DHCP_ANSWER_PORTS;
 	}
+	return 0;
+}
+
+/* What there is to know of a usual frame: TCP and UDP have their ports at the same place. */
+static __always_inline void parse_usual(const struct ethhdr *eth, struct packet *pkt)
+{
+	const struct iphdr *ip = (void *)(eth + 1);
+	const struct tcphdr *tcp = (void *)(ip + 1);
+	__u64 first = bpf_be64_to_cpu(*(const volatile __be64 *)ip);
+	__u32 ports = bpf_ntohl(*(const volatile __be32 *)tcp);
+
 	address_from_v4(&pkt->flow.source, ip->saddr);
 	address_from_v4(&pkt->flow.destination, ip->daddr);
 	pkt->flow.source_port = ports >> 16;
 	pkt->flow.destination_port = ports;
-	pkt->flow.protocol = protocol;
-	pkt->tcp_flags = flags;
+	pkt->flow.protocol = ip->protocol;
+	if (ip->protocol == IPPROTO_TCP)
+		pkt->tcp_flags = ((const volatile __u8 *)tcp)[13];
 	pkt->fragment_id = first >> 16 & 0xffff;
 	pkt->ttl = ip->ttl;
 	pkt->l3 = sizeof(*eth);
 	pkt->l4 = sizeof(*eth) + sizeof(*ip);
-	pkt->l4_length = total - sizeof(*ip);
-	return 1;
+	pkt->l4_length = (first >> 32 & 0xffff) - sizeof(*ip);
 }
 
 /* Headers only: lengths that lie and flags that cannot be. What the addresses mean is for floor.h. */
@@ -369,14 +384,6 @@ __noinline int parse_unusual(struct xdp_md *ctx, struct packet *pkt)
 	else
 		return REASON_FLOOR;
 	return why ? why : parse_transport(&at, pkt);
-}
-
-/* The usual way has no call: what it finds is judged from registers. */
-static __always_inline enum reason parse_packet(struct xdp_md *ctx, struct packet *pkt)
-{
-	struct cursor at = {(void *)(long)ctx->data, (void *)(long)ctx->data, (void *)(long)ctx->data_end};
-
-	return parse_usual(&at, pkt) ? REASON_NONE : parse_unusual(ctx, pkt);
 }
 
 #endif

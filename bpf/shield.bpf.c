@@ -31,6 +31,7 @@
 #include "quic.h"
 #include "arming.h"
 #include "tell.h"
+#include "at_once.h"
 #include "open_counts.h"
 #include "limits.h"
 #include "floor_meter.h"
@@ -157,32 +158,36 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 	return why;
 }
 
-/* What lies, and what the host cannot live without, as much of it as one neighbour needs to send. */
+/* What lies, and what the host cannot live without, as much of it as one neighbour needs to send. A usual frame is
+ * neither. */
 static __always_inline enum reason judge_headers(struct xdp_md *ctx, struct packet *pkt)
 {
-	enum reason why = parse_packet(ctx, pkt);
+	enum reason why = parse_unusual(ctx, pkt);
 
 	if (why)
 		unparsed(pkt, why);
 	else
 		why = judge_floor(pkt);
-	return why == REASON_FLOOR && !floor_takes(ctx, pkt) ? REASON_FLOOR_RATE : why;
+	if (why == REASON_FLOOR && !floor_takes(ctx, pkt))
+		return REASON_FLOOR_RATE;
+	return why ? why : judge_addresses(&pkt->flow);
 }
 
 /* The order of judgement, a question after the other. */
-static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt, const struct early *early)
 {
-	enum reason why, source;
+	enum reason why = REASON_NONE, source;
 	__u64 lists = 0;
 
-	why = judge_headers(ctx, pkt);
+	if (early->eth)
+		parse_usual(early->eth, pkt);
+	else
+		why = judge_headers(ctx, pkt);
 	if (why)
 		return why;
-	why = judge_addresses(&pkt->flow);
-	if (why)
-		return why;
-	pkt->flow.zone = zone_of(ctx->ingress_ifindex, pkt->vlan);
-	source = judge_source(ctx, pkt, &lists);
+	if (constants.have_zones) /* or else nobody asks which interface this is */
+		pkt->flow.zone = zone_of(ctx->ingress_ifindex, pkt->vlan);
+	source = judge_source(ctx, pkt, early, &lists);
 	if (source_decides(pkt, source))
 		return source;
 	why = judge_exposure(ctx, pkt, lists);
@@ -201,12 +206,25 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt)
 	return judge_load(ctx, pkt, why, lists);
 }
 
-SEC("xdp.frags")
-int shield(struct xdp_md *ctx)
+/* The long way: all that is known of a packet is gathered, and one question after the other asked. */
+static __always_inline int judge_all(struct xdp_md *ctx, const struct early *early)
 {
 	struct packet pkt = {.length = ctx->data_end - ctx->data, .list = 255};
 
-	return conclude(ctx, &pkt, judge(ctx, &pkt));
+	return conclude(ctx, &pkt, judge(ctx, &pkt, early));
+}
+
+SEC("xdp.frags")
+int shield(struct xdp_md *ctx)
+{
+	struct early early = {.hold = HELD_UNKNOWN};
+	enum reason why = judge_early(ctx, &early);
+
+	if (constants.offline)
+		decision.early = why;
+	else if (why && refuse_at_once(ctx, why))
+		return XDP_DROP;
+	return judge_all(ctx, &early);
 }
 
 SEC("tc")

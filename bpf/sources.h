@@ -53,9 +53,17 @@ static __always_inline enum reason judge_blocked(struct packet *pkt, const struc
 	return REASON_BLOCKED;
 }
 
-static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packet *pkt, __u64 *lists)
+/* What the short way (at_once.h) found out of a packet that it left to the long one. */
+struct early {
+	const struct ethhdr *eth; /* of a usual frame; NULL: of another one, and nothing is known */
+	__u32 class;
+	int hold; /* HELD_* */
+};
+
+static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packet *pkt, const struct early *early,
+						__u64 *lists)
 {
-	__u32 number = class_of(&pkt->flow.source, pkt->flow.ipv6);
+	__u32 number = early->eth ? early->class : class_of(&pkt->flow.source, pkt->flow.ipv6);
 	const struct class_entry *class = class_at(number, pkt->flow.zone);
 	enum reason why;
 	int hold;
@@ -68,7 +76,7 @@ static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packe
 		if (why)
 			return why;
 	}
-	hold = held(&pkt->flow.source);
+	hold = early->hold == HELD_UNKNOWN ? held(&pkt->flow.source) : early->hold;
 	if (hold == HELD_ALLOWED)
 		return REASON_ALLOWED;
 	/* a list may spare it since: then what the shield did by itself no longer holds */

@@ -65,11 +65,19 @@ static __always_inline enum proof proof_of(const struct packet *pkt)
 												      : PROOF_NONE;
 }
 
-static __always_inline void count(const struct outcome *outcome, const struct packet *pkt)
+/* length: of the frame */
+static __always_inline void count_packets(const struct outcome *outcome, __u32 length)
 {
 	__u32 index = COUNTER_INDEX(outcome->row, outcome->verdict, outcome->reason);
 
-	add(bpf_map_lookup_elem(&counters, &index), outcome->packets, pkt->length);
+	add(bpf_map_lookup_elem(&counters, &index), outcome->packets, length);
+}
+
+static __always_inline void count(const struct outcome *outcome, const struct packet *pkt)
+{
+	__u32 index;
+
+	count_packets(outcome, pkt->length);
 	if (!pkt->row)
 		return;
 	index = SERVICE_COUNTER(pkt->row, outcome->verdict, proof_of(pkt));
@@ -227,13 +235,33 @@ static __always_inline struct telling *telling_of(__u32 reason)
 }
 
 /* Whether the budget of this tick allows an event or a look. */
+static __always_inline int has_budget(const struct telling *mine)
+{
+	return mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK;
+}
+
+/* The same of a packet, which is noted. */
 static __always_inline int within_tick(struct telling *mine, const struct outcome *outcome)
 {
 	mine->untold += outcome->packets;
-	if (mine->told < constants.events_per_tick && mine->probes < PROBES_A_TICK)
+	if (has_budget(mine))
 		return 1;
 	mine->sampled_out += outcome->packets;
 	return 0;
+}
+
+/* Notes a dropped packet, if there is nothing else to do: no sample is due, and nothing to spend in this tick. */
+static __always_inline int tell_nothing(const struct outcome *outcome)
+{
+	__u32 reason = outcome->reason;
+	struct telling *mine = bpf_map_lookup_elem(&telling, &reason);
+
+	if (!mine || mine->tick != bpf_jiffies64() || !mine->sampling.skip || has_budget(mine))
+		return 0;
+	mine->sampling.skip--;
+	mine->untold += outcome->packets;
+	mine->sampled_out += outcome->packets;
+	return 1;
 }
 
 static __always_inline void tell(const struct outcome *outcome, const struct packet *pkt)

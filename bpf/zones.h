@@ -12,10 +12,9 @@ __noinline int zone_find(__u32 ifindex, __u32 vlan)
 	return zone ? *zone : 0;
 }
 
+/* Where constants.have_zones. */
 static __always_inline __u8 zone_of(__u32 ifindex, __u32 vlan)
 {
-	if (!constants.have_zones)
-		return 0;
 	return constants.offline ? offline_zone : zone_find(ifindex, vlan);
 }
 

@@ -566,7 +566,8 @@ struct decision {
 	__u8 protocol, tcp_flags, ipv6;
 	__u8 open_before; /* passed because its connection was open before the capture began */
 	__u8 hook;	  /* enum hook: whose program decided */
-	__u8 unused[3];
+	__u8 early;	  /* reason that the short way out gives (bpf/at_once.h): none, or the same one */
+	__u8 unused[2];
 };
 _Static_assert(sizeof(struct decision) == 56, "decision is shared with userspace");
 

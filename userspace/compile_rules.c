@@ -311,6 +311,22 @@ static __u64 lists_in_zone(const struct compile *compile, __u64 lists, unsigned 
 	return lists;
 }
 
+/* Which sources the packet path may refuse without a look at anything else (bpf/at_once.h). */
+static void classes_at_once(struct image *image, bool monitor)
+{
+	struct generation_config *config = &image->config;
+
+	for (size_t i = 0; !monitor && !config->have_zones && i < image->class_count && i < 64; i++) {
+		__u32 flags = image->classes[i].flags;
+
+		if (flags & (CLASS_TRUSTED | CLASS_HEALTH_CHECK | CLASS_BLOCK_IN_MONITOR))
+			continue;
+		config->plain_classes |= 1ULL << i;
+		if (flags & CLASS_BLOCK_IN)
+			config->refused_classes |= 1ULL << i;
+	}
+}
+
 int compile_classes(struct compile *compile)
 {
 	const struct policy *policy = compile->policy;
@@ -338,5 +354,6 @@ int compile_classes(struct compile *compile)
 		class_trust(compile, class);
 		class_blocks(compile, class);
 	}
+	classes_at_once(compile->image, policy->monitor);
 	return 0;
 }

@@ -112,6 +112,8 @@ void shield_judge(const __u8 *frame, __u32 length, __u64 now_ns, struct decision
 		shield_watch(&decision);
 	if ((action == XDP_PASS) != (decision.verdict == VERDICT_PASS))
 		abort();
+	if (decision.early && (decision.early != decision.reason || decision.verdict != VERDICT_DROP))
+		abort(); /* the short way out says something else than the long one */
 	*out = decision;
 }
 

@@ -112,6 +112,18 @@ struct run { /* one row with one family */
 	char words[512]; /* what went wrong */
 };
 
+/* What the short way out (bpf/at_once.h) refuses, the long one has to refuse for the same reason. */
+static int compare_ways(struct run *run)
+{
+	__u8 early = run->decision.early;
+
+	if (!early || (early == run->decision.reason && run->decision.verdict == VERDICT_DROP))
+		return 0;
+	snprintf(run->words, sizeof(run->words), "the short way says %s, the long one %s", reason_name(early),
+		 reason_name(run->decision.reason));
+	return -EINVAL;
+}
+
 static int run_packet(struct run *run, const char *text, bool sent)
 {
 	struct packet_flow flow;
@@ -132,6 +144,8 @@ static int run_packet(struct run *run, const char *text, bool sent)
 		err = generation_judge(run->offline, frame.bytes, frame.length, now, &run->decision);
 	if (err)
 		snprintf(run->words, sizeof(run->words), "%s", kernel_words());
+	else
+		err = compare_ways(run);
 	/* a client that is challenged goes on, as in explain */
 	if (err || (!sent && run->decision.verdict != VERDICT_PASS && run->decision.verdict != VERDICT_REPLY))
 		return err;
