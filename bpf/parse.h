@@ -308,7 +308,7 @@ static __always_inline int is_usual(const struct cursor *at)
 	const struct ethhdr *eth = at->pos;
 	const struct iphdr *ip = (void *)(eth + 1);
 	const struct tcphdr *tcp = (void *)(ip + 1);
-	__u32 total, ports, protocol, net;
+	__u32 total, net;
 	__u64 first;
 
 	if ((void *)(tcp + 1) > at->end || eth->h_proto != bpf_htons(ETHERTYPE_IPV4))
@@ -324,20 +324,19 @@ static __always_inline int is_usual(const struct cursor *at)
 	net = *(const volatile __u8 *)&ip->daddr;
 	if (!net || net == 127 || ip->saddr == ip->daddr)
 		return 0;
-	protocol = ip->protocol;
-	ports = bpf_ntohl(*(const volatile __be32 *)tcp);
-	if (!(ports & 0xffff))
+	if (!*(const volatile __be16 *)&tcp->dest)
 		return 0;
-	if (protocol == IPPROTO_TCP) {
-		__u32 words = bpf_ntohs(*((const volatile __be16 *)tcp + 6)) >> 12;
+	if (ip->protocol == IPPROTO_TCP) {
+		__u32 header = ((const volatile __u8 *)tcp)[12] >> 2 & 0x3c;
 
-		return words >= 5 && sizeof(*ip) + words * 4 <= total && ports >> 16 &&
-		       !impossible_flags(((const volatile __u8 *)tcp)[13]);
+		return header >= sizeof(*tcp) && sizeof(*ip) + header <= total &&
+		       *(const volatile __be16 *)&tcp->source && !impossible_flags(((const volatile __u8 *)tcp)[13]);
 	}
-	if (protocol == IPPROTO_UDP) {
+	if (ip->protocol == IPPROTO_UDP) {
 		__u32 length = bpf_ntohs(((const struct udphdr *)tcp)->len);
 
-		return length >= sizeof(struct udphdr) && sizeof(*ip) + length <= total && ports != DHCP_ANSWER_PORTS;
+		return length >= sizeof(struct udphdr) && sizeof(*ip) + length <= total &&
+		       *(const volatile __be32 *)tcp != bpf_htonl(DHCP_ANSWER_PORTS);
 	}
 	return 0;
 }

@@ -217,9 +217,12 @@ static __always_inline int judge_all(struct xdp_md *ctx, const struct early *ear
 SEC("xdp.frags")
 int shield(struct xdp_md *ctx)
 {
-	struct early early = {.hold = HELD_UNKNOWN};
-	enum reason why = judge_early(ctx, &early);
+	struct early early; /* not set as a whole, or each way out of is_usual() does it again */
+	enum reason why;
 
+	early.eth = NULL;
+	early.hold = HELD_UNKNOWN;
+	why = judge_early(ctx, &early);
 	if (constants.offline)
 		decision.early = why;
 	else if (why && refuse_at_once(ctx, why))
