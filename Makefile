@@ -8,7 +8,7 @@
 #                   make bench-readme writes them there, make bench-full draws curves, too (up to an hour)
 #   make sanitize   unit and golden tests under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz       every parser, and the packet path against a slow evaluator, with libFuzzer; TIME=10m in all
-#   make accuracy   how exact limits are with 1,000 hostile and 10,000 lawful sources in a spoofed flood (two minutes)
+#   make accuracy   how exact limits are in 512 KiB with 1,000 hostile and 10,000 lawful sources in a spoofed flood (minutes)
 #   make memory     what bulwarkd holds and what a scrape costs with a million bans and ten million prefixes (minutes)
 #   make soak       lawful and hostile traffic with a reload every second; TIME=600 seconds
 #   make mutate     plants one-line faults in the sources and says which the tests do not catch (an hour)

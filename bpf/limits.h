@@ -11,6 +11,8 @@
 #define BULWARK_LIMITS_H
 
 #define LIMITER_TIME_MASK ((1ULL << LIMITER_TIME_BITS) - 1)
+#define NEWCOMER_PART 8 /* see limiter_slot() */
+#define SLOT_NONE SLOTS_A_LINE
 #define CAS_TRIES 3 /* two CPUs on one source: who lost twice lets the packet pass uncounted */
 
 static __always_inline __u64 limiter_units(__u64 ns)
@@ -26,8 +28,14 @@ static __always_inline __u64 debt_of(__u64 slot, __u64 now)
 	return ahead > limiter_units(constants.limit_horizon_ns) ? 0 : ahead;
 }
 
-/* The slot of this fingerprint, else the one with the smallest debt: the first one that owes nothing, mostly. */
-static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 print, __u64 now)
+/*
+ * The slot of this fingerprint, else the one with the smallest debt: the first one that owes nothing, mostly. None
+ * where even that one came less than an eighth of a packet's time ago and all of its debt is this first packet: in a
+ * flood that fills the table, who came before is worth more than who comes now. Who sends eight times the limit or more
+ * is back within that time, finds its slot, and owes too much from then on to be a victim; if every newcomer took a
+ * slot, none would last that long.
+ */
+static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 print, __u64 now, __u64 cost)
 {
 	__u64 smallest = ~0ULL;
 	__u32 victim = 0;
@@ -46,7 +54,7 @@ static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 pr
 			victim = i;
 		}
 	}
-	return victim;
+	return cost - smallest < cost / NEWCOMER_PART ? SLOT_NONE : victim;
 }
 
 /*
@@ -55,14 +63,16 @@ static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 pr
  */
 __noinline int limiter_take(__u64 hash, __u64 print, __u64 cost, __u64 tolerance)
 {
-	__u32 index = hash & (LIMITER_LINES - 1), at;
+	__u32 index = hash & (constants.limiter_lines - 1), at;
 	__u64 now = now_ns() >> LIMITER_TIME_SHIFT, old, debt;
 	struct slot_line *line = bpf_map_lookup_elem(&limiters, &index);
 
 	if (!line)
 		return 1;
 	print &= (1ULL << (64 - LIMITER_TIME_BITS)) - 1;
-	at = limiter_slot(line, print, now) & (SLOTS_A_LINE - 1);
+	at = limiter_slot(line, print, now, cost);
+	if (at >= SLOTS_A_LINE)
+		return 1;
 	for (int try = 0; try < CAS_TRIES; try++) {
 		old = line->slot[at];
 		debt = old >> LIMITER_TIME_BITS == print ? debt_of(old, now) : 0;

@@ -348,7 +348,7 @@ struct generation_config {
 	__u8 has_vrf;		 /* interfaces are in a VRF: sockets bound to it are not found */
 	__u8 takes_ipsec;	 /* a service takes ESP, AH, or ESP in UDP */
 	__u8 decrypts;		 /* TC ingress knows what IPsec has decrypted */
-	__u8 unused3[4];
+	__u32 limiter_lines;	 /* a power of two: LIMITER_LINES, fewer in tests of how exact limits are */
 	__u64 plain_classes; /* bit n: nobody of class n is trusted, checks health or is blocked in monitor mode only */
 	__u64 refused_classes; /* those of them that are blocked; of classes beyond 63 neither says anything */
 };

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "compile.h"
+#include "state.h"
 
 #define SECOND_NS 1000000000ULL
 
@@ -185,6 +186,7 @@ static void configure_policy(const struct compile *compile)
 	configure_tags(compile);
 	configure_bans(policy, config);
 	config->have_health_checks = lists_as_set(compile, &policy->health_checks) != 0;
+	config->limiter_lines = LIMITER_LINES;
 	if (config->limit_horizon_ns < FLOOR_BURST_NS) /* its accounts stand among those of the limits */
 		config->limit_horizon_ns = FLOOR_BURST_NS;
 	configure_accounts(policy, config);

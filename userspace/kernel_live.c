@@ -308,7 +308,7 @@ static __u64 owed(const struct debtor *debtor, const struct limit_entry *limit, 
 {
 	const __u64 times = (1ULL << LIMITER_TIME_BITS) - 1, prints = (1ULL << (64 - LIMITER_TIME_BITS)) - 1;
 	__u64 hash = hash_of_source(debtor, limit), print = ((hash >> 40) ^ (limit->id << 1 | proven)) & prints;
-	__u32 index = hash & (LIMITER_LINES - 1);
+	__u32 index = hash & (debtor->config.limiter_lines - 1);
 	struct slot_line line;
 
 	if (bpf_map_lookup_elem(debtor->instance->maps[MAP_limiters], &index, &line))
