@@ -40,46 +40,32 @@ static __always_inline struct connection_sums *sums_of(__u32 row)
 /* What is older gives way where no slot is free: mostly its end was not seen, because no policy counted then. */
 #define ACCOUNT_LIFE ((86400ULL * 1000000000) >> ACCOUNT_SINCE_SHIFT)
 
-static __always_inline struct slot_line *account_line(__u64 cookie)
-{
-	__u32 index = cookie & (ACCOUNT_LINES - 1);
-
-	return bpf_map_lookup_elem(&accounts, &index);
-}
-
 static __always_inline __u32 account_now(void)
 {
 	return now_ns() >> ACCOUNT_SINCE_SHIFT;
 }
 
-/* false: no room. The socket's own storage would never be full, but takes the kernel two allocations a connection,
- * three times what all else here costs. */
-static __always_inline int account_note(__u64 cookie, __u32 row)
+/* In a slot that is free, or whose connection is of that age at least; 0: of none. Functions of their own: both lines
+ * are rarely looked at. */
+__noinline int account_put(__u32 index, __u64 mine, __u32 age)
 {
-	struct slot_line *line = account_line(cookie);
-	__u32 now = account_now();
-	__u64 mine = ACCOUNT_SLOT(cookie, row, now);
+	struct slot_line *line = bpf_map_lookup_elem(&accounts, &index);
 
 	if (!line)
 		return 0;
-	for (int i = 0; i < SLOTS_A_LINE; i++)
-		if (!line->slot[i] && !__sync_val_compare_and_swap(&line->slot[i], 0, mine))
-			return 1;
 	for (int i = 0; i < SLOTS_A_LINE; i++) {
 		__u64 old = line->slot[i];
 
-		if (now - ACCOUNT_SINCE(old) >= ACCOUNT_LIFE &&
+		if ((!old || (age && (__u32)mine - ACCOUNT_SINCE(old) >= age)) &&
 		    __sync_val_compare_and_swap(&line->slot[i], old, mine) == old)
 			return 1;
 	}
 	return 0;
 }
 
-/* What was noted of a connection, once; 0: nothing. */
-static __always_inline __u64 account_take(__u64 cookie)
+__noinline __u64 account_take_from(__u32 index, __u64 print)
 {
-	struct slot_line *line = account_line(cookie);
-	__u64 print = ACCOUNT_PRINT(ACCOUNT_SLOT(cookie, 0, 0));
+	struct slot_line *line = bpf_map_lookup_elem(&accounts, &index);
 
 	if (!line)
 		return 0;
@@ -92,26 +78,39 @@ static __always_inline __u64 account_take(__u64 cookie)
 	return 0;
 }
 
-static __always_inline void account_open(struct bpf_sock_ops *ops, const struct flow *flow)
+/* false: no room. The socket's own storage would never be full, but takes the kernel two allocations a connection,
+ * three times what all else here costs. */
+static __always_inline int account_note(__u64 cookie, __u32 row)
 {
-	const struct service_entry *service;
-	struct connection_sums *sums;
-	__u32 rtt_us;
-	__u16 index;
+	__u64 mine = ACCOUNT_SLOT(cookie, row, account_now());
+	__u32 line = ACCOUNT_LINE(cookie), other = ACCOUNT_OTHER_LINE(line);
 
-	service = service_of(flow, &index);
-	if (!service)
-		return;
-	sums = sums_of(service->row);
-	if (!sums || !account_note(bpf_get_socket_cookie(ops), service->row))
+	return account_put(line, mine, 0) || account_put(other, mine, 0) || account_put(line, mine, ACCOUNT_LIFE) ||
+	       account_put(other, mine, ACCOUNT_LIFE);
+}
+
+/* What was noted of a connection, once; 0: nothing. */
+static __always_inline __u64 account_take(__u64 cookie)
+{
+	__u64 print = ACCOUNT_PRINT(ACCOUNT_SLOT(cookie, 0, 0));
+	__u32 line = ACCOUNT_LINE(cookie);
+	__u64 slot = account_take_from(line, print);
+
+	return slot ? slot : account_take_from(ACCOUNT_OTHER_LINE(line), print);
+}
+
+static __always_inline void account_open(struct bpf_sock_ops *ops, __u32 row)
+{
+	struct connection_sums *sums = sums_of(row);
+	__u32 rtt_us;
+
+	if (!sums || !account_note(bpf_get_socket_cookie(ops), row))
 		return;
 	sums->opened++;
 	/* from our SYN-ACK to its acknowledgement; 0: a SYN cookie, not known */
 	rtt_us = OPS_WORD(ops, srtt_us, 0) >> 3;
 	if (rtt_us)
 		histogram_add(&sums->handshake_us, rtt_us);
-	/* what other programs asked for stays */
-	bpf_sock_ops_cb_flags_set(ops, OPS_WORD(ops, bpf_sock_ops_cb_flags, 0) | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 /* How a connection ends whose state before was `from`. */

@@ -81,15 +81,13 @@ static __always_inline __u64 source_lists(const struct flow *flow)
 	return class ? class->lists : 0;
 }
 
-/* A connection to a service, for each of its limits of open connections. flow: as the peer's packets name it. */
-static __always_inline void count_open(const struct flow *flow, enum open_step step)
+/* A connection to a service (or none), for each of its limits of open connections. flow: as the peer's packets name it.
+ */
+static __always_inline void count_open(const struct flow *flow, const struct service_entry *service,
+				       enum open_step step)
 {
-	const struct service_entry *service;
-	__u64 lists;
-	__u16 number;
+	__u64 lists = source_lists(flow);
 
-	lists = source_lists(flow);
-	service = service_of(flow, &number);
 	for (__u32 i = 0; service && i < LIMIT_CELLS && i < service->limit_count; i++) {
 		__u32 index = service->limits + i;
 		const struct limit_entry *limit = bpf_map_lookup_elem(&limits, &index);
@@ -144,11 +142,12 @@ struct portion {
 static long recount_one(__u32 index, struct portion *portion)
 {
 	struct flow flow = {};
+	__u16 number;
 
 	if (index >= OPEN_FOUND_PORTION)
 		return 1;
 	read_found(&portion->found->items[index], &flow);
-	count_open(&flow, portion->step);
+	count_open(&flow, service_of(&flow, &number), portion->step);
 	return 0;
 }
 

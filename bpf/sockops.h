@@ -51,18 +51,18 @@ static __always_inline void read_socket(struct bpf_sock_ops *ops, struct flow *f
 
 #include "accounts.h"
 
-static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct flow *flow)
+static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct flow *flow,
+				       const struct service_entry *service)
 {
-	const struct service_entry *service;
 	struct bpf_sock *socket = ops->sk;
 	__u32 mark;
-	__u16 index;
 
-	service = service_of(flow, &index);
-	if (!service || !service->tag || !socket)
+	if (!service->tag || !socket)
 		return;
 	mark = tag_merge(socket->mark, tag_bits(service, tag_class_of(source_class(flow), service, 1)));
-	bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
+	/* setting it costs the socket the route that it has looked up */
+	if (mark != socket->mark)
+		bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
 }
 
 /* Whether a change of state ends a connection that was established: not that of a listener, nor of one that never was.
@@ -75,17 +75,44 @@ static __always_inline int socket_closes(struct bpf_sock_ops *ops)
 	return to == TCP_STATE_CLOSE && from < 32 && 1u << from & STATES_OPEN;
 }
 
-/* Its end is told to whoever asks for the callback; what other programs asked for stays. */
-static __always_inline void count_socket(struct bpf_sock_ops *ops, const struct flow *flow)
+/* A client's handshake is complete. */
+static __always_inline void socket_opens(struct bpf_sock_ops *ops)
 {
-	count_open(flow, OPEN_STEP_UP);
-	bpf_sock_ops_cb_flags_set(ops, OPS_WORD(ops, bpf_sock_ops_cb_flags, 0) | BPF_SOCK_OPS_STATE_CB_FLAG);
+	const struct service_entry *service;
+	struct flow flow = {};
+	__u16 index;
+
+	read_socket(ops, &flow);
+	service = service_of(&flow, &index);
+	if (!service)
+		return;
+	if (constants.have_tags)
+		tag_socket(ops, &flow, service);
+	if (constants.have_open)
+		count_open(&flow, service, OPEN_STEP_UP);
+	if (constants.have_accounts)
+		account_open(ops, service->row);
+	/* its end is told to whoever asks for the callback; what other programs asked for stays */
+	if (constants.have_open || constants.have_accounts)
+		bpf_sock_ops_cb_flags_set(ops, OPS_WORD(ops, bpf_sock_ops_cb_flags, 0) | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+static __always_inline void socket_ends(struct bpf_sock_ops *ops)
+{
+	struct flow flow = {};
+	__u16 index;
+
+	if (constants.have_open) {
+		read_socket(ops, &flow);
+		count_open(&flow, service_of(&flow, &index), OPEN_STEP_DOWN);
+	}
+	if (constants.have_accounts)
+		account_close(ops);
 }
 
 /* One cgroup holds the sockets of many network namespaces: only those of this instance's are its business. */
 static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 {
-	struct flow flow = {};
 	__u32 what = ops->op;
 
 	/* the root program lets others pass by (root.bpf.c) */
@@ -94,22 +121,10 @@ static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 	if ((!constants.have_tags && !constants.have_open && !constants.have_accounts) || constants.offline ||
 	    bpf_get_netns_cookie(ops) != constants.netns_cookie)
 		return 1;
-	if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		read_socket(ops, &flow);
-		if (constants.have_tags)
-			tag_socket(ops, &flow);
-		if (constants.have_open)
-			count_socket(ops, &flow);
-		if (constants.have_accounts)
-			account_open(ops, &flow);
-	} else if ((constants.have_open || constants.have_accounts) && what == BPF_SOCK_OPS_STATE_CB &&
-		   socket_closes(ops)) {
-		read_socket(ops, &flow);
-		if (constants.have_open)
-			count_open(&flow, OPEN_STEP_DOWN);
-		if (constants.have_accounts)
-			account_close(ops);
-	}
+	if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		socket_opens(ops);
+	else if ((constants.have_open || constants.have_accounts) && socket_closes(ops))
+		socket_ends(ops);
 	return 1;
 }
 

@@ -345,14 +345,17 @@ struct connection_sums {
 };
 _Static_assert(sizeof(struct connection_sums) == 8 * (10 + 3 * 26), "connection_sums is pinned");
 
-/* accounts[the low bits of a socket's cookie]: connections that are counted and have not ended, eight to a line; 0:
- * free. Cookies are given in turn, so lines fill evenly. A slot is [the cookie's next bits:21][row of the
- * service:11][since:32]. */
+/* accounts[a line of a socket's cookie]: connections that are counted and have not ended, eight to a line; 0: free.
+ * Cookies are given in turn, and eight that follow each other share a line, so that connections of a moment meet in one
+ * that is in the cache. Where others last, and fill it, there is a second line, the same one for all eight. A slot is
+ * [what the line does not say of the cookie:21][row of the service:11][since:32]. */
 #define ACCOUNT_LINES 32768u /* 2 MiB, 262144 connections at the same time */
 #define ACCOUNT_LINE_BITS 15
+#define ACCOUNT_LINE(cookie) ((__u32)((cookie) >> 3) & (ACCOUNT_LINES - 1))
+#define ACCOUNT_OTHER_LINE(line) ((line)*20251u & (ACCOUNT_LINES - 1)) /* odd, so that no two share theirs */
 #define ACCOUNT_SINCE_SHIFT 22 /* ns to 4.2 ms, about a tick of the coarse monotonic clock; 208 days */
 #define ACCOUNT_SLOT(cookie, row, since)                                                                               \
-	((__u64)(cookie) >> ACCOUNT_LINE_BITS << 43 | (__u64)(row) << 32 | (__u32)(since))
+	(((__u64)(cookie) >> (ACCOUNT_LINE_BITS + 3) << 3 | ((cookie)&7)) << 43 | (__u64)(row) << 32 | (__u32)(since))
 #define ACCOUNT_PRINT(slot) ((slot) >> 43)
 #define ACCOUNT_ROW(slot) ((slot) >> 32 & 0x7ff)
 #define ACCOUNT_SINCE(slot) ((__u32)(slot))

@@ -539,21 +539,33 @@ def established(ground, results):
         results.measured(key, differences(ours, empty), over(ours, empty))
 
 
+BATCH = 10  # connections: so few that most batches meet no interrupt
+PORTS = 20_000  # of the client that one run may use: each is taken for a minute
+
+
 def connection_sums(ground, results):
-    """Whole connections, each of which meets both programs."""
+    """Whole connections, each of which meets both programs, by the kernel's own clock of programs: the time of a connection itself is a
+    thousand times longer, and no clock finds the program in it. An interrupt counts as time of the program that it meets and is as long as
+    ten connections, so a round is the median of many small batches."""
     place, script = streaming(ground), HERE / "connections.py"
     server = ground.lab.start("node", "python3", script, "serve", place.address4, 443, stdout=subprocess.PIPE)
     server.stdout.readline()
     client = ground.lab.start("sender", "python3", script, "churn", place.address4, 443, stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True)
-    clock, count = Statistics(ground, cgroup2(), place.root.parent / "root_sockops"), 200 if ground.seconds < 0.5 else 1000
+    clock = Statistics(ground, cgroup2(), place.root.parent / "root_sockops")
+    batches = min(20 if ground.seconds < 0.5 else 200, PORTS // BATCH // (ground.rounds + 1))
 
     def churn():
-        client.stdin.write(f"{count}\n")
+        client.stdin.write(f"{BATCH}\n")
         client.stdin.flush()
         client.stdout.readline()
+
+    def spent():
+        """By the empty program and by ours, of each batch."""
+        return zip(*([ns / BATCH for _, ns in clock.during(churn)] for _ in range(batches)))
     try:
-        rounds = [[ns / count for _, ns in clock.during(churn)] for _ in range(ground.rounds)]
+        spent()  # what is new to the caches
+        rounds = [[statistics.median(of) for of in spent()] for _ in range(ground.rounds)]
     finally:
         end([clock, client, server])
     base, ours = zip(*rounds)
