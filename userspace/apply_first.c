@@ -37,8 +37,8 @@ static int judge_published(struct apply *apply, const struct host_firewall *fire
 	return fail(
 		EXIT_ANSWER_NO,
 		"%s: '%s' of service %s would judge nothing on tcp/%u, which '%s' sends elsewhere; refused, the "
-		"live policy is untouched: remove '%s' (a proxy in front of the container, or the container itself, "
-		"can judge), or say --force",
+		"live policy is untouched: remove '%s' here and put it into a policy of the container's own network "
+		"namespace (nsenter --net, see FIRST BYTES BEHIND DNAT in bulwark-policy(5)), or say --force",
 		apply->context->verb, word, service->name, port, firewall->published_rule, word);
 }
 

@@ -53,22 +53,39 @@ static void translate(__u8 ports[65536 / 8], unsigned long first, unsigned long 
 		ports[port / 8] |= 1 << port % 8;
 }
 
-/* "dport 443", "--dport 8000:8010"; a set, a map or no port at all may be any. */
-static void translate_line(struct host_firewall *firewall, const char *line)
+/* A port, or a range of them, and what stands behind it. false: neither, or a part of something else. */
+static bool read_ports(const char **at, bool in_set, unsigned long *first, unsigned long *last)
 {
-	const char *at = strstr(line, "dport ");
-	unsigned long first, last;
 	char *end;
 
+	*first = *last = strtoul(*at, &end, 10);
+	if (*first && (*end == '-' || *end == ':'))
+		*last = strtoul(end + 1, &end, 10);
+	*at = end + strspn(end, " ");
+	return *first && (!in_set || **at == ',' || **at == '}');
+}
+
+/* "dport 443", "--dport 8000:8010", "dport { 80, 443 }", "--dports 80,443"; a set with a name, a map or no port at all
+ * may be any. */
+static void translate_line(struct host_firewall *firewall, const char *line)
+{
+	const char *at = strstr(line, "dport");
+	unsigned long first, last;
+	bool in_set;
+
 	keep(firewall->translated_rule, line);
-	first = last = at ? strtoul(at + 6, &end, 10) : 0;
-	if (first && (*end == '-' || *end == ':'))
-		last = strtoul(end + 1, NULL, 10);
-	translate(firewall->translated, first, first ? last : 65535);
-	if (!first)
-		return;
-	keep(firewall->published_rule, line);
-	translate(firewall->published, first, last);
+	at = at ? at + strspn(at, "dports ") : "";
+	in_set = *at == '{';
+	do {
+		at += strspn(at, "{, ");
+		if (!read_ports(&at, in_set, &first, &last)) {
+			translate(firewall->translated, 0, 65535);
+			return;
+		}
+		keep(firewall->published_rule, line);
+		translate(firewall->translated, first, last);
+		translate(firewall->published, first, last);
+	} while (*at == ',');
 }
 
 void host_firewall_line(struct host_firewall *firewall, const char *line)

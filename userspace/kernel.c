@@ -603,11 +603,6 @@ const char *instance_broken(const struct instance *instance)
 	return instance->broken;
 }
 
-bool instance_foreign(const struct instance *instance)
-{
-	return instance->foreign;
-}
-
 bool instance_ephemeral(const struct instance *instance)
 {
 	return instance->origin.flags & ORIGIN_EPHEMERAL;

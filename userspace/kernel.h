@@ -32,7 +32,6 @@ enum open_how {
 int instance_open(const struct places *places, unsigned how, struct instance **instance);
 void instance_close(struct instance *instance);
 const char *instance_broken(const struct instance *instance); /* what is missing of it, or "" */
-bool instance_foreign(const struct instance *instance);	      /* it protects another network namespace than ours */
 bool instance_ephemeral(const struct instance *instance);
 /* Gives the pins that are there to the daemon's user (daemon_user.h), or back to root. As root. */
 int instance_share(const struct places *places);

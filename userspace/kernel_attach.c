@@ -393,14 +393,11 @@ int interface_attach(struct instance *instance, const struct host_link *link, in
 {
 	__u32 flags = 0;
 	bool had_xdp;
-	int error;
+	int error = refuse_foreign(instance);
 
 	look(instance, link->name, attachment);
-	if (instance->foreign) {
-		kernel_say("the pins in %s protect another network namespace: give this one its own --pin-dir",
-			   instance->places.pin_dir);
-		return -EXDEV;
-	}
+	if (error)
+		return error;
 	if (attachment->other_xdp_id)
 		return refuse_other(attachment);
 	had_xdp = attachment->xdp;

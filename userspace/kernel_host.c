@@ -193,13 +193,23 @@ int instance_forwards(const struct instance *instance, bool *forwards)
 	return 0;
 }
 
+int refuse_foreign(const struct instance *instance)
+{
+	if (!instance->foreign)
+		return 0;
+	kernel_say("the pins in %s protect another network namespace: give this one its own --pin-dir or, where that "
+		   "one is gone (a container that was started again), say `bulwark down` first",
+		   instance->places.pin_dir);
+	return -EXDEV;
+}
+
 int instance_know_host(struct instance *instance, const struct host *host)
 {
 	struct interface_entry *entries;
-	int error;
+	int error = refuse_foreign(instance);
 
-	if (instance->foreign)
-		return -EXDEV;
+	if (error)
+		return error;
 	entries = entries_read(instance);
 	if (!entries)
 		return -errno;

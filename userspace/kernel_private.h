@@ -181,6 +181,8 @@ void *array_read(int map, __u32 entries, size_t value);
 struct interface_entry *entries_read(const struct instance *instance); /* all of the map; the caller's, or NULL */
 /* Enters an interface into the map of interfaces; flags are added to those it has. */
 int interface_enter(struct instance *instance, const struct host_link *link, __u32 flags);
+/* -EXDEV with words where the pins are those of another network namespace. */
+int refuse_foreign(const struct instance *instance);
 /* Removes our clsact filters, and the qdisc that we made for them; of one interface, of all. */
 void clsact_filters_forget(struct instance *instance, unsigned ifindex);
 void clsact_filters_forget_all(struct instance *instance);

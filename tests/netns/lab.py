@@ -388,14 +388,14 @@ class Lab:
         self.undo.callback(lambda: [c.close() for c in connections])
         return connections
 
-    def https(self, namespace, port=443, size=0):
-        """A real nginx with TLS that says `served`; /big holds size random bytes."""
+    def https(self, namespace, port=443, size=0, plain=0):
+        """A real nginx with TLS that says `served`; /big holds size random bytes. plain: a port without TLS."""
         root = self.web_root()
         with open(root + "/index.html", "w", encoding="ascii") as file:
             file.write("served\n")
         with open(root + "/big", "wb") as file:
             file.write(os.urandom(1 << 20) * (size >> 20))
-        self.nginx(namespace, root, HTTPS.format(root=root, port=port))
+        self.nginx(namespace, root, HTTPS.format(root=root, port=port, plain=f"listen {plain}; listen [::]:{plain};" if plain else ""))
         wait(lambda: namespace.works("curl", "-skf", "-m", "2", "-o", "/dev/null", f"https://127.0.0.1:{port}/"), "nginx")
         return root
 
@@ -427,7 +427,7 @@ http {{
 HTTPS = """
 	client_max_body_size 0; error_page 405 =200 /index.html;
 	server {{
-		listen {port} ssl backlog=4096; listen [::]:{port} ssl backlog=4096; root {root};
+		listen {port} ssl backlog=4096; listen [::]:{port} ssl backlog=4096; {plain} root {root};
 		ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem;
 	}}
 """

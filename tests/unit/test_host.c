@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../../userspace/host_firewall.h"
 #include "../../userspace/host_parts.h"
 
 static void assert_address(const __u8 address[16], const char *text)
@@ -158,12 +159,44 @@ static void test_loopback_peers(void **state)
 	assert_false(peer_is_loopback(&peer));
 }
 
+/* The first port of those that a rule sends elsewhere, as far as it names them. */
+static unsigned published_by(const char *rule)
+{
+	struct host_firewall *firewall = calloc(1, sizeof(*firewall));
+	unsigned port;
+
+	assert_non_null(firewall);
+	host_firewall_line(firewall, rule);
+	port = host_firewall_published(firewall, 1, 65535);
+	free(firewall);
+	return port;
+}
+
+static void test_published_ports(void **state)
+{
+	(void)state;
+	assert_int_equal(published_by("tcp dport 443 counter dnat to 10.0.0.2:443"), 443);
+	assert_int_equal(
+		published_by("-A DOCKER ! -i docker0 -p tcp --dport 8000:8010 -j DNAT --to-destination 10.0.0.2:80"),
+		8000);
+	assert_int_equal(published_by("tcp dport { 80, 443 } dnat ip to 10.0.0.2"), 80);
+	assert_int_equal(published_by("tcp dport { 8000-8010, 9000 } redirect to :80"), 8000);
+	assert_int_equal(published_by("-A N -p tcp -m multiport --dports 443,8000:8010 -j REDIRECT --to-ports 80"),
+			 443);
+	/* which, it does not say */
+	assert_int_equal(published_by("dnat ip to tcp dport map { 80 : 10.0.0.2 }"), 0);
+	assert_int_equal(published_by("ip daddr . tcp dport { 192.0.2.1 . 80 } dnat to 10.0.0.2"), 0);
+	assert_int_equal(published_by("tcp dport . ip daddr { 80 . 192.0.2.1 } dnat to 10.0.0.2"), 0);
+	assert_int_equal(published_by("tcp dport @published dnat to 10.0.0.2"), 0);
+	assert_int_equal(published_by("tcp dport != 22 dnat to 10.0.0.2"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resolvers),      cmocka_unit_test(test_ssh_connection),
 		cmocka_unit_test(test_interfaces),     cmocka_unit_test(test_auto_finds_nothing),
-		cmocka_unit_test(test_loopback_peers),
+		cmocka_unit_test(test_loopback_peers), cmocka_unit_test(test_published_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
