@@ -169,31 +169,22 @@ static __always_inline enum open open_offline(const struct flow *flow, struct pa
 /* flow: as it came in. pkt: the packet it is the flow of, or NULL for a flow that an ICMP error quotes. */
 __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, struct packet *pkt)
 {
-	struct open_flow *place = NULL;
 	struct bpf_sock_tuple tuple;
 	enum endpoint endpoint;
-	__u64 ends = 0;
 	__u32 size;
 
 	if (!flow)
 		return OPEN_NOT;
 	if (constants.offline)
 		return open_offline(flow, pkt);
-	if (pkt && may_be_noted(pkt)) {
-		ends = open_ends(ctx, flow);
-		place = open_place(flow, ends);
-		if (place && was_open_lately(place, flow, ends))
-			return OPEN_YES;
-	}
 	size = make_tuple(&tuple, flow);
 	endpoint = flow->ipv6 ? socket_of(ctx, &tuple, sizeof(tuple.ipv6)) : socket_of(ctx, &tuple, sizeof(tuple.ipv4));
 	if (pkt) {
 		pkt->listens = endpoint == ENDPOINT_LISTENS;
 		pkt->completes = endpoint == ENDPOINT_HALF_OPEN;
 		pkt->settled = endpoint == ENDPOINT_SETTLED;
+		pkt->established = endpoint == ENDPOINT_ESTABLISHED || endpoint == ENDPOINT_SETTLED;
 	}
-	if (endpoint == ENDPOINT_ESTABLISHED && place)
-		note_open(place, flow, ends);
 	if (endpoint >= ENDPOINT_HALF_OPEN)
 		return OPEN_YES;
 	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt)) {
@@ -210,11 +201,16 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 }
 
 /* The same of a packet itself, which may bring back a SYN cookie of ours. Not asked in there: it has its own stack, and
- * 512 bytes are for all callers. */
-static __always_inline enum open packet_open(struct xdp_md *ctx, struct packet *pkt)
+ * 512 bytes are for all callers. noted: what is noted of it, or NULL. */
+static __always_inline enum open packet_open(struct xdp_md *ctx, struct packet *pkt, const struct open_flow *noted)
 {
-	enum open open = connection_open(ctx, &pkt->flow, pkt);
+	enum open open;
 
+	if (noted && notes_open())
+		return OPEN_YES;
+	open = connection_open(ctx, &pkt->flow, pkt);
+	if (pkt->established && !noted && may_be_noted(pkt))
+		note_open(ctx, pkt);
 	if (open || !pkt->listens || !own_cookie_returns(ctx, pkt))
 		return open;
 	pkt->handshake = pkt->completes = 1;

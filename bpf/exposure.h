@@ -88,7 +88,8 @@ static __always_inline enum reason judge_service(struct packet *pkt, const struc
 }
 
 static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *pkt,
-					     const struct service_entry *service, __u64 lists, int forwarded)
+					     const struct service_entry *service, __u64 lists, int forwarded,
+					     const struct open_flow *noted)
 {
 	enum reason why;
 	enum open open;
@@ -101,7 +102,7 @@ static __always_inline enum reason judge_tcp(struct xdp_md *ctx, struct packet *
 			half_open_note(&pkt->flow);
 		return why;
 	}
-	open = packet_open(ctx, pkt);
+	open = packet_open(ctx, pkt, noted);
 	if (open) {
 		pkt->open_before = open == OPEN_BEFORE;
 		if (service) {
@@ -138,9 +139,18 @@ __noinline int judge_udp(struct packet *pkt, const struct service_entry *service
 	return REASON_AMPLIFICATION;
 }
 
+static __always_inline struct service_entry *noted_service(struct packet *pkt, const struct open_flow *noted)
+{
+	if (!noted)
+		return service_of(&pkt->flow, &pkt->service);
+	pkt->service = noted->service;
+	return pkt->service ? service_at(pkt->service) : NULL;
+}
+
 /* REASON_NONE for ICMP, which judge_icmp() is asked about. Inlined for TCP's sake; what hashes is a function of its
  * own. */
-static __always_inline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 lists)
+static __always_inline int judge_exposure(struct xdp_md *ctx, struct packet *pkt, __u64 lists,
+					  const struct open_flow *noted)
 {
 	const struct flow *flow;
 	const struct service_entry *service;
@@ -150,7 +160,7 @@ static __always_inline int judge_exposure(struct xdp_md *ctx, struct packet *pkt
 	if (!pkt)
 		return REASON_UNEXPOSED;
 	flow = &pkt->flow;
-	forwarded = is_forwarded(ctx, pkt);
+	forwarded = !noted && is_forwarded(ctx, pkt);
 	pkt->forwarded = !!forwarded;
 	if (forwarded) {
 		why = judge_forwarded(pkt);
@@ -161,13 +171,13 @@ static __always_inline int judge_exposure(struct xdp_md *ctx, struct packet *pkt
 		return judge_fragment(pkt);
 	if (is_icmp(flow))
 		return REASON_NONE;
-	service = service_of(flow, &pkt->service);
+	service = noted_service(pkt, noted);
 	if (service)
 		pkt->row = service->row;
 	else
 		pkt->service = 0;
 	if (flow->protocol == IPPROTO_TCP)
-		return judge_tcp(ctx, pkt, service, lists, forwarded);
+		return judge_tcp(ctx, pkt, service, lists, forwarded, noted);
 	if (flow->protocol == IPPROTO_UDP)
 		return judge_udp(pkt, service, lists);
 	return judge_service(pkt, service, lists);

@@ -74,4 +74,10 @@ static __always_inline __u64 hash_source(enum key_kind kind, const struct flow *
 	return sip_source(&s, kind, high, low & bpf_be64_to_cpu(flow->source.half[1]), length, 0);
 }
 
+/* The same of the whole address. */
+static __always_inline __u64 hash_whole_source(const struct flow *flow)
+{
+	return hash_source(KEY_SOURCE, flow, ADDRESS_BITS);
+}
+
 #endif

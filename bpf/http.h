@@ -112,7 +112,7 @@ static __always_inline int within_requests(const struct flow *flow, const struct
 
 	if (!counts_source(limit, lists))
 		return 1;
-	hash = hash_counted(flow, limit);
+	hash = hash_counted(flow, limit, 0);
 	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | 1), limiter_units(limit->cost >> 10),
 			    limiter_units(limit->tolerance_ns));
 }

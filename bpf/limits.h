@@ -115,10 +115,12 @@ static __always_inline enum reason limit_reason(__u8 kind)
 					       : REASON_RATE_PACKETS;
 }
 
-/* What of the source the limit counts as one. */
-static __always_inline __u64 hash_counted(const struct flow *flow, const struct limit_entry *limit)
+/* What of the source the limit counts as one. whole: the hash of all of it, where it is known, or 0. */
+static __always_inline __u64 hash_counted(const struct flow *flow, const struct limit_entry *limit, __u64 whole)
 {
-	return hash_source(KEY_SOURCE, flow, flow->ipv6 ? limit->v6_length : limit->v4_length + 96);
+	__u32 length = flow->ipv6 ? limit->v6_length : limit->v4_length + 96;
+
+	return whole && length == ADDRESS_BITS ? whole : hash_source(KEY_SOURCE, flow, length);
 }
 
 /* Of a packet, in ns. */
@@ -128,7 +130,7 @@ static __always_inline __u64 limit_cost(const struct limit_entry *limit, const s
 }
 
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
-					const struct limit_entry *limit, __u32 packets, int proven)
+					const struct limit_entry *limit, __u32 packets, int proven, __u64 whole)
 {
 	__u64 cost_ns, hash;
 
@@ -138,7 +140,7 @@ static __always_inline int within_limit(const struct packet *pkt, const struct s
 	if (limit->per == LIMIT_PER_SERVICE)
 		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
 				 cost_ns, limit->tolerance_ns);
-	hash = hash_counted(&pkt->flow, limit);
+	hash = hash_counted(&pkt->flow, limit, whole);
 	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | proven), limiter_units(cost_ns),
 			    limiter_units(limit->tolerance_ns));
 }
@@ -208,8 +210,8 @@ static __always_inline int concerns(const struct limit_entry *limit, const struc
 }
 
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:
- * those that the source is in. */
-__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u64 lists)
+ * those that the source is in; whole: see hash_counted(). */
+__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u64 lists, __u64 whole)
 {
 	const struct service_entry *service;
 	int proven = why == REASON_ESTABLISHED;
@@ -229,7 +231,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 		if (!limit)
 			break;
 		if (!counts_source(limit, lists) || !concerns(limit, service, pkt, proven) ||
-		    within_limit(pkt, service, limit, packets, proven))
+		    within_limit(pkt, service, limit, packets, proven, whole))
 			continue;
 		if (limit->monitor) {
 			would_drop(pkt, limit_reason(limit->kind), limit->rule);

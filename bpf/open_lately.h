@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Connections that the kernel's look-up found established a moment ago: their data does not ask it again for every
- * segment, for that look-up is most of what a segment costs. What begins or ends a connection (SYN, FIN, RST) is never
+ * Connections that the kernel's look-up found established a moment ago, and what this generation's tables say of their
+ * ends: their data asks neither again for every segment. What begins or ends a connection (SYN, FIN, RST) is never
  * answered from here.
  *
- * What can be wrong is an end: data of a connection that has just ended passes for OPEN_LATELY_TICKS at most, and the
- * kernel resets it, as it resets strays. Only what was proven is noted, and an entry stays until its time is over, so
- * nobody who forges addresses can push others out, and more connections than entries do not push each other out by
- * turns. Who opens connections so that they meet one entry gains that the kernel is asked, so the place in the table
- * need not be secret.
+ * The tables of a generation do not change, so what they said stays true. What can be wrong is an end: data of a
+ * connection that has just ended passes for OPEN_LATELY_TICKS at most, and the kernel resets it, as it resets strays.
+ * Only what was proven is noted, and an entry stays until its time is over, so nobody who forges addresses can push
+ * others out, and more connections than entries do not push each other out by turns. Who opens connections so that they
+ * meet one entry gains that the kernel is asked, so the place in the table need not be secret.
  */
 #ifndef BULWARK_OPEN_LATELY_H
 #define BULWARK_OPEN_LATELY_H
@@ -19,8 +19,12 @@
 
 struct open_flow {
 	union address source, destination;
-	__u64 ends;  /* [interface:32][source port:16][destination port:16] */
-	__u64 until; /* jiffies; 0: free */
+	__u64 ends;	   /* [interface:32][source port:16][destination port:16] */
+	__u64 until;	   /* jiffies; 0: free */
+	__u64 source_hash; /* hash_whole_source(), where limits want it */
+	__u16 class;	   /* of the source */
+	__u16 service;	   /* index, 0: none */
+	__u32 zone;
 };
 struct open_block {
 	struct open_flow flow[OPEN_LATELY_A_BLOCK];
@@ -28,7 +32,7 @@ struct open_block {
 _Static_assert(sizeof(struct open_block) <= 32768, "what per-CPU memory gives in one piece");
 
 /* Written and read here only, by each CPU its own, which sees all packets of a flow: no locks. Of a generation, so what
- * another policy found is forgotten. In blocks of 24 KiB, 192 KiB a CPU, one block offline, where nobody asks. Full: a
+ * another policy found is forgotten. In blocks of 32 KiB, 256 KiB a CPU, one block offline, where nobody asks. Full: a
  * connection whose place is taken asks the kernel. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -60,24 +64,6 @@ static __always_inline int is_noted(const struct open_flow *place, const struct 
 		 (place->destination.half[1] ^ flow->destination.half[1]) | (place->ends ^ ends));
 }
 
-static __always_inline int was_open_lately(const struct open_flow *place, const struct flow *flow, __u64 ends)
-{
-	return is_noted(place, flow, ends) && place->until > bpf_jiffies64();
-}
-
-/* The kernel has just found it established. */
-static __always_inline void note_open(struct open_flow *place, const struct flow *flow, __u64 ends)
-{
-	__u64 now = bpf_jiffies64();
-
-	if (place->until > now)
-		return; /* another one's */
-	place->source = flow->source;
-	place->destination = flow->destination;
-	place->ends = ends;
-	place->until = now + OPEN_LATELY_TICKS;
-}
-
 /* Not where ClientHellos are judged: there each connection that begins is told from an older one with the same ends by
  * its socket, see stream_settled(). */
 static __always_inline int notes_open(void)
@@ -88,7 +74,49 @@ static __always_inline int notes_open(void)
 /* Data in the middle of a connection, or what acknowledges it. */
 static __always_inline int may_be_noted(const struct packet *pkt)
 {
-	return notes_open() && (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_ACK;
+	return !constants.offline && (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_ACK;
+}
+
+/* What is noted of the packet's connection, or NULL. */
+static __always_inline const struct open_flow *noted_flow(const struct xdp_md *ctx, const struct packet *pkt)
+{
+	const struct open_flow *place;
+	__u64 ends;
+
+	if (!may_be_noted(pkt))
+		return NULL;
+	ends = open_ends(ctx, &pkt->flow);
+	place = open_place(&pkt->flow, ends);
+	if (!place || !is_noted(place, &pkt->flow, ends) || place->until <= bpf_jiffies64())
+		return NULL;
+	return constants.have_zones && place->zone != pkt->flow.zone ? NULL : place;
+}
+
+/* The kernel has just found it established. A function of its own: few packets come here. */
+__noinline int note_open(const struct xdp_md *ctx, const struct packet *pkt)
+{
+	__u64 now = bpf_jiffies64(), ends;
+	const struct flow *flow;
+	struct open_flow *place;
+	__u16 service = 0;
+
+	if (!pkt)
+		return 0;
+	flow = &pkt->flow;
+	ends = open_ends(ctx, flow);
+	place = open_place(flow, ends);
+	if (!place || place->until > now)
+		return 0; /* another one's */
+	place->source = flow->source;
+	place->destination = flow->destination;
+	place->ends = ends;
+	if (constants.have_limits)
+		place->source_hash = hash_whole_source(flow);
+	place->class = pkt->class;
+	place->service = service_of(flow, &service) ? service : 0;
+	place->zone = flow->zone;
+	place->until = now + OPEN_LATELY_TICKS;
+	return 0;
 }
 
 /* A SYN was let in or answered with a cookie: where something depends on the ACK that completes its handshake, that one

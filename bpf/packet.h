@@ -58,11 +58,12 @@ struct packet {
 	__u8 handshake : 1; /* brings back a SYN cookie of ours: the source completed a handshake */
 	__u8 over : 1;	 /* a SYN over a limit of new connections: dropped, unless it can be answered with a cookie */
 	__u8 proven : 1; /* inside an open connection to a service */
-	__u8 completed : 1; /* the bare ACK of a handshake, with its numbers: the source completed it */
-	__u8 offence : 1;   /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
-	__u8 settled : 1;   /* what its stream began with has been judged and taken, see stream_settled() */
-	__u8 would;	    /* reason of the first monitored rule that would have dropped it */
-	__u8 list;	    /* number of the list that blocks, 255: none */
+	__u8 completed : 1;   /* the bare ACK of a handshake, with its numbers: the source completed it */
+	__u8 offence : 1;     /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
+	__u8 established : 1; /* its connection is, says the kernel's look-up */
+	__u8 settled : 1;     /* what its stream began with has been judged and taken, see stream_settled() */
+	__u8 would;	      /* reason of the first monitored rule that would have dropped it */
+	__u8 list;	      /* number of the list that blocks, 255: none */
 	__u16 class;
 	__u16 rule, would_rule, over_rule;
 	__u16 service; /* index, 0: none */
@@ -82,6 +83,7 @@ struct packet {
 #define TCP_ECE 0x40
 #define TCP_CWR 0x80
 
+#define ADDRESS_BITS 128
 #define TCP_HEADER_MOST 60 /* bytes */
 #define OPTIONS_ROOM 64	   /* bytes: TCP options, and what a mask makes of their length */
 

@@ -20,9 +20,9 @@
 #include "holds.h"
 #include "options.h"
 #include "cookies.h"
+#include "services.h"
 #include "open_lately.h"
 #include "connections.h"
-#include "services.h"
 #include "profile.h"
 #include "icmp.h"
 #include "sources.h"
@@ -140,7 +140,8 @@ __noinline int note_handshake(struct xdp_md *ctx, struct packet *pkt)
 }
 
 /* What a service bears: limits, and whom they ban; SYN cookies. lists: those that the source is in. */
-static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet *pkt, enum reason why, __u64 lists)
+static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet *pkt, enum reason why, __u64 lists,
+					      const struct open_flow *noted)
 {
 	if (constants.cookies.format && why == REASON_ESTABLISHED && pkt->completes)
 		note_handshake(ctx, pkt);
@@ -148,7 +149,7 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 	    pkt->flow.protocol == IPPROTO_TCP && !may_be_answered(ctx, pkt))
 		return REASON_SYN_OVERLOAD;
 	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
-		why = judge_limits(ctx, pkt, why, lists);
+		why = judge_limits(ctx, pkt, why, lists, noted ? noted->source_hash : 0);
 	if (constants.have_bans && pkt->offence)
 		judge_offence(ctx, pkt, why);
 	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)
@@ -177,6 +178,7 @@ static __always_inline enum reason judge_headers(struct xdp_md *ctx, struct pack
 static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt, const struct early *early)
 {
 	enum reason why = REASON_NONE, source;
+	const struct open_flow *noted;
 	__u64 lists = 0;
 
 	if (early->eth)
@@ -187,10 +189,11 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt,
 		return why;
 	if (constants.have_zones) /* or else nobody asks which interface this is */
 		pkt->flow.zone = zone_of(ctx->ingress_ifindex, pkt->vlan);
-	source = judge_source(ctx, pkt, early, &lists);
+	noted = noted_flow(ctx, pkt);
+	source = judge_source(ctx, pkt, early, noted, &lists);
 	if (source_decides(pkt, source))
 		return source;
-	why = judge_exposure(ctx, pkt, lists);
+	why = judge_exposure(ctx, pkt, lists, noted);
 	if (why == REASON_NONE)
 		why = judge_icmp(ctx, pkt);
 	if (constants.have_health_checks && pkt->checks && source != REASON_ALLOWED) {
@@ -203,7 +206,7 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt,
 	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
 	if (source == REASON_ALLOWED)
 		return why == REASON_SERVICE ? REASON_ALLOWED : why;
-	return judge_load(ctx, pkt, why, lists);
+	return judge_load(ctx, pkt, why, lists, noted);
 }
 
 /* The long way: all that is known of a packet is gathered, and one question after the other asked. */

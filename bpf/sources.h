@@ -4,7 +4,7 @@
 #define BULWARK_SOURCES_H
 
 /* A packet that proves its source: inside an open connection, or an answer to what this host asked. */
-static __always_inline int is_proven(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline int is_proven(struct xdp_md *ctx, struct packet *pkt, const struct open_flow *noted)
 {
 	enum open open;
 
@@ -14,7 +14,7 @@ static __always_inline int is_proven(struct xdp_md *ctx, struct packet *pkt)
 		return is_answer(&pkt->flow);
 	if (pkt->flow.protocol != IPPROTO_TCP || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return 0;
-	open = packet_open(ctx, pkt);
+	open = packet_open(ctx, pkt, noted);
 	pkt->open_before = open == OPEN_BEFORE;
 	return open;
 }
@@ -22,11 +22,11 @@ static __always_inline int is_proven(struct xdp_md *ctx, struct packet *pkt)
 /* Trust is for packets that prove whose they are; those that do not share one budget, and over it are judged like
  * anybody's, so that forging a trusted name gains nothing and the real one is not locked out. */
 static __always_inline enum reason judge_trusted(struct xdp_md *ctx, struct packet *pkt,
-						 const struct class_entry *class)
+						 const struct class_entry *class, const struct open_flow *noted)
 {
 	if (!(class->flags & CLASS_TRUSTED))
 		return REASON_NONE;
-	if (!is_proven(ctx, pkt) && !within_budget(BUDGET_TRUSTED))
+	if (!is_proven(ctx, pkt, noted) && !within_budget(BUDGET_TRUSTED))
 		return REASON_NONE;
 	pkt->rule = class->trusted_rule;
 	return REASON_TRUSTED;
@@ -60,10 +60,18 @@ struct early {
 	int hold; /* HELD_* */
 };
 
-static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packet *pkt, const struct early *early,
-						__u64 *lists)
+static __always_inline __u32 source_class_number(const struct packet *pkt, const struct early *early,
+						 const struct open_flow *noted)
 {
-	__u32 number = early->eth ? early->class : class_of(&pkt->flow.source, pkt->flow.ipv6);
+	if (early->eth)
+		return early->class;
+	return noted ? noted->class : class_of(&pkt->flow.source, pkt->flow.ipv6);
+}
+
+static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packet *pkt, const struct early *early,
+						const struct open_flow *noted, __u64 *lists)
+{
+	__u32 number = source_class_number(pkt, early, noted);
 	const struct class_entry *class = class_at(number, pkt->flow.zone);
 	enum reason why;
 	int hold;
@@ -72,7 +80,7 @@ static __always_inline enum reason judge_source(struct xdp_md *ctx, struct packe
 	if (class) {
 		*lists = class->lists;
 		pkt->checks = constants.have_health_checks && class->flags & CLASS_HEALTH_CHECK;
-		why = judge_trusted(ctx, pkt, class);
+		why = judge_trusted(ctx, pkt, class, noted);
 		if (why)
 			return why;
 	}
