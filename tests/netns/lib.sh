@@ -152,6 +152,13 @@ fetches() {
 	[ "$(peer curl -s -m 2 "http://192.0.2.1:${1:-8080}/")" = served ]
 }
 
+# as_declared: what policies of policy() with port 8080 let through comes through, nothing else does; that is not waited
+# for long
+as_declared() {
+	fetches && ! peer curl -s -m 0.3 -o /dev/null "http://192.0.2.1:8081/" &&
+		! peer ping -q -c 1 -W 0.3 -I 192.0.2.66 192.0.2.1 >/dev/null
+}
+
 # policy NAME PORT [LINE...]: writes DIR/NAME.yaml; the port is open, everything from .66 is blocked
 policy() {
 	local name=$1 port=$2

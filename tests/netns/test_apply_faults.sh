@@ -4,7 +4,7 @@
 # somebody else's program. After each the old policy or the new one is in force, whole, and nothing is left over.
 . tests/netns/lib.sh
 
-KILLS=${KILLS:-30}
+KILLS=${KILLS:-12} # at random; test_apply_killed.sh and test_faults.sh kill at chosen system calls
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
 policy a 8080
 policy b 8080 "stray: drop"
@@ -27,7 +27,7 @@ in_force() {
 }
 
 judges() { # what both policies agree on
-	in_force && fetches && not fetches 8081 && pings 2 && not pings 66
+	in_force && pings 2 && as_declared
 }
 
 kill_at() { # kill_at SECONDS FILE: an apply that is killed then, if it still runs
@@ -123,7 +123,7 @@ reloads_under_flood() {
 	background node python3 "$DIR/hear.py" "$DIR/heard"
 	background peer python3 "$DIR/send.py"
 	sleep 0.5
-	for ((i = 0; i < 20; i++)); do
+	for ((i = 0; i < 10; i++)); do
 		bulwark apply "$DIR/$([ $((i % 2)) = 0 ] && echo b || echo a).yaml" || return 1
 	done
 	kill "${children[-1]}" "${children[-2]}"
@@ -132,7 +132,7 @@ print(sum(r["packets"] for r in json.load(sys.stdin)["packets"] if r["reason"] =
 	echo "dropped: $drops"
 	[ ! -e "$DIR/heard" ] && [ "$drops" -gt 1000 ] && all_judged
 }
-it "twenty reloads under a flood: every packet is judged" reloads_under_flood
+it "ten reloads under a flood: every packet is judged" reloads_under_flood
 
 full_disk() {
 	local before after status

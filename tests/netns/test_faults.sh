@@ -14,12 +14,6 @@ policy other 8081
 
 strace -o /dev/null true 2>/dev/null && can_trace=1 || can_trace=
 
-# What both policies agree on, without waiting long for what must not come.
-judges() {
-	fetches && ! peer curl -s -m 0.3 -o /dev/null "http://192.0.2.1:8081/" &&
-		! peer ping -q -c 1 -W 0.3 -I 192.0.2.66 192.0.2.1 >/dev/null
-}
-
 nothing_half_made() {
 	local half
 	half=$(find "$BULWARK_STATE_DIR" "$BULWARK_PIN_DIR" \( -name '*making*' -o -name '*.new' -o -name '*.tmp' \) -print)
@@ -33,7 +27,7 @@ fell_through_none() {
 # whole: enforcing, judged by every packet, nothing left over once the next apply has been
 whole() {
 	bulwark status >"$DIR/whole" 2>&1
-	head -1 "$DIR/whole" | grep -qx ENFORCING && judges && fell_through_none || { cat "$DIR/whole"; return 1; }
+	head -1 "$DIR/whole" | grep -qx ENFORCING && as_declared && fell_through_none || { cat "$DIR/whole"; return 1; }
 }
 
 traced() { # traced FILE STRACE-OPTION...
@@ -212,7 +206,7 @@ damaged_file() { # damaged_file NAME: every verb that reads it says something or
 			[ $status -le 3 ] || { echo "$verb with '${content:0:20}': status $status" && tail -5 "$DIR/out" && return 1; }
 			[ $status = 0 ] || [ -s "$DIR/out" ] || { echo "$verb: status $status without a word"; return 1; }
 		done
-		judges || return 1
+		as_declared || return 1
 	done
 	bulwark apply "$DIR/$(next_policy).yaml" && note_live "$(next_policy)" && whole
 }
@@ -232,7 +226,7 @@ wrong_pin() { # a pin of another kind in the place of one of ours
 	bulwark apply "$DIR/other.yaml" >"$DIR/out" 2>&1
 	local status=$?
 	cat "$DIR/out"
-	judges || return 1
+	as_declared || return 1
 	rm "$BULWARK_PIN_DIR/v1/budgets" && mv "$BULWARK_PIN_DIR/v1/aside" "$BULWARK_PIN_DIR/v1/budgets"
 	[ $status = 3 ] && grep -q budgets "$DIR/out" && whole
 }
@@ -240,7 +234,7 @@ wrong_pin() { # a pin of another kind in the place of one of ours
 other_name() {
 	node ip link set n0 down && node ip link set n0 name n9 && node ip link set n9 up || return 1
 	node ip addr add 2001:db8:2::1/64 dev n9 nodad 2>/dev/null
-	within 5 fetches && judges || return 1
+	within 5 fetches && as_declared || return 1
 	bulwark status | tee "$DIR/out"
 	grep -q "another name" "$DIR/out" || return 1
 	node ip link set n9 down && node ip link set n9 name n0 && node ip link set n0 up
