@@ -50,13 +50,20 @@ TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packe
 
 all: $(PROGRAMS:%=$(BUILD)/%)
 
+# A make that was not told how many builds on every CPU.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
+
 check: dependencies
-	$(MAKE) all tests
+	$(MAKE) $(JOBS) all tests
 	scripts/run-tests --build $(BUILD) $(TESTS)
 
+# The kernels come while the programs are built.
 check-vm: dependencies-vm
-	$(MAKE) all tests
+	$(MAKE) $(JOBS) all tests $(if $(KERNELS),,kernels-vm)
 	scripts/vm/matrix --build $(BUILD) $(if $(KERNELS),--kernels $(KERNELS))
+
+kernels-vm:
+	scripts/vm/matrix --fetch
 
 run: dependencies-run
 	$(MAKE) all lab-programs
@@ -68,7 +75,7 @@ SANITIZED = $(UNITS) $(wildcard tests/policies/run tests/cli/run tests/packets/r
 	    tests/netns/test_daemon.sh tests/netns/test_watch.py tests/netns/test_report.py)
 SANITIZER_FINDS = $(abspath $(BUILD))/sanitize/finds
 sanitize:
-	$(MAKE) BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	$(MAKE) $(JOBS) BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 		-fno-sanitize-recover=all' LDFLAGS='-fsanitize=address,undefined' all tests
 	rm -rf $(SANITIZER_FINDS) && mkdir -m 1777 $(SANITIZER_FINDS)
 	ASAN_OPTIONS=log_path=$(SANITIZER_FINDS)/find scripts/run-tests --build $(BUILD)/sanitize \
@@ -196,6 +203,6 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/tests/*.d tests/bench/bench.mk tests/fuzz/fuzz.mk)
-.PHONY: coverage cppcheck accuracy memory soak all check check-vm run sanitize tests man install uninstall mutate tidy format-check clean \
+.PHONY: coverage cppcheck accuracy memory soak all check check-vm kernels-vm run sanitize tests man install uninstall mutate tidy format-check clean \
 	dependencies dependencies-vm dependencies-run dependencies-lint dependencies-fuzz
 .SECONDARY:

@@ -3,7 +3,7 @@
 # A bond and a VLAN on it, as the policy names them: its members are protected, one fails, another one joins later.
 . tests/vm/lib.sh
 case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is supported" && exit 0 ;; esac
-between_others
+only_on middle
 
 join_by_bond() {
 	for side in "" peer; do
@@ -47,6 +47,7 @@ fails_over() {
 }
 
 mount -t bpf bpf /sys/fs/bpf
+load bond
 build_network join_by_bond || { echo "Bail out! the network without the shield does not work"; exit 1; }
 build_vlan && within 30 fetches 8080 192.0.40.1 || { echo "Bail out! no VLAN on the bond"; exit 1; }
 keeps_talking 192.0.2.1 || { echo "Bail out! no connection without the shield"; exit 1; }

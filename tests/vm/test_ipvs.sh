@@ -4,7 +4,7 @@
 # conntrack does not know them. The policy drops strays, so that a segment that is not recognized is lost.
 . tests/vm/lib.sh
 case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is supported" && exit 0 ;; esac
-between_others
+only_on middle
 command -v ipvsadm >/dev/null || { echo "1..0 # SKIP ipvsadm is not installed outside" && exit 0; }
 
 balances() {
@@ -20,6 +20,7 @@ downloads() {
 }
 
 mount -t bpf bpf /sys/fs/bpf
+load ipvs
 build_network || { echo "Bail out! the network without the shield does not work"; exit 1; }
 build_server 80 && balances && within 30 fetches 80 192.0.2.80 || { echo "Bail out! IPVS does not work without the shield"; exit 1; }
 keeps_talking 192.0.2.80 server || { echo "Bail out! no connection without the shield"; exit 1; }

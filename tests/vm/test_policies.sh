@@ -7,7 +7,7 @@ case $(uname -r) in 5.*) echo "1..0 # SKIP this kernel is older than what is sup
 [ "$(id -u)" = 0 ] || { echo "1..0 # SKIP loading programs needs root" && exit 0; }
 
 # In a machine the other tests apply those of tests/vm.
-[ "${IN_VM:-}" ] && set -- policies/*.yaml tests/vm/policies/clients.yaml || set -- policies/*.yaml tests/vm/policies/*.yaml
+[ "${IN_VM:-}" ] && set -- policies/*.yaml || set -- policies/*.yaml tests/vm/policies/*.yaml
 for policy; do
 	it "check $policy" "$BULWARK" check "$policy"
 done
