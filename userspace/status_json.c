@@ -225,6 +225,35 @@ static json_t *profiles_json(const struct stance_row *rows, size_t count)
 	return all;
 }
 
+/* The power of two that so many of the values are below; the last bucket has none. */
+static double histogram_below(const struct histogram *histogram, double part)
+{
+	__u64 total = 0, seen = 0;
+	unsigned bucket;
+
+	for (bucket = 0; bucket <= HISTOGRAM_BUCKETS; bucket++)
+		total += histogram->bucket[bucket];
+	for (bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
+		seen += histogram->bucket[bucket];
+		if ((double)seen >= part * (double)total)
+			break;
+	}
+	return (double)(1ULL << bucket);
+}
+
+/* null: of no connection. unit: of its values, in seconds. */
+static json_t *spread_json(const struct histogram *histogram, double unit)
+{
+	bool any = false;
+
+	for (unsigned bucket = 0; bucket <= HISTOGRAM_BUCKETS; bucket++)
+		any |= histogram->bucket[bucket] != 0;
+	if (!any)
+		return json_null();
+	return json_pack("{s:f, s:f}", "median", histogram_below(histogram, 0.5) * unit, "p99",
+			 histogram_below(histogram, 0.99) * unit);
+}
+
 static json_t *connections_json(const struct status *status)
 {
 	struct connections_row *rows = NULL;
@@ -238,8 +267,9 @@ static json_t *connections_json(const struct status *status)
 
 		json_array_append_new(
 			all,
-			json_pack("{s:s, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I}", "service",
-				  rows[i].name, "opened", (json_int_t)sums->opened, "open",
+			json_pack("{s:s, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:o, s:o, "
+				  "s:o}",
+				  "service", rows[i].name, "opened", (json_int_t)sums->opened, "open",
 				  (json_int_t)connections_now(sums), "closed", "fin", (json_int_t)sums->closed[END_FIN],
 				  "reset", (json_int_t)sums->closed[END_RESET], "timeout",
 				  (json_int_t)sums->closed[END_TIMEOUT], "abort", (json_int_t)sums->closed[END_ABORT],
@@ -247,7 +277,9 @@ static json_t *connections_json(const struct status *status)
 				  (json_int_t)sums->bytes[DIRECTION_OF_SERVICE], "segments", "in",
 				  (json_int_t)sums->segments[DIRECTION_OF_CLIENT], "out",
 				  (json_int_t)sums->segments[DIRECTION_OF_SERVICE], "retransmits",
-				  (json_int_t)sums->retransmits));
+				  (json_int_t)sums->retransmits, "handshake_s", spread_json(&sums->handshake_us, 1e-6),
+				  "rtt_s", spread_json(&sums->rtt_us, 1e-6), "duration_s",
+				  spread_json(&sums->duration_ms, 1e-3)));
 	}
 	free(rows);
 	return all;

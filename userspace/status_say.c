@@ -229,6 +229,51 @@ static void say_drops(const json_t *document)
 	json_decref(drops);
 }
 
+static const char *text_closed(const json_t *value, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%lld fin, %lld reset, %lld timeout, %lld abort",
+		 json_integer_value(json_object_get(value, "fin")), json_integer_value(json_object_get(value, "reset")),
+		 json_integer_value(json_object_get(value, "timeout")),
+		 json_integer_value(json_object_get(value, "abort")));
+	return buffer;
+}
+
+/* Half of them were below it. */
+static const char *text_median(const json_t *value, char *buffer, size_t size)
+{
+	double seconds = json_number_value(json_object_get(value, "median"));
+
+	if (!json_is_object(value))
+		return "-";
+	if (seconds < 1)
+		snprintf(buffer, size, "<%.3g ms", seconds * 1e3);
+	else
+		snprintf(buffer, size, "<%.3g s", seconds);
+	return buffer;
+}
+
+/* What became of connections, where the policy wants it (metrics: { connections: true }). */
+static void say_connections(const json_t *document)
+{
+	static const struct column columns[] = {
+		{"service", "CONNECTIONS", false, NULL},
+		{"open", "OPEN", true, text_count},
+		{"opened", "OPENED", true, text_count},
+		{"closed", "ENDED", false, text_closed},
+		{"retransmits", "SENT AGAIN", true, text_count},
+		{"handshake_s", "HANDSHAKE", true, text_median},
+		{"rtt_s", "ROUND TRIP", true, text_median},
+		{"duration_s", "LASTED", true, text_median},
+		{},
+	};
+	const json_t *rows = json_object_get(document, "connections");
+
+	if (!json_array_size(rows))
+		return;
+	putchar('\n');
+	print_table(rows, columns);
+}
+
 void status_say(const struct status *status, const json_t *document)
 {
 	printf("%s\n", json_string_value(json_object_get(document, "status")));
@@ -242,5 +287,6 @@ void status_say(const struct status *status, const json_t *document)
 		say_rates(status);
 		say_proven(status);
 	}
+	say_connections(document);
 	say_drops(document);
 }

@@ -74,6 +74,11 @@ def counting(lab):
         same((row(lab)["opened"], row(lab)["open"]), (10, 0))
         same(row(lab)["bytes"], {"in": 10 * REQUEST, "out": 10 * ANSWER})
         assert min(row(lab)["segments"].values()) >= 10 * 4, row(lab)
+    with it("status has a line of them, and what half and nearly all of them took"):
+        for name in ("handshake_s", "rtt_s", "duration_s"):
+            assert 0 < row(lab)[name]["median"] <= row(lab)[name]["p99"] < 10, row(lab)
+        line = next(line for line in lab.bulwark("status").splitlines() if line.startswith("web "))
+        holds(line, " 10 ", "10 fin, 0 reset, 0 timeout, 0 abort", "ms")
     with it("each service by itself"):
         same(row(lab, "plain"), None)
         served(lab, lab.eth0.v4, 80)
