@@ -123,10 +123,12 @@ static __always_inline __u64 hash_counted(const struct flow *flow, const struct 
 	return whole && length == ADDRESS_BITS ? whole : hash_source(KEY_SOURCE, flow, length);
 }
 
-/* Of a packet, in ns. */
+/* Of a packet, in ns; of many that were merged, no more than the longest that a limit may take to refill. */
 static __always_inline __u64 limit_cost(const struct limit_entry *limit, const struct packet *pkt, __u32 packets)
 {
-	return (limit->cost * (limit->kind == LIMIT_BYTES ? pkt->length : packets)) >> 10;
+	__u64 cost_ns = (limit->cost * (limit->kind == LIMIT_BYTES ? pkt->length : packets)) >> 10;
+
+	return cost_ns < LIMIT_REFILL_MOST_NS ? cost_ns : LIMIT_REFILL_MOST_NS;
 }
 
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,

@@ -108,6 +108,10 @@ enum limit_per {
 	LIMIT_PER_SERVICE = 1,
 };
 
+/* The longest that a limit may take to refill, 73 minutes, and one packet may cost: twice that is a debt which the
+ * limiter's clock (include/state.h) tells from a time that has passed. */
+#define LIMIT_REFILL_MOST_NS (1ULL << 42)
+
 struct limit_entry {
 	union {
 		__u64 cost; /* of one packet, byte or connection, in 2^-10 ns: 1024e9 / rate; never 0 */

@@ -16,10 +16,12 @@
 /* The packet path takes the coarse clock: a whole tick's packets carry one time, so a smaller burst would refuse lawful
  * ones. 10 ms is the longest tick a kernel has (HZ=100). */
 #define TICK_NS 10000000ULL
-#define BURST_LEAST 3		/* packets or connections: a network reorders and doubles */
-#define BURST_BYTES 65536	/* the largest packet there is, so that one can pass */
-#define HORIZON_NS (1ULL << 42) /* 73 minutes: a debt this far ahead still fits the limiter's time */
-#define SCALE (1ULL << 10)	/* struct limit_entry.cost is in 2^-10 ns */
+#define BURST_LEAST 3	   /* packets or connections: a network reorders and doubles */
+#define BURST_BYTES 65536  /* the largest packet there is, so that one can pass */
+#define SCALE (1ULL << 10) /* struct limit_entry.cost is in 2^-10 ns */
+
+_Static_assert(4 * LIMIT_REFILL_MOST_NS < 1ULL << (LIMITER_TIME_BITS + LIMITER_TIME_SHIFT),
+	       "a debt is told from the past");
 
 static const char *per_text(const struct policy_limit *limit, char *buffer, size_t size)
 {
@@ -90,7 +92,7 @@ static int set_rate(const struct compile *compile, const struct policy_limit *li
 		(limit->measure == MEASURE_PACKETS || limit->measure == MEASURE_NEW_CONNECTIONS ? burst - 1 : burst) /
 		SCALE;
 
-	if (tolerance + cost / SCALE > HORIZON_NS) {
+	if (tolerance + cost / SCALE > LIMIT_REFILL_MOST_NS) {
 		policy_say(compile->policy, compile->report, SEVERITY_ERROR, &limit->at,
 			   "this limit takes longer than 73 minutes to refill: raise its rate or lower its burst");
 		return -ERANGE;
@@ -176,7 +178,10 @@ static void widen(struct generation_config *config, const struct limit_entry *en
 		config->have_open = config->needs_sockops = 1;
 		return;
 	}
-	horizon = entry->tolerance_ns + entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
+	horizon = entry->cost * (entry->kind == LIMIT_BYTES ? 65536 : 64) / SCALE;
+	if (horizon > LIMIT_REFILL_MOST_NS)
+		horizon = LIMIT_REFILL_MOST_NS;
+	horizon += entry->tolerance_ns;
 	if (config->limit_horizon_ns < horizon)
 		config->limit_horizon_ns = horizon;
 }
