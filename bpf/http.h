@@ -108,11 +108,12 @@ static __always_inline const struct flow *client_of(const struct packet *pkt, co
 static __always_inline int within_requests(const struct flow *flow, const struct http_entry *http, __u64 lists)
 {
 	const struct limit_entry *limit = &http->requests;
+	struct counted counted = {.length = NOT_COUNTED};
 	__u64 hash;
 
 	if (!counts_source(limit, lists))
 		return 1;
-	hash = hash_counted(flow, limit, 0);
+	hash = hash_counted(&counted, flow, limit);
 	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | 1), limiter_units(limit->cost >> 10),
 			    limiter_units(limit->tolerance_ns));
 }

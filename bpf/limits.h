@@ -115,12 +115,24 @@ static __always_inline enum reason limit_reason(__u8 kind)
 					       : REASON_RATE_PACKETS;
 }
 
-/* What of the source the limit counts as one. whole: the hash of all of it, where it is known, or 0. */
-static __always_inline __u64 hash_counted(const struct flow *flow, const struct limit_entry *limit, __u64 whole)
+/* A part of the source, as long as 128 bits have it, and its hash. The limits of a service mostly count the same. */
+#define NOT_COUNTED 0xffffffff /* a length that no limit has, as the verifier sees, too */
+struct counted {
+	__u64 hash;
+	__u32 length;
+};
+
+/* What of the source the limit counts as one, hashed unless it is what was counted before. */
+static __always_inline __u64 hash_counted(struct counted *counted, const struct flow *flow,
+					  const struct limit_entry *limit)
 {
 	__u32 length = flow->ipv6 ? limit->v6_length : limit->v4_length + 96;
 
-	return whole && length == ADDRESS_BITS ? whole : hash_source(KEY_SOURCE, flow, length);
+	if (counted->length != length) {
+		counted->length = length;
+		counted->hash = hash_source(KEY_SOURCE, flow, length);
+	}
+	return counted->hash;
 }
 
 /* Of a packet, in ns; of many that were merged, no more than the longest that a limit may take to refill. */
@@ -132,7 +144,8 @@ static __always_inline __u64 limit_cost(const struct limit_entry *limit, const s
 }
 
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
-					const struct limit_entry *limit, __u32 packets, int proven, __u64 whole)
+					const struct limit_entry *limit, struct counted *counted, __u32 packets,
+					int proven)
 {
 	__u64 cost_ns, hash;
 
@@ -142,7 +155,7 @@ static __always_inline int within_limit(const struct packet *pkt, const struct s
 	if (limit->per == LIMIT_PER_SERVICE)
 		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
 				 cost_ns, limit->tolerance_ns);
-	hash = hash_counted(&pkt->flow, limit, whole);
+	hash = hash_counted(counted, &pkt->flow, limit);
 	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | proven), limiter_units(cost_ns),
 			    limiter_units(limit->tolerance_ns));
 }
@@ -212,11 +225,12 @@ static __always_inline int concerns(const struct limit_entry *limit, const struc
 }
 
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:
- * those that the source is in; whole: see hash_counted(). */
+ * those that the source is in; whole: the hash of all of it, where it is known, or 0. */
 __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u64 lists, __u64 whole)
 {
 	const struct service_entry *service;
 	int proven = why == REASON_ESTABLISHED;
+	struct counted counted = {.hash = whole, .length = whole ? ADDRESS_BITS : NOT_COUNTED};
 	__u32 index, packets;
 
 	if (!pkt)
@@ -233,7 +247,7 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 		if (!limit)
 			break;
 		if (!counts_source(limit, lists) || !concerns(limit, service, pkt, proven) ||
-		    within_limit(pkt, service, limit, packets, proven, whole))
+		    within_limit(pkt, service, limit, &counted, packets, proven))
 			continue;
 		if (limit->monitor) {
 			would_drop(pkt, limit_reason(limit->kind), limit->rule);
