@@ -11,7 +11,7 @@
 #define BULWARK_LIMITS_H
 
 #define LIMITER_TIME_MASK ((1ULL << LIMITER_TIME_BITS) - 1)
-#define NEWCOMER_PART 8 /* see limiter_slot() */
+#define NEWCOMER_PART 8 /* see limiter_victim() */
 #define SLOT_NONE SLOTS_A_LINE
 #define CAS_TRIES 3 /* two CPUs on one source: who lost twice lets the packet pass uncounted */
 
@@ -20,67 +20,82 @@ static __always_inline __u64 limiter_units(__u64 ns)
 	return (ns + (1 << (LIMITER_TIME_SHIFT - 1))) >> LIMITER_TIME_SHIFT;
 }
 
-/* How far ahead of now a slot's time is; 0: expired, free, or wrapped. */
-static __always_inline __u64 debt_of(__u64 slot, __u64 now)
+/* How far ahead of now a slot's time is; 0: expired, free, or wrapped. horizon: no time is further ahead. */
+static __always_inline __u64 debt_of(__u64 slot, __u64 now, __u64 horizon)
 {
 	__u64 ahead = (slot - now) & LIMITER_TIME_MASK;
 
-	return ahead > limiter_units(constants.limit_horizon_ns) ? 0 : ahead;
+	return ahead > horizon ? 0 : ahead;
+}
+
+/* Where in the line this fingerprint is; SLOT_NONE: nowhere. */
+static __always_inline __u32 limiter_find(const struct slot_line *line, __u64 print)
+{
+	for (__u32 i = 0; i < SLOTS_A_LINE; i++)
+		if (line->slot[i] >> LIMITER_TIME_BITS == print)
+			return i;
+	asm volatile("" ::: "memory"); /* what comes next reads again instead of keeping all of the line on the stack */
+	return SLOT_NONE;
 }
 
 /*
- * The slot of this fingerprint, else the one with the smallest debt: the first one that owes nothing, mostly. None
- * where even that one came less than an eighth of a packet's time ago and all of its debt is this first packet: in a
+ * The slot that a newcomer takes: the one with the smallest debt, the first one that owes nothing, mostly. None where
+ * even that one came less than an eighth of a packet's time ago and all of its debt is this first packet: in a
  * flood that fills the table, who came before is worth more than who comes now. Who sends eight times the limit or more
  * is back within that time, finds its slot, and owes too much from then on to be a victim; if every newcomer took a
  * slot, none would last that long.
  */
-static __always_inline __u32 limiter_slot(const struct slot_line *line, __u64 print, __u64 now, __u64 cost)
+static __always_inline __u32 limiter_victim(const struct slot_line *line, __u64 now, __u64 horizon, __u64 cost)
 {
-	__u64 smallest = ~0ULL;
-	__u32 victim = 0;
+	__u64 smallest = ~0ULL; /* debt, and which slot owes it, in the low bits */
 
-	for (__u32 i = 0; i < SLOTS_A_LINE; i++)
-		if (line->slot[i] >> LIMITER_TIME_BITS == print)
-			return i;
 #pragma unroll /* the verifier of 6.1 refuses the loop that clang would make of it */
 	for (__u32 i = 0; i < SLOTS_A_LINE; i++) {
-		__u64 debt = debt_of(line->slot[i], now);
+		__u64 debt = debt_of(line->slot[i], now, horizon);
 
 		if (!debt)
 			return i;
-		if (debt < smallest) {
-			smallest = debt;
-			victim = i;
-		}
+		if ((debt * SLOTS_A_LINE | i) < smallest)
+			smallest = debt * SLOTS_A_LINE | i;
 	}
-	return cost - smallest < cost / NEWCOMER_PART ? SLOT_NONE : victim;
+	return cost - smallest / SLOTS_A_LINE < cost / NEWCOMER_PART ? SLOT_NONE : smallest % SLOTS_A_LINE;
+}
+
+static __always_inline __u64 limiter_slot(__u64 print, __u64 time)
+{
+	return print << LIMITER_TIME_BITS | (time & LIMITER_TIME_MASK);
 }
 
 /*
  * Whether a source conforms, and its new time when it does. hash: of the source; the low bits choose the line, print
  * tells sources and limits apart in it. Units of 64 ns. A global function: verified once.
+ *
+ * A newcomer's slot is written without a look at what became of it meanwhile: who is there would be pushed out all the
+ * same. That can lose one packet of a source whose first two come to two CPUs at once, and spares every packet of a
+ * flood of new sources a locked instruction.
  */
 __noinline int limiter_take(__u64 hash, __u64 print, __u64 cost, __u64 tolerance)
 {
+	__u64 now = now_ns() >> LIMITER_TIME_SHIFT, horizon = limiter_units(constants.limit_horizon_ns), old, debt;
 	__u32 index = hash & (constants.limiter_lines - 1), at;
-	__u64 now = now_ns() >> LIMITER_TIME_SHIFT, old, debt;
 	struct slot_line *line = bpf_map_lookup_elem(&limiters, &index);
 
 	if (!line)
 		return 1;
 	print &= (1ULL << (64 - LIMITER_TIME_BITS)) - 1;
-	at = limiter_slot(line, print, now, cost);
-	if (at >= SLOTS_A_LINE)
+	at = limiter_find(line, print);
+	if (at >= SLOTS_A_LINE) {
+		at = limiter_victim(line, now, horizon, cost);
+		if (at < SLOTS_A_LINE)
+			line->slot[at] = limiter_slot(print, now + cost);
 		return 1;
+	}
 	for (int try = 0; try < CAS_TRIES; try++) {
 		old = line->slot[at];
-		debt = old >> LIMITER_TIME_BITS == print ? debt_of(old, now) : 0;
+		debt = old >> LIMITER_TIME_BITS == print ? debt_of(old, now, horizon) : 0;
 		if (debt > tolerance)
 			return 0;
-		if (__sync_val_compare_and_swap(&line->slot[at], old,
-						print << LIMITER_TIME_BITS |
-							((now + debt + cost) & LIMITER_TIME_MASK)) == old)
+		if (__sync_val_compare_and_swap(&line->slot[at], old, limiter_slot(print, now + debt + cost)) == old)
 			return 1;
 	}
 	return 1;
