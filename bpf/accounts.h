@@ -7,6 +7,7 @@
 #define BULWARK_ACCOUNTS_H
 
 #define TCP_STATE_ESTABLISHED 1
+#define TCP_STATE_FIN_WAIT2 5
 #define TCP_STATE_CLOSE_WAIT 8
 #define ERROR_TIMED_OUT 110
 #define ERROR_RESET 104
@@ -113,36 +114,49 @@ static __always_inline void account_open(struct bpf_sock_ops *ops, __u32 row)
 		histogram_add(&sums->handshake_us, rtt_us);
 }
 
-/* How a connection ends whose state before was `from`. */
-static __always_inline enum connection_end end_of(struct bpf_sock *socket, __u32 from)
+/* How a connection ends whose state before was `from`. Where routers or neighbours told that the client cannot be
+ * reached, the kernel remembers that, and gives it as the error when its own time is over, too. */
+static __always_inline enum connection_end end_of(const struct tcp_sock *tcp, __u32 from)
 {
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
 	int error = tcp ? tcp->inet_conn.icsk_inet.sk.sk_err : 0;
 
 	if (error == ERROR_RESET || error == ERROR_PIPE)
 		return END_RESET;
-	if (error == ERROR_TIMED_OUT)
+	if (error && (error == ERROR_TIMED_OUT || error == tcp->inet_conn.icsk_inet.sk.sk_err_soft))
 		return END_TIMEOUT;
 	return error || from == TCP_STATE_ESTABLISHED || from == TCP_STATE_CLOSE_WAIT ? END_ABORT : END_FIN;
 }
 
+/* The kernel counts a FIN as a byte: the client's when it has come (not every close waits for it, and what is aborted
+ * may have seen it), the service's when it is acknowledged. */
+static __always_inline void account_bytes(struct connection_sums *sums, struct bpf_sock_ops *ops,
+					  const struct tcp_sock *tcp, enum connection_end end)
+{
+	__u64 in = ops->bytes_received, out = ops->bytes_acked;
+	int came = tcp && tcp->inet_conn.icsk_inet.sk.__sk_common.skc_flags & 1 << SOCK_DONE;
+	int acknowledged = end == END_FIN || OPS_WORD(ops, args[0], 0) == TCP_STATE_FIN_WAIT2;
+
+	sums->bytes[DIRECTION_OF_CLIENT] += in - (came && in);
+	sums->bytes[DIRECTION_OF_SERVICE] += out - (acknowledged && out);
+}
+
 static __always_inline void account_close(struct bpf_sock_ops *ops)
 {
-	__u32 end, open, from = OPS_WORD(ops, args[0], 0);
 	struct bpf_sock *socket = ops->sk;
 	struct connection_sums *sums;
+	struct tcp_sock *tcp;
+	__u32 end, open;
 	__u64 slot;
 
 	slot = socket ? account_take(bpf_get_socket_cookie(ops)) : 0;
 	sums = slot ? sums_of(ACCOUNT_ROW(slot)) : NULL;
 	if (!sums)
 		return;
-	end = end_of(socket, from);
+	tcp = bpf_skc_to_tcp_sock(socket);
+	end = end_of(tcp, OPS_WORD(ops, args[0], 0));
 	if (end < END_COUNT)
 		sums->closed[end]++;
-	/* the kernel counts a FIN as a byte */
-	sums->bytes[DIRECTION_OF_CLIENT] += ops->bytes_received - (end == END_FIN && ops->bytes_received);
-	sums->bytes[DIRECTION_OF_SERVICE] += ops->bytes_acked - (end == END_FIN && ops->bytes_acked);
+	account_bytes(sums, ops, tcp, end);
 	sums->segments[DIRECTION_OF_CLIENT] += OPS_WORD(ops, segs_in, 0);
 	sums->segments[DIRECTION_OF_SERVICE] += OPS_WORD(ops, segs_out, 0);
 	sums->retransmits += OPS_WORD(ops, total_retrans, 0);

@@ -76,6 +76,7 @@ enum endpoint {
 	ENDPOINT_OPEN,
 	ENDPOINT_ESTABLISHED,
 	ENDPOINT_SETTLED,
+	ENDPOINT_TELLS_END, /* settled as well */
 };
 
 /* How far into a stream something to judge may reach: before what a client sent stands, where there is one, the header
@@ -88,25 +89,30 @@ static __always_inline __u32 stream_beginning(void)
 /*
  * Whether the first bytes of a stream are past judging: the kernel has taken all that are looked at, so what comes
  * again of them is thrown away, or the server has answered, which it does when it has read what is judged. Neither is
- * ever untrue again. Asked with the socket that XDP looks up anyway, so that TC need not look it up once more.
+ * ever untrue again. Asked with the socket that XDP looks up anyway, so that TC need not look it up once more. 0: they
+ * are not.
  */
-static __always_inline int stream_settled(struct bpf_sock *socket)
+static __always_inline enum endpoint stream_settled(struct bpf_sock *socket)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
 
-	return tcp && (tcp->data_segs_out || tcp->bytes_received >= stream_beginning());
+	if (!tcp || !(tcp->data_segs_out || tcp->bytes_received >= stream_beginning()))
+		return ENDPOINT_NONE;
+	return hears_closings() && tcp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG ? ENDPOINT_TELLS_END
+											   : ENDPOINT_SETTLED;
 }
 
 static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
 {
 	struct bpf_sock *socket = bpf_skc_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	enum endpoint settled = ENDPOINT_NONE;
 	__u32 state;
-	int settled;
 
 	if (!socket)
 		return ENDPOINT_NONE;
 	state = socket->state;
-	settled = constants.have_tls && stream_settled(socket);
+	if (constants.have_tls)
+		settled = stream_settled(socket);
 	bpf_sk_release(socket);
 	if (state == TCP_STATE_LISTEN)
 		return ENDPOINT_LISTENS;
@@ -115,7 +121,7 @@ static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_so
 	if (state == TCP_STATE_CLOSE)
 		return ENDPOINT_NONE;
 	if (settled)
-		return ENDPOINT_SETTLED;
+		return settled;
 	return state == TCP_STATE_ESTABLISHED ? ENDPOINT_ESTABLISHED : ENDPOINT_OPEN;
 }
 
@@ -182,8 +188,9 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 	if (pkt) {
 		pkt->listens = endpoint == ENDPOINT_LISTENS;
 		pkt->completes = endpoint == ENDPOINT_HALF_OPEN;
-		pkt->settled = endpoint == ENDPOINT_SETTLED;
-		pkt->established = endpoint == ENDPOINT_ESTABLISHED || endpoint == ENDPOINT_SETTLED;
+		pkt->settled = endpoint >= ENDPOINT_SETTLED;
+		pkt->tells_end = endpoint == ENDPOINT_TELLS_END;
+		pkt->established = endpoint >= ENDPOINT_ESTABLISHED;
 	}
 	if (endpoint >= ENDPOINT_HALF_OPEN)
 		return OPEN_YES;
@@ -205,12 +212,16 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 static __always_inline enum open packet_open(struct xdp_md *ctx, struct packet *pkt, const struct open_flow *noted)
 {
 	enum open open;
+	__u64 now;
 
-	if (noted && notes_open())
+	if (noted && vouches(&pkt->flow, noted)) {
+		pkt->settled = constants.have_tls;
 		return OPEN_YES;
+	}
+	now = constants.offline ? 0 : bpf_jiffies64();
 	open = connection_open(ctx, &pkt->flow, pkt);
-	if (pkt->established && !noted && may_be_noted(pkt))
-		note_open(ctx, pkt);
+	if (pkt->established && (!noted || !constants.have_tls || pkt->tells_end) && may_be_noted(pkt))
+		note_open(ctx, pkt, now);
 	if (open || !pkt->listens || !own_cookie_returns(ctx, pkt))
 		return open;
 	pkt->handshake = pkt->completes = 1;

@@ -6,6 +6,9 @@
  *
  * The tables of a generation do not change, so what they said stays true. What can be wrong is an end: data of a
  * connection that has just ended passes for OPEN_LATELY_TICKS at most, and the kernel resets it, as it resets strays.
+ * Where something is asked of how connections begin, one that begins must not be taken for an older one with the same
+ * ends: sockops tells each end in `closings` before the kernel lets the ends be used again, and what was noted of the
+ * connection is believed no more.
  * Only what was proven is noted, and an entry stays until its time is over, so nobody who forges addresses can push
  * others out, and more connections than entries do not push each other out by turns. Who opens connections so that they
  * meet one entry gains that the kernel is asked, so the place in the table need not be secret.
@@ -16,11 +19,13 @@
 #define OPEN_LATELY_TICKS 64 /* of jiffies: 64 to 640 ms */
 #define OPEN_LATELY_BITS 12
 #define OPEN_LATELY_A_BLOCK 512
+#define CLOSING_TICKS 4 /* until a socket that has told its end is found no more */
 
 struct open_flow {
 	union address source, destination;
 	__u64 ends;	   /* [interface:32][source port:16][destination port:16] */
-	__u64 until;	   /* jiffies; 0: free */
+	__u64 until : 63;  /* jiffies; 0: free */
+	__u64 settled : 1; /* as packet.h has it, and its socket tells its end */
 	__u64 source_hash; /* hash_whole_source(), where limits want it */
 	__u16 class;	   /* of the source */
 	__u16 service;	   /* index, 0: none */
@@ -64,11 +69,42 @@ static __always_inline int is_noted(const struct open_flow *place, const struct 
 		 (place->destination.half[1] ^ flow->destination.half[1]) | (place->ends ^ ends));
 }
 
-/* Not where ClientHellos are judged: there each connection that begins is told from an older one with the same ends by
- * its socket, see stream_settled(). */
-static __always_inline int notes_open(void)
+/* Whether something depends on which segments begin a connection. */
+static __always_inline int asks_beginnings(void)
 {
-	return !constants.have_tls;
+	return constants.have_tls || constants.cookies.format || constants.have_open;
+}
+
+/* Whether sockets are asked to tell their ends (sockops.h). */
+static __always_inline int hears_closings(void)
+{
+	return constants.have_open || constants.have_accounts;
+}
+
+/* Of all connections between these; that some others share it costs them a look-up. word, port: of the peer; what IPv6
+ * has in front of it says nothing more. */
+static __always_inline __u64 *closing_place(__u32 word, __u16 port, __u16 local_port)
+{
+	__u64 peer = (__u64)word << 32 | (__u32)port << 16 | local_port;
+	__u32 index = peer * 0x9e3779b97f4a7c15ULL >> (64 - CLOSING_BITS);
+
+	return bpf_map_lookup_elem(&closings, &index);
+}
+
+/* Whether such a connection has ended since this was noted. */
+static __always_inline int closed_since(const struct flow *flow, const struct open_flow *noted)
+{
+	const __u64 *until = closing_place(flow->source.word[3], flow->source_port, flow->destination_port);
+
+	return !until || noted->until - OPEN_LATELY_TICKS <= *until;
+}
+
+/* Whether its data asks the kernel no more. Where ClientHellos are judged that is one that has settled. */
+static __always_inline int vouches(const struct flow *flow, const struct open_flow *noted)
+{
+	if (constants.have_tls && !noted->settled)
+		return 0;
+	return !asks_beginnings() || !hears_closings() || !closed_since(flow, noted);
 }
 
 /* Data in the middle of a connection, or what acknowledges it. */
@@ -92,10 +128,11 @@ static __always_inline const struct open_flow *noted_flow(const struct xdp_md *c
 	return constants.have_zones && place->zone != pkt->flow.zone ? NULL : place;
 }
 
-/* The kernel has just found it established. A function of its own: few packets come here. */
-__noinline int note_open(const struct xdp_md *ctx, const struct packet *pkt)
+/* The kernel has found it established. A function of its own: few packets come here. now: in jiffies, before it was
+ * asked, so that an end that is told meanwhile comes later. */
+__noinline int note_open(const struct xdp_md *ctx, const struct packet *pkt, __u64 now)
 {
-	__u64 now = bpf_jiffies64(), ends;
+	__u64 ends;
 	const struct flow *flow;
 	struct open_flow *place;
 	__u16 service = 0;
@@ -105,7 +142,7 @@ __noinline int note_open(const struct xdp_md *ctx, const struct packet *pkt)
 	flow = &pkt->flow;
 	ends = open_ends(ctx, flow);
 	place = open_place(flow, ends);
-	if (!place || place->until > now)
+	if (!place || (place->until > now && !is_noted(place, flow, ends)))
 		return 0; /* another one's */
 	place->source = flow->source;
 	place->destination = flow->destination;
@@ -115,6 +152,7 @@ __noinline int note_open(const struct xdp_md *ctx, const struct packet *pkt)
 	place->class = pkt->class;
 	place->service = service_of(flow, &service) ? service : 0;
 	place->zone = flow->zone;
+	place->settled = pkt->settled && pkt->tells_end;
 	place->until = now + OPEN_LATELY_TICKS;
 	return 0;
 }
@@ -126,7 +164,7 @@ static __always_inline void forget_open(const struct xdp_md *ctx, const struct f
 	struct open_flow *place;
 	__u64 ends;
 
-	if (!notes_open() || !(constants.cookies.format || constants.have_open))
+	if (!asks_beginnings())
 		return;
 	ends = open_ends(ctx, flow);
 	place = open_place(flow, ends);

@@ -62,6 +62,7 @@ struct packet {
 	__u8 offence : 1;     /* dropped inside an open connection, by a limit that may ban: OFFENCE_* */
 	__u8 established : 1; /* its connection is, says the kernel's look-up */
 	__u8 settled : 1;     /* what its stream began with has been judged and taken, see stream_settled() */
+	__u8 tells_end : 1;   /* its socket tells sockops when it closes */
 	__u8 would;	      /* reason of the first monitored rule that would have dropped it */
 	__u8 list;	      /* number of the list that blocks, 255: none */
 	__u16 class;

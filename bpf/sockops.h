@@ -65,14 +65,26 @@ static __always_inline void tag_socket(struct bpf_sock_ops *ops, const struct fl
 		bpf_setsockopt(ops, SOL_SOCKET_, SO_MARK_, &mark, sizeof(mark));
 }
 
-/* Whether a change of state ends a connection that was established: not that of a listener, nor of one that never was.
+/* Before the kernel lets its ends be used again: what XDP has noted of the connection until now is believed no more,
+ * nor what it finds while the socket may yet be found. */
+static __always_inline void tell_closing(struct bpf_sock_ops *ops)
+{
+	__u32 word = OPS_WORD(ops, family, 0) == FAMILY_INET6 ? OPS_WORD(ops, remote_ip6[0], 3)
+							      : OPS_WORD(ops, remote_ip4, 0);
+	__u64 *until = closing_place(word, bpf_ntohl(OPS_WORD(ops, remote_port, 0)), OPS_WORD(ops, local_port, 0));
+
+	if (until)
+		*until = bpf_jiffies64() + CLOSING_TICKS;
+}
+
+/* Whether what closes is a connection that was established: not a listener, nor one that never was.
  * (Established to last acknowledgement and closing, without the states of handshake, TIME_WAIT and closed.) */
 #define STATES_OPEN (1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11)
 static __always_inline int socket_closes(struct bpf_sock_ops *ops)
 {
-	__u32 from = OPS_WORD(ops, args[0], 0), to = OPS_WORD(ops, args[0], 1);
+	__u32 from = OPS_WORD(ops, args[0], 0);
 
-	return to == TCP_STATE_CLOSE && from < 32 && 1u << from & STATES_OPEN;
+	return from < 32 && 1u << from & STATES_OPEN;
 }
 
 /* A client's handshake is complete. */
@@ -93,15 +105,20 @@ static __always_inline void socket_opens(struct bpf_sock_ops *ops)
 	if (constants.have_accounts)
 		account_open(ops, service->row);
 	/* its end is told to whoever asks for the callback; what other programs asked for stays */
-	if (constants.have_open || constants.have_accounts)
+	if (hears_closings())
 		bpf_sock_ops_cb_flags_set(ops, OPS_WORD(ops, bpf_sock_ops_cb_flags, 0) | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
+/* Of a socket that closes. */
 static __always_inline void socket_ends(struct bpf_sock_ops *ops)
 {
 	struct flow flow = {};
 	__u16 index;
 
+	if (asks_beginnings())
+		tell_closing(ops);
+	if (!socket_closes(ops))
+		return;
 	if (constants.have_open) {
 		read_socket(ops, &flow);
 		count_open(&flow, service_of(&flow, &index), OPEN_STEP_DOWN);
@@ -123,7 +140,7 @@ static __always_inline int judge_socket(struct bpf_sock_ops *ops)
 		return 1;
 	if (what == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		socket_opens(ops);
-	else if ((constants.have_open || constants.have_accounts) && socket_closes(ops))
+	else if (hears_closings() && OPS_WORD(ops, args[0], 1) == TCP_STATE_CLOSE)
 		socket_ends(ops);
 	return 1;
 }

@@ -249,6 +249,13 @@ struct {
 } accounts SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << CLOSING_BITS);
+	__type(key, __u32);
+	__type(value, __u64);
+} closings SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SERVICE_ROWS);

@@ -43,6 +43,7 @@
  * sightings     hash           SIGHTINGS      ingress                     daemon            told at its next hello
  * fingerprints  hash           FINGERPRINTS   daemon; ingress (use of it) ingress           the longest unseen goes
  * accounts      array of lines ACCOUNT_LINES  sockops                     sockops           not counted
+ * closings      array          1<<CLOSING_BITS sockops                    shield            shared by several
  * connection_sums percpu hash  SERVICE_ROWS   sockops; apply clears       metrics, status   not counted
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * packet_samples percpu array  SAMPLES_A_CPU  programs                    top, status, daemon the oldest goes
@@ -257,6 +258,7 @@ _Static_assert(sizeof(struct slot_line) == 64, "one cache line");
 #define HALF_OPEN_LINES 4096u
 #define FRAGMENT_LINES 1024u
 #define SAMPLE_LINES 4096u
+#define CLOSING_BITS 14		/* 128 KiB */
 #define PROVEN_LINES 1024u	/* 64 KiB, 8192 sources */
 #define PROVEN_DROP_SECONDS 300 /* a source whose open connection met a drop stays in proven_drops */
 #define KNOWN_LINES 8192u	/* 65536 sources that have completed a handshake in the last day */
@@ -282,7 +284,7 @@ _Static_assert(sizeof(struct unanswered_line) == 64, "one cache line");
  * and as good as expired; a source that comes back within its own burst time of exactly 19.5 h later finds that burst
  * spent once). Lines are found by the source, fingerprints also tell limits apart. The victim is the
  * smallest debt: who sends least has least to lose, and over the limit nothing is written. A first packet that came
- * just now is no victim of another one (limiter_slot()), so that a flood too large for the table cannot wash out its
+ * just now is no victim of another one (limiter_victim()), so that a flood too large for the table cannot wash out its
  * own loudest senders before they come back.
  */
 #define LIMITER_LINES 16384u /* 1 MiB, 131072 slots */
@@ -330,7 +332,7 @@ struct histogram {
 enum connection_end {
 	END_FIN = 0,
 	END_RESET = 1,	 /* by the client */
-	END_TIMEOUT = 2, /* nobody answered any more */
+	END_TIMEOUT = 2, /* the client answered no more, in silence or because routers or neighbours did not find it */
 	END_ABORT = 3,	 /* by this host: closed with data unread or unsent, a refusal at TC, SOCK_DESTROY */
 	END_COUNT = 4,
 };

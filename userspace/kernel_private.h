@@ -53,7 +53,9 @@
 	MAP(proven_drops)                                                                                              \
 	MAP(sightings)                                                                                                 \
 	MAP(fingerprints)                                                                                              \
-	MAP(accounts) MAP(connection_sums) MAP(telling) MAP(packet_samples) MAP(sample_turns) MAP(events) MAP(origin)
+	MAP(accounts)                                                                                                  \
+	MAP(closings)                                                                                                  \
+	MAP(connection_sums) MAP(telling) MAP(packet_samples) MAP(sample_turns) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)

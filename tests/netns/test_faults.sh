@@ -76,11 +76,17 @@ fails() {
 	whole
 }
 
+# strace counts the calls of each thread apart, and fails number N of each: the first one has the most.
+only_first_thread() {
+	awk 'NR == 1 {first = $1} $1 == first' "$DIR/trace" >"$DIR/first" && mv "$DIR/first" "$DIR/trace"
+}
+
 # Calls before the policy file is opened are those of the dynamic loader and of others' libraries: not ours to survive.
 calls_fail() { # calls_fail CALL ERROR
 	local number counted=0 all before
 	traced "$(next_policy)" -f -e trace="$1",openat --quiet=all >/dev/null 2>&1
 	note_live "$(next_policy)"
+	only_first_thread
 	all=$(grep -c "$1(" "$DIR/trace")
 	before=$(sed '/[ab][.]yaml"/q' "$DIR/trace" | grep -v '[ab][.]yaml"' | grep -c "$1(")
 	for number in $(thinned $((all - before))); do
@@ -104,6 +110,14 @@ killed_anywhere() {
 	done
 	echo "$all calls"
 	[ "$all" -gt 100 ] && bulwark apply "$DIR/a.yaml" && note_live a && nothing_half_made
+}
+
+no_threads() { # the programs are loaded one after the other then
+	local to
+	to=$(next_policy)
+	traced "$to" -f -e trace=clone,clone3 -e inject=clone,clone3:error=EAGAIN || return 1
+	note_live "$to"
+	grep -q INJECTED "$DIR/trace" && whole
 }
 
 few_descriptors() {
@@ -284,6 +298,7 @@ if [ -n "$can_trace" ]; then
 	it "no directory can be made" calls_fail mkdir ENOSPC
 	it "no memory can be mapped" calls_fail mmap ENOMEM
 	it "no socket to be had" calls_fail socket EMFILE
+	it "no thread to be had" no_threads
 	it "bulwarkd killed before any of its system calls: enforcement goes on, its log has whole lines" daemon_killed
 else
 	skip "system calls that fail" "strace may not trace here"
