@@ -367,9 +367,7 @@ static int go_live(struct apply *apply)
 	status = apply_sysctls(apply);
 	if (status)
 		return status;
-	apply->number = next_number(apply);
-	error = generation_load(apply->instance, &apply->image, apply->number, false, apply->offline,
-				&apply->candidate);
+	error = generation_finish(apply->instance, &apply->image, apply->candidate);
 	if (!error)
 		error = apply_save(apply);
 	if (error)
@@ -411,11 +409,22 @@ static int stay(struct apply *apply)
 	return EXIT_DONE;
 }
 
+/* The verifier reads the candidate on another CPU meanwhile; what it says of it counts once the trial is passed. */
+static int begin_candidate(struct apply *apply)
+{
+	if (apply->unchanged || apply->request->dry_run)
+		return 0;
+	apply->number = next_number(apply);
+	return generation_begin(apply->instance, &apply->image, apply->number, &apply->candidate);
+}
+
 static int try_offline(struct apply *apply)
 {
-	int error = generation_load(NULL, &apply->image, 0, true, NULL, &apply->offline);
-	int status = error ? fail_kernel(error, apply->context->verb) : apply_tests(apply);
+	int error = begin_candidate(apply), status;
 
+	if (!error)
+		error = generation_load(&apply->image, apply->candidate, &apply->offline);
+	status = error ? fail_kernel(error, apply->context->verb) : apply_tests(apply);
 	status = status ?: apply_guard(apply);
 	if (!status && !apply->request->boot && !apply->request->renew)
 		apply_fit(apply);
@@ -427,6 +436,8 @@ static void clear_away(struct apply *apply)
 {
 	if (apply->saved)
 		apply_unsave(apply);
+	generation_free(apply->candidate); /* it may still be loaded with the instance's maps */
+	apply->candidate = NULL;
 	if (apply->instance && instance_made(apply->instance))
 		instance_down(apply->instance);
 }

@@ -56,7 +56,7 @@ static int load_and_measure(struct doctor *doctor, struct image *image)
 	if (!error)
 		error = generation_measure(NULL, frame.bytes, frame.length, RUNS, &bare);
 	if (!error)
-		error = generation_load(NULL, image, 0, true, NULL, &generation);
+		error = generation_load(image, NULL, &generation);
 	if (!error)
 		error = measure(doctor, generation, bare);
 	generation_free(generation);

@@ -61,11 +61,17 @@ void kernel_features(struct kernel_features *features);
 struct generation; /* opaque */
 /* Whether an error of generation_load() says that this process may not load programs, not that one was refused. */
 bool loading_denied(int error);
-/* number: 0 for offline. Offline ones have private state and take nothing from the instance (which may be NULL). tables
- * of `twin` are shared instead of filled again (the guard's offline twin of the candidate), or NULL. */
-int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline, struct generation *twin,
-		    struct generation **generation);
-void generation_free(struct generation *generation); /* closes; what sits in a slot stays alive there */
+/* Offline, number 0: private state, nothing of an instance. Shares the tables of its twin, or has its own (NULL). */
+int generation_load(struct image *image, const struct generation *twin, struct generation **generation);
+/* One that is to go live: its tables are made and filled, and its programs are loaded by another thread while this one
+ * goes on, with the twin. Until it is finished or freed, the instance stays open and of the image only the services
+ * change. */
+int generation_begin(const struct instance *instance, const struct image *image, __u32 number,
+		     struct generation **generation);
+/* Waits for it, gives every service its row; what was refused is said here. */
+int generation_finish(struct instance *instance, struct image *image, struct generation *generation);
+/* Waits for what is still loaded, closes; what sits in a slot stays alive there. */
+void generation_free(struct generation *generation);
 /* 24 bits of a hash over what makes a generation beside its policy: the programs, what the host and the kernel can do,
  * what was cut out of feeds. The same policy with another mark is not unchanged. */
 __u32 generation_mark(const struct image *image);

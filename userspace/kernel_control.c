@@ -3,6 +3,7 @@
 #include "kernel_private.h"
 
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -100,6 +101,39 @@ unsigned image_hooks(const struct image *image)
 	       (image->config.needs_sockops ? 1u << HOOK_SOCKOPS : 0);
 }
 
+struct hook_slot {
+	int map; /* of the hook's programs */
+	__u32 slot;
+	pthread_t thread;
+	bool runs;
+};
+
+static void *hook_slot_empty(void *arg)
+{
+	const struct hook_slot *one = arg;
+
+	bpf_map_delete_elem(one->map, &one->slot);
+	return NULL;
+}
+
+/* The kernel waits for an RCU grace period with each that is taken out: together they wait for one. */
+static void slot_empty(const struct instance *instance, __u32 slot)
+{
+	struct hook_slot all[HOOK_COUNT];
+
+	for (int hook = HOOK_COUNT - 1; hook >= 0; hook--) {
+		struct hook_slot *one = &all[hook];
+
+		*one = (struct hook_slot){.map = instance->maps[slot_maps[hook]], .slot = slot};
+		one->runs = hook && !pthread_create(&one->thread, NULL, hook_slot_empty, one);
+		if (!one->runs)
+			hook_slot_empty(one);
+	}
+	for (int hook = 0; hook < HOOK_COUNT; hook++)
+		if (all[hook].runs)
+			pthread_join(all[hook].thread, NULL);
+}
+
 int slots_sweep(struct instance *instance, __u64 word)
 {
 	static const struct slot_info empty;
@@ -115,8 +149,7 @@ int slots_sweep(struct instance *instance, __u64 word)
 		if (!waited)
 			wait_for_packets();
 		waited = true;
-		for (int hook = 0; hook < HOOK_COUNT; hook++)
-			bpf_map_delete_elem(instance->maps[slot_maps[hook]], &slot);
+		slot_empty(instance, slot);
 		if (bpf_map_update_elem(instance->maps[MAP_slots], &slot, &empty, BPF_ANY))
 			return -errno;
 	}

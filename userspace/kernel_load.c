@@ -3,6 +3,7 @@
 #include "kernel_private.h"
 
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,20 @@
 #include "packet_flow.h"
 #include "shield.skel.h"
 
+/* What another thread loads while this one rehearses the twin. It changes nothing but its generation. */
+struct loader {
+	pthread_t thread;
+	bool runs; /* the thread does, or has ended and is not joined */
+	const struct instance *instance;
+	const struct image *image;
+	int error;
+	char words[1024];
+};
+
 struct generation {
 	struct shield_bpf *shield;
+	int tables[TABLE_COUNT]; /* maps that its offline twin uses too; -1: of the programs alone */
+	struct loader loader;
 	struct open_found found; /* connections that opened or closed, offline */
 	__u32 number;
 	bool offline, ingress; /* ingress: what passes XDP is judged there too */
@@ -86,13 +99,12 @@ static int table_size(struct bpf_map *map, const struct table *table)
 	return bpf_map__set_max_entries(map, values ? values : 1);
 }
 
-/* The kernel pads every value of an array to eight bytes. */
-static int table_fill(struct bpf_map *map, const struct table *table)
+/* The kernel pads every value of an array to eight bytes. fd: the map's, which the object may not know yet. */
+static int table_fill(const struct bpf_map *map, int fd, const struct table *table)
 {
 	size_t value = bpf_map__value_size(map), stride = (value + 7) & ~7ul, page = sysconf(_SC_PAGESIZE);
 	size_t length = (stride * bpf_map__max_entries(map) + page - 1) & ~(page - 1);
 	size_t per_value = items_per_value(map, table) ?: 1, values = (table->count + per_value - 1) / per_value;
-	int fd = bpf_map__fd(map);
 	char *memory;
 
 	if (!table->count)
@@ -113,27 +125,56 @@ static int table_fill(struct bpf_map *map, const struct table *table)
 	return 0;
 }
 
-static int tables_prepare(struct shield_bpf *shield, const struct table list[TABLE_COUNT], struct generation *twin)
+/* Made before any program is loaded, so that twins can be loaded at the same time. */
+static int table_make(struct bpf_map *map, const struct table *table, int *fd)
 {
-	int error = 0;
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = map ? bpf_map__map_flags(map) : 0);
+	int error = table_size(map, table);
 
-	for (int i = 0; !error && i < TABLE_COUNT; i++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(shield->obj, list[i].name), *made = NULL;
-
-		if (twin && !list[i].of_instance)
-			made = bpf_object__find_map_by_name(twin->shield->obj, list[i].name);
-		error = made && map ? bpf_map__reuse_fd(map, bpf_map__fd(made)) : table_size(map, &list[i]);
+	if (error)
+		return error;
+	*fd = bpf_map_create(bpf_map__type(map), table->name, bpf_map__key_size(map), bpf_map__value_size(map),
+			     bpf_map__max_entries(map), &options);
+	if (*fd < 0) {
+		kernel_say("cannot make table %s: %s", table->name, strerror(errno));
+		return -errno;
 	}
-	return error;
+	return table_fill(map, *fd, table);
 }
 
-static int tables_fill(struct shield_bpf *shield, const struct table list[TABLE_COUNT], bool have_twin)
+static int tables_make(struct generation *generation, const struct table list[TABLE_COUNT])
 {
 	int error = 0;
 
 	for (int i = 0; !error && i < TABLE_COUNT; i++)
-		if (!have_twin || list[i].of_instance)
-			error = table_fill(bpf_object__find_map_by_name(shield->obj, list[i].name), &list[i]);
+		if (!list[i].of_instance)
+			error = table_make(bpf_object__find_map_by_name(generation->shield->obj, list[i].name),
+					   &list[i], &generation->tables[i]);
+	return error;
+}
+
+/* made: maps that are there already, -1: none. */
+static int tables_prepare(struct shield_bpf *shield, const struct table list[TABLE_COUNT], const int made[TABLE_COUNT])
+{
+	int error = 0;
+
+	for (int i = 0; !error && i < TABLE_COUNT; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(shield->obj, list[i].name);
+
+		error = map && made[i] >= 0 ? bpf_map__reuse_fd(map, made[i]) : table_size(map, &list[i]);
+	}
+	return error;
+}
+
+static int tables_fill(struct shield_bpf *shield, const struct table list[TABLE_COUNT], const int made[TABLE_COUNT])
+{
+	int error = 0;
+
+	for (int i = 0; !error && i < TABLE_COUNT; i++) {
+		struct bpf_map *map = made[i] < 0 ? bpf_object__find_map_by_name(shield->obj, list[i].name) : NULL;
+
+		error = map ? table_fill(map, bpf_map__fd(map), &list[i]) : 0;
+	}
 	return error;
 }
 
@@ -264,14 +305,30 @@ void generation_programs(struct shield_bpf *shield)
 	bpf_program__set_expected_attach_type(shield->progs.ingress_cookies, ATTACH_TCX_INGRESS);
 }
 
-static int shield_load(struct generation *generation, struct instance *instance, const struct image *image,
-		       const struct table list[TABLE_COUNT], struct generation *twin)
+static int shield_open(struct generation *generation)
 {
-	struct shield_bpf *shield = generation->shield;
 	int error;
 
+	if (generation->shield)
+		return 0;
+	generation->shield = shield_bpf__open();
+	if (generation->shield)
+		return 0;
+	error = -errno;
+	kernel_say("cannot open the programs: %s", strerror(-error));
+	return error;
+}
+
+static int shield_load(struct generation *generation, const struct instance *instance, const struct image *image,
+		       const int made[TABLE_COUNT])
+{
+	struct shield_bpf *shield = generation->shield;
+	struct table list[TABLE_COUNT];
+	int error;
+
+	tables_of(image, list);
 	constants_set(&shield->rodata->constants, instance, image, generation);
-	error = tables_prepare(shield, list, twin);
+	error = tables_prepare(shield, list, made);
 	if (!error)
 		error = state_prepare(shield, instance, generation->offline, &image->config);
 	if (error) {
@@ -283,61 +340,63 @@ static int shield_load(struct generation *generation, struct instance *instance,
 	generation_programs(shield);
 	libbpf_quiet();
 	error = shield_bpf__load(shield);
-	if (error) {
+	if (error)
 		kernel_say("the kernel refused generation %u: %s%s%s", generation->number, strerror(-error),
 			   *libbpf_words() ? ": " : "", libbpf_words());
-		return error;
-	}
-	return tables_fill(shield, list, twin != NULL);
+	return error;
 }
 
-static int shield_open_and_load(struct generation *generation, struct instance *instance, const struct image *image,
-				struct generation *twin)
+/* The verifier gives up with EAGAIN when a signal comes, and does so on a busy machine more often than libbpf tries
+ * again. */
+static int shield_load_at_last(struct generation *generation, const struct instance *instance,
+			       const struct image *image, const int made[TABLE_COUNT])
 {
-	struct table list[TABLE_COUNT];
-	int error;
+	int error = -EAGAIN;
 
-	generation->shield = shield_bpf__open();
-	if (!generation->shield) {
-		error = -errno;
-		kernel_say("cannot open the programs: %s", strerror(-error));
-		return error;
-	}
-	tables_of(image, list);
-	error = shield_load(generation, generation->offline ? NULL : instance, image, list, twin);
-	if (error) {
-		shield_bpf__destroy(generation->shield);
-		generation->shield = NULL;
+	for (int attempt = 0; error == -EAGAIN && attempt < LOAD_ATTEMPTS; attempt++) {
+		if (attempt)
+			usleep(LOAD_PAUSE_US << attempt);
+		error = shield_open(generation);
+		if (!error)
+			error = shield_load(generation, instance, image, made);
+		if (error) {
+			shield_bpf__destroy(generation->shield);
+			generation->shield = NULL;
+		}
 	}
 	return error;
 }
 
-int generation_load(struct instance *instance, struct image *image, __u32 number, bool offline, struct generation *twin,
-		    struct generation **result)
+static struct generation *generation_new(const struct image *image, __u32 number, bool offline)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
+
+	if (!generation)
+		return NULL;
+	generation->number = number;
+	generation->offline = offline;
+	generation->ingress = image->config.have_tls || image->config.have_http;
+	generation->counts = image->config.have_open;
+	generation->ends_slow = image->config.idle_request_ms;
+	memset(generation->tables, 0xff, sizeof(generation->tables));
+	return generation;
+}
+
+int generation_load(struct image *image, const struct generation *twin, struct generation **result)
+{
+	struct generation *generation = generation_new(image, 0, true);
+	const int *made = twin ? twin->tables : generation ? generation->tables : NULL;
+	struct table list[TABLE_COUNT];
 	int error = generation ? 0 : -ENOMEM;
 
 	libbpf_quiet();
-	if (!error) {
-		generation->number = number;
-		generation->offline = offline;
-		generation->ingress = image->config.have_tls || image->config.have_http;
-		generation->counts = image->config.have_open;
-		generation->ends_slow = image->config.idle_request_ms;
-		error = offline ? 0 : service_rows_take(instance, image, number);
-		for (__u32 i = 1; offline && i < image->service_count; i++)
-			image->services[i].row = i; /* none shares its cells with another one */
-	}
-	/* The verifier gives up with EAGAIN when a signal comes, and does so on a busy machine more often than libbpf
-	 * tries again. */
-	for (int attempt = 0; !error || (error == -EAGAIN && attempt < LOAD_ATTEMPTS); attempt++) {
-		if (attempt)
-			usleep(LOAD_PAUSE_US << attempt);
-		error = shield_open_and_load(generation, instance, image, twin);
-		if (!error)
-			break;
-	}
+	for (__u32 i = 1; i < image->service_count; i++)
+		image->services[i].row = i; /* none shares its cells with another one */
+	tables_of(image, list);
+	if (!error)
+		error = shield_load_at_last(generation, NULL, image, made);
+	if (!error)
+		error = tables_fill(generation->shield, list, made);
 	if (error) {
 		generation_free(generation);
 		return error;
@@ -346,12 +405,76 @@ int generation_load(struct instance *instance, struct image *image, __u32 number
 	return 0;
 }
 
+/* ---- loading beside the rehearsal ---- */
+
+static void *load_beside(void *arg)
+{
+	struct generation *generation = arg;
+	struct loader *loader = &generation->loader;
+
+	loader->error = shield_load_at_last(generation, loader->instance, loader->image, generation->tables);
+	if (loader->error)
+		snprintf(loader->words, sizeof(loader->words), "%s", kernel_words()); /* each thread has its own */
+	return NULL;
+}
+
+static void loader_wait(struct loader *loader)
+{
+	if (loader->runs)
+		pthread_join(loader->thread, NULL);
+	loader->runs = false;
+}
+
+int generation_begin(const struct instance *instance, const struct image *image, __u32 number,
+		     struct generation **result)
+{
+	struct generation *generation = generation_new(image, number, false);
+	struct table list[TABLE_COUNT];
+	int error = generation ? 0 : -ENOMEM;
+
+	libbpf_quiet();
+	tables_of(image, list);
+	if (!error)
+		error = shield_open(generation);
+	if (!error)
+		error = tables_make(generation, list);
+	if (error) {
+		generation_free(generation);
+		return error;
+	}
+	generation->loader = (struct loader){.instance = instance, .image = image};
+	generation->loader.runs = !pthread_create(&generation->loader.thread, NULL, load_beside, generation);
+	*result = generation;
+	return 0;
+}
+
+int generation_finish(struct instance *instance, struct image *image, struct generation *generation)
+{
+	struct loader *loader = &generation->loader;
+	struct table list[TABLE_COUNT];
+	int error;
+
+	if (loader->runs)
+		loader_wait(loader);
+	else
+		load_beside(generation); /* no thread was to be had */
+	if (loader->error) {
+		kernel_say("%s", loader->words);
+		return loader->error;
+	}
+	error = service_rows_take(instance, image, generation->number);
+	tables_of(image, list);
+	return error ?: tables_fill(generation->shield, list, generation->tables);
+}
+
 void generation_free(struct generation *generation)
 {
 	if (!generation)
 		return;
-	if (generation->shield)
-		shield_bpf__destroy(generation->shield);
+	loader_wait(&generation->loader);
+	shield_bpf__destroy(generation->shield);
+	for (int i = 0; i < TABLE_COUNT; i++)
+		close_fd(&generation->tables[i]);
 	free(generation);
 }
 

@@ -4,6 +4,7 @@
 
 #include <bpf/btf.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,13 +123,37 @@ static bool btf_has_function(const struct btf *btf, const char *name)
 	return btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
+/* To read the kernel's BTF takes 10 ms: once a process. What a module brings later, the next process sees. */
+static struct {
+	pthread_once_t asked;
+	bool ct_lookup, own_cookies;
+} functions = {.asked = PTHREAD_ONCE_INIT};
+
+static void ask_functions(void)
+{
+	static const char ct_lookup[] = "bpf_xdp_ct_lookup";
+	struct btf *kernel = btf__load_vmlinux_btf(), *module = NULL;
+
+	functions.own_cookies = btf_has_function(kernel, "bpf_sk_assign_tcp_reqsk");
+	functions.ct_lookup = btf_has_function(kernel, ct_lookup);
+	if (kernel && !functions.ct_lookup) {
+		module = btf__load_module_btf("nf_conntrack", kernel);
+		functions.ct_lookup = btf_has_function(module, ct_lookup);
+	}
+	btf__free(module);
+	btf__free(kernel);
+}
+
 bool kernel_has_own_cookies(void)
 {
-	struct btf *kernel = btf__load_vmlinux_btf();
-	bool found = btf_has_function(kernel, "bpf_sk_assign_tcp_reqsk");
+	pthread_once(&functions.asked, ask_functions);
+	return functions.own_cookies;
+}
 
-	btf__free(kernel);
-	return found;
+bool kernel_has_ct_lookup(void)
+{
+	pthread_once(&functions.asked, ask_functions);
+	return functions.ct_lookup;
 }
 
 bool kernel_has_tcx(void)
@@ -146,21 +171,6 @@ bool kernel_has_tcx(void)
 	there = btf_has_function(kernel, "tcx_prog_attach");
 	btf__free(kernel);
 	return there;
-}
-
-bool kernel_has_ct_lookup(void)
-{
-	static const char name[] = "bpf_xdp_ct_lookup";
-	struct btf *kernel = btf__load_vmlinux_btf(), *module = NULL;
-	bool found = btf_has_function(kernel, name);
-
-	if (kernel && !found) {
-		module = btf__load_module_btf("nf_conntrack", kernel);
-		found = btf_has_function(module, name);
-	}
-	btf__free(module);
-	btf__free(kernel);
-	return found;
 }
 
 static bool jit_enabled(void)

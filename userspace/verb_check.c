@@ -33,7 +33,7 @@ static void check_by_kernel(struct checked *checked)
 {
 	struct generation *offline = NULL;
 	size_t errors = checked->report.errors;
-	int err = generation_load(NULL, &checked->image, 0, true, NULL, &offline);
+	int err = generation_load(&checked->image, NULL, &offline);
 
 	if (err) {
 		bool denied = loading_denied(err);

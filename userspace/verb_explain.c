@@ -229,7 +229,7 @@ static int load(struct explain *explain)
 	explain->summary = summary_new();
 	if (!explain->connections || !explain->summary)
 		return fail(EXIT_SYSTEM, "explain: out of memory");
-	err = generation_load(NULL, &explain->image, 0, true, NULL, &explain->offline);
+	err = generation_load(&explain->image, NULL, &explain->offline);
 	if (loading_denied(err))
 		return fail(EXIT_SYSTEM,
 			    "explain: packets go through the real programs, and loading them needs CAP_BPF, "

@@ -217,7 +217,7 @@ static int judge_frame(struct lookup *lookup, const struct frame *frame, const s
 {
 	struct prefix *own = calloc(lookup->host.address_count + 1, sizeof(*own));
 	struct generation *offline = NULL;
-	int error = own ? generation_load(NULL, (struct image *)image, 0, true, NULL, &offline) : -ENOMEM;
+	int error = own ? generation_load((struct image *)image, NULL, &offline) : -ENOMEM;
 
 	for (size_t i = 0; own && i < lookup->host.address_count; i++)
 		own[i] = lookup->host.addresses[i].address;

@@ -174,7 +174,7 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "usage: run_accuracy POLICY.yaml [large]\n"), 2;
 	error = image_of(argv[1], &policy, &image);
 	image.config.limiter_lines = large ? LINES : LINES / SMALL;
-	if (error || generation_load(NULL, &image, 0, true, NULL, &offline))
+	if (error || generation_load(&image, NULL, &offline))
 		return printf("Bail out! %s: %s\n", argv[1], kernel_words()), 1;
 	test_flood(large ? HOSTILE_MOST : (HOSTILE_MOST + SMALL - 1) / SMALL);
 	if (!large)

@@ -94,7 +94,7 @@ static struct loaded *policy_load(const char *directory, const char *name)
 	snprintf(loaded->name, sizeof(loaded->name), "%s", name);
 	snprintf(path, sizeof(path), "%s/%s.yaml", directory, name);
 	err = image_of(path, &loaded->policy, &loaded->image);
-	err = err ? err : generation_load(NULL, &loaded->image, 0, true, NULL, &loaded->offline);
+	err = err ? err : generation_load(&loaded->image, NULL, &loaded->offline);
 	if (err) {
 		printf("# %s: %s\n", path, kernel_words());
 		return NULL;

@@ -41,7 +41,7 @@ static inline struct generation *offline_of(const char *path, struct image *imag
 	struct generation *generation = NULL;
 	struct policy *policy;
 
-	if (image_of(path, &policy, image) || generation_load(NULL, image, 0, true, NULL, &generation))
+	if (image_of(path, &policy, image) || generation_load(image, NULL, &generation))
 		printf("Bail out! %s: %s\n", path, kernel_words());
 	policy_free(policy);
 	return generation;
