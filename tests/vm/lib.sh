@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2034 # for those who read this file in
 BULWARK=${BUILD:-build}/bulwark
-count=0
+count=0 waiting=0 asking=
 
 # only_on PLACE...: ends a test that is tried on these kernels of make check-vm alone (oldest, middle, newest): software
 # emulation is slow. With kernels of somebody's own (EVERYWHERE) it goes on.
@@ -41,6 +41,25 @@ it() {
 		echo "# $* ended with $status"
 		sed 's/^/#   /' /tmp/it.log
 	fi
+}
+
+# unanswered NAME COMMAND...: the test that COMMAND gets no answer, which is known only after some seconds: several of them
+# wait at once, in the background, and said_nothing says how each ended
+unanswered() {
+	waiting=$((waiting + 1))
+	echo "$1" >/tmp/unanswered.$waiting.name
+	shift
+	{ "$@" >/tmp/unanswered.$waiting.log 2>&1 && echo answered >>/tmp/unanswered.$waiting.log; } &
+	asking="$asking $!"
+}
+
+said_nothing() {
+	# shellcheck disable=SC2086 # process ids, split on purpose
+	wait $asking
+	for each in $(seq $waiting); do
+		it "$(cat /tmp/unanswered.$each.name)" not says answered cat /tmp/unanswered.$each.log
+	done
+	waiting=0 asking=
 }
 
 done_testing() {

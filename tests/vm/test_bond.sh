@@ -34,9 +34,10 @@ from() { # from SOURCE ADDRESS: does a ping get an answer?
 judges() { # judges NAME
 	it "$1: a client is served" within 30 fetches
 	it "$1: in the VLAN on the bond" within 30 fetches 8080 192.0.40.1
-	it "$1: an undeclared port is not" not fetches 8081
-	it "$1: a blocked source is dropped" not reaches 66
-	it "$1: in the VLAN" not from 192.0.40.66 192.0.40.1
+	unanswered "$1: an undeclared port is not" fetches 8081
+	unanswered "$1: a blocked source is dropped" reaches 66
+	unanswered "$1: in the VLAN" from 192.0.40.66 192.0.40.1
+	said_nothing
 	it "$1: a connection that was open before goes on" still_talks
 }
 

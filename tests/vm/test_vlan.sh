@@ -4,7 +4,7 @@
 # offload takes the tags off before (rx-vlan) or puts them on late (tx-vlan).
 . tests/vm/lib.sh
 case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is supported" && exit 0 ;; esac
-only_on newest
+only_on middle
 
 # vlan RUN-IN DEVICE NAME ID: a VLAN device, up
 vlan() {
@@ -31,10 +31,10 @@ from() {
 	esac
 }
 
-# pours SOURCE ADDRESS: 600 pings that nobody waits for (pktgen would be faster, but the kernel dies of it in generic mode)
+# pours SOURCE ADDRESS: 150 pings that nobody waits for (pktgen would be faster, but the kernel dies of it in generic mode)
 pours() {
 	for sender in 1 2 3; do
-		peer busybox ping -q -c 200 -i 0.01 -W 1 -I "$1" "$2" >/dev/null &
+		peer busybox ping -q -c 50 -i 0.01 -W 1 -I "$1" "$2" >/dev/null &
 	done
 }
 
@@ -45,17 +45,18 @@ offloads() { # offloads on|off
 judges() { # judges NAME
 	it "$1: a client in the VLAN is served" fetches 8080 192.0.40.1
 	it "$1: over IPv6" fetches 8080 "[2001:db8:40::1]"
-	it "$1: an undeclared port is not" not fetches 8081 192.0.40.1
-	it "$1: a blocked source in the VLAN is dropped" not from 192.0.40.66 192.0.40.1
-	it "$1: over IPv6" not from 2001:db8:40::66 2001:db8:40::1
 	it "$1: a client behind two tags is served" fetches 8080 192.0.47.1
-	it "$1: an undeclared port behind two tags is not" not fetches 8081 192.0.47.1
-	it "$1: a blocked source behind two tags is dropped" not from 192.0.47.66 192.0.47.1
+	unanswered "$1: an undeclared port is not" fetches 8081 192.0.40.1
+	unanswered "$1: a blocked source in the VLAN is dropped" from 192.0.40.66 192.0.40.1
+	unanswered "$1: over IPv6" from 2001:db8:40::66 2001:db8:40::1
+	unanswered "$1: an undeclared port behind two tags is not" fetches 8081 192.0.47.1
+	unanswered "$1: a blocked source behind two tags is dropped" from 192.0.47.66 192.0.47.1
+	said_nothing
 	before=$(drops blocked)
 	pours 192.0.40.66 192.0.40.1
 	it "$1: a client is served while a blocked source in its VLAN does not stop" fetches 8080 192.0.40.1
 	wait
-	it "$1: and all of that is dropped" [ "$(drops blocked)" -ge $((before + 600)) ]
+	it "$1: and all of that is dropped" [ "$(drops blocked)" -ge $((before + 150)) ]
 }
 
 mount -t bpf bpf /sys/fs/bpf
