@@ -11,7 +11,7 @@
 #   make accuracy   how exact limits are in 512 KiB with 1,000 hostile and 10,000 lawful sources in a spoofed flood (minutes)
 #   make memory     what bulwarkd holds and what a scrape costs with a million bans and ten million prefixes (minutes)
 #   make soak       lawful and hostile traffic with a reload every second; TIME=600 seconds
-#   make mutate     plants one-line faults in the sources and says which the tests do not catch (an hour)
+#   make mutate     plants one-line faults in the sources and says which the tests do not catch (half an hour)
 #   make coverage   which lines and functions of userspace/ the tests never run, by name
 #   make install    PREFIX=/usr/local DESTDIR= ; make uninstall takes back the same files
 #   also: dependencies, tidy, format-check, clean
