@@ -61,10 +61,26 @@ class Results:
         self.peers = peers  # name -> version, or why it is missing
         self.rows = {}
         self.points = {}
+        self.kept = set()  # groups of an earlier run, until this one has points of its own
         self.began = time.time()
         self.load = os.getloadavg()[0]
 
     # ---- collecting
+
+    def keep(self, earlier, parts):
+        """What an earlier run, as save() wrote it, has measured and these parts do not measure again."""
+        again = {row.key for row in rows.ROWS if row.part in parts}
+        known = {row.key for row in rows.ROWS}
+        self.rows = {entry["key"]: {name: value for name, value in entry.items() if name not in ("key", "section", "what", "unit", "aim")}
+                     for entry in earlier["rows"] if entry["state"] == "measured" and entry["key"] in known - again}
+        self.points = {group["key"]: group["contenders"] for group in earlier["groups"]}
+        self.kept = set(self.points)
+
+    def points_of(self, group, who):
+        if group in self.kept:
+            self.kept.remove(group)
+            self.points[group] = {}
+        return self.points.setdefault(group, {}).setdefault(who, [])
 
     def measured(self, key, values, note=""):
         row = next(row for row in rows.ROWS if row.key == key)
@@ -82,13 +98,13 @@ class Results:
 
     def point(self, group, who, x, values, note=""):
         """x: where on the axis, None in a contest."""
-        self.points.setdefault(group, {}).setdefault(who, []).append(
+        self.points_of(group, who).append(
             {"x": x, "value": statistics.median(values), "values": values, "noise": noise(values), "note": note})
         where = "" if x is None else f" at {x:,}"
         say(f"{group}{where}: {who}: {figure(statistics.median(values))} {self.group(group).unit}")
 
     def cannot(self, group, who, x, why):
-        self.points.setdefault(group, {}).setdefault(who, []).append({"x": x, "value": None, "note": why})
+        self.points_of(group, who).append({"x": x, "value": None, "note": why})
         say(f"{group}{'' if x is None else f' at {x:,}'}: {who} cannot: {why}")
 
     def group(self, key):
@@ -148,7 +164,8 @@ class Results:
     def heading(self, machine):
         peers = ", ".join(f"{name} {version}" for name, version in self.peers.items()) or "none"
         return (f"# Benchmark\n\n{machine['cpu']}, {machine['cpus']} CPUs{machine['virtual']}, {machine['memory-gib']} GiB, Linux "
-                f"{machine['kernel']}, {machine['time']}; load {machine['load-before']:.1f} before. Peers: {peers}.\n\nMedians of "
+                f"{machine['kernel']}, {machine['time']}; load {machine['load-before']:.1f} before, {machine['stolen']:.0%} of the "
+                f"CPUs' time stolen. Peers: {peers}.\n\nMedians of "
                 f"{self.rounds} rounds, taken in turns with the baseline, on virtual interfaces (veth): no physical network card was "
                 f"measured. ± marks what varied by more than {NOISY:.0%} (the middle half of the rounds).\n\n")
 

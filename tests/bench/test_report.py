@@ -21,7 +21,7 @@ import plots  # noqa: E402
 import rows  # noqa: E402
 from results import Results, noise  # noqa: E402
 
-MACHINE = {"cpu": "A <CPU> & more", "cpus": 2, "virtual": "", "memory-gib": 8, "kernel": "6.1", "load-before": 0.0, "time": "now"}
+MACHINE = {"cpu": "A <CPU> & more", "cpus": 2, "virtual": "", "memory-gib": 8, "kernel": "6.1", "load-before": 0.0, "stolen": 0.25, "time": "now"}
 
 
 def collected(quick=False):
@@ -126,6 +126,24 @@ def test_plots_are_well_formed():
         same(xml.parse(path).getroot().tag, "{http://www.w3.org/2000/svg}svg")
 
 
+def test_what_an_earlier_run_measured_is_kept_where_nothing_is_measured_again():
+    collected()
+    earlier = json.loads((directory() / "results.json").read_text())
+    results = Results(3, {})
+    results.keep(earlier, [row.part for row in rows.ROWS if row.key == "blocked-1k"])
+    with contextlib.redirect_stderr(io.StringIO()):
+        results.point("lists", "bulwark", 4, [3.0])
+        results.point("lists", "bulwark", 16, [2.0])
+    same(sorted(results.rows), ["flood-1m", "unjudged"])
+    same(results.rows["flood-1m"]["value"], 0.5)
+    same([point["x"] for point in results.points["lists"]["bulwark"]], [4, 16])
+    same(sorted(results.points["lists"]), ["bulwark"])
+    same(results.points["blocked"]["bulwark"][0]["value"], 5.5)
+    results.closed({}).save(directory() / "results.json", MACHINE | {"earlier": "long ago"}, {"quick": False, "parts": []})
+    kept = json.loads((directory() / "results.json").read_text())
+    same([row["aim"]["text"] for row in kept["rows"] if row["key"] == "flood-1m"], ["at least 0.6 ×"])
+
+
 def readme(text):
     target = directory() / "README.md"
     target.write_text(text)
@@ -141,7 +159,7 @@ def test_the_readme_changes_between_its_marks_only():
     status, _, text = readme(BEFORE + "old\n" + AFTER)
     same(status, 0)
     assert text.startswith(BEFORE) and text.endswith(AFTER) and "old\n" not in text
-    for words in ("| 200 ns | at most 50 ns | not met |", "Not built: SYN cookie", "physical network card", "| bulwark | 4.1 | 2 ± |  |", "| peer |  | cannot | one list only |"):
+    for words in ("| 200 ns | at most 50 ns | not met |", "Not built: SYN cookie", "physical network card", "25% of its CPUs' time", "| bulwark | 4.1 | 2 ± |  |", "| peer |  | cannot | one list only |"):
         assert words in text, f"{words} is not in\n{text}"
     same(readme(text)[2], text)
 
