@@ -5,6 +5,7 @@
  * once more, slowly, by inet_pton(): both must cover the same addresses.
  */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,6 +53,16 @@ static int address(const char *text, number *value)
 	return family;
 }
 
+/* ::ffff:a.b.c.d is IPv4, and so is all of what begins and ends in there: the family that is meant. */
+static int unmapped(int family, struct range *range)
+{
+	if (family != 6 || range->first >> 32 != 0xffff || range->last >> 32 != 0xffff)
+		return family;
+	range->first &= 0xffffffff;
+	range->last &= 0xffffffff;
+	return 4;
+}
+
 /* A word as a range of addresses; 0: it is none. */
 static int word_range(char *word, struct range *range)
 {
@@ -66,25 +77,62 @@ static int word_range(char *word, struct range *range)
 	family = address(word, &range->first);
 	range->last = range->first;
 	if (!family || (!slash && !dash))
-		return family;
+		return unmapped(family, range);
 	if (!slash) {
 		other = address(dash + 1, &range->last);
-		return other == family && range->first <= range->last ? family : 0;
+		return other == family && range->first <= range->last ? unmapped(family, range) : 0;
 	}
 	length = strtoul(slash + 1, &end, 10);
 	if (slash[1] < '0' || slash[1] > '9' || *end || length > (family == 4 ? 32 : 128))
 		return 0;
 	range->last |= hosts((family == 4 ? 32 : 128) - length);
 	range->first = range->last & ~hosts((family == 4 ? 32 : 128) - length);
-	return family;
+	return unmapped(family, range);
+}
+
+static size_t blanks(const char *text, const char *stop)
+{
+	size_t count = 0;
+
+	while (text + count < stop && (text[count] == ' ' || text[count] == '\t'))
+		count++;
+	return count;
+}
+
+/* Characters up to a blank, a comment or one of these, too. */
+static size_t until(const char *text, const char *stop, const char *these)
+{
+	size_t count = 0;
+
+	while (text + count < stop && !strchr(" \t#;", text[count]) && !strchr(these, text[count]))
+		count++;
+	return count;
+}
+
+/* The first word of a line; a range's blanks around its dash are left out. False: too long for an address. */
+static bool take_word(const char *text, const char *stop, char word[256])
+{
+	const char *second;
+	size_t length;
+
+	text += blanks(text, stop);
+	length = until(text, stop, "-/");
+	second = text + length + blanks(text + length, stop);
+	if (second == stop || *second != '-') {
+		length = until(text, stop, "");
+		snprintf(word, 256, "%.*s", (int)length, text);
+		return length < 256;
+	}
+	second++;
+	second += blanks(second, stop);
+	return snprintf(word, 256, "%.*s-%.*s", (int)length, text, (int)until(second, stop, ""), second) < 256;
 }
 
 /* False: some line is no address. */
 static bool read_plain(const char *text, size_t size, struct ranges *v4, struct ranges *v6)
 {
 	const char *end = text + size;
-	char word[128];
-	size_t length;
+	char word[256];
 
 	while (text < end) {
 		const char *next = memchr(text, '\n', end - text);
@@ -94,16 +142,10 @@ static bool read_plain(const char *text, size_t size, struct ranges *v4, struct 
 
 		if (stop > text && stop[-1] == '\r')
 			stop--;
-		while (text < stop && (*text == ' ' || *text == '\t'))
-			text++;
-		for (length = 0; text + length < stop && !strchr(" \t#;", text[length]); length++)
-			;
-		if (length >= sizeof(word) || memchr(text, '\0', length))
+		if (!take_word(text, stop, word))
 			return false;
-		memcpy(word, text, length);
-		word[length] = '\0';
 		text = next ? next + 1 : end;
-		if (!length)
+		if (!*word)
 			continue;
 		family = word_range(word, &range);
 		if (!family)
