@@ -46,12 +46,13 @@ static enum reason link_layer(struct taken_apart *packet, __u32 *type)
 	return REASON_NONE;
 }
 
+/* A header that says nothing takes nothing back either: the one before may have said that the packet is a fragment. */
 static enum reason fragment(struct taken_apart *packet, __u32 offset, bool more)
 {
-	packet->later_fragment = offset > 0;
-	packet->first_fragment = !offset && more;
 	if (!offset && !more)
 		return REASON_NONE;
+	packet->later_fragment = offset > 0;
+	packet->first_fragment = !offset;
 	if (offset + packet->rest > 65535)
 		return REASON_FRAGMENT_BOGUS;
 	if (more && (packet->rest == 0 || packet->rest % 8 != 0))
