@@ -69,8 +69,9 @@ static bool at_double_colon(const struct text *text)
 	return text->end - text->at >= 2 && text->at[0] == ':' && text->at[1] == ':';
 }
 
-/* The groups up to what is none, the IPv4 address at the end as two; at most limit. False: malformed. */
-static bool read_groups(struct text *text, unsigned limit, u128 *address, unsigned *count)
+/* The groups up to what is none, at most limit; an IPv4 address as two, behind so many others at least: it ends an
+ * address. False: malformed. */
+static bool read_groups(struct text *text, unsigned limit, unsigned before_v4, u128 *address, unsigned *count)
 {
 	*address = 0;
 	*count = 0;
@@ -82,7 +83,7 @@ static bool read_groups(struct text *text, unsigned limit, u128 *address, unsign
 		if (*count && (at_double_colon(&rest) || rest.at == rest.end || *rest.at != ':'))
 			return true;
 		rest.at += *count > 0;
-		if (*count + 2 <= limit && read_v4(&rest, &v4)) {
+		if (*count >= before_v4 && *count + 2 <= limit && read_v4(&rest, &v4)) {
 			*address = *address << 32 | v4;
 			*count += 2;
 			*text = rest;
@@ -102,7 +103,7 @@ static bool read_v6(struct text *text, u128 *address)
 	unsigned before, after;
 	u128 left, right;
 
-	if (!read_groups(text, 8, &left, &before))
+	if (!read_groups(text, 8, 6, &left, &before))
 		return false;
 	if (before == 8) {
 		*address = left;
@@ -111,7 +112,7 @@ static bool read_v6(struct text *text, u128 *address)
 	if (!at_double_colon(text))
 		return false;
 	text->at += 2;
-	if (!read_groups(text, 7 - before, &right, &after))
+	if (!read_groups(text, 7 - before, 0, &right, &after))
 		return false;
 	*address = (before ? left << (16 * (8 - before)) : 0) | right;
 	return true;

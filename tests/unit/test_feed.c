@@ -105,8 +105,10 @@ static const struct reading readings[] = {
 	 "0.0.0.0\n255.255.255.255\n128.0.0.0/1\n::\nffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\n8000::/1\n",
 	 "0.0.0.0/32 255.255.255.255/32 128.0.0.0/1 ::/128 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128 8000::/1 "},
 	{"IPv6 spellings", FEED_AUTO,
-	 "2001:DB8:0:0:0:0:0:1\n1::\n::1\n1:2:3:4:5:6:7::\n::2:3:4:5:6:7:8\n64:ff9b::192.0.2.1\n",
-	 "2001:db8::1/128 1::/128 ::1/128 1:2:3:4:5:6:7:0/128 0:2:3:4:5:6:7:8/128 64:ff9b::c000:201/128 "},
+	 "2001:DB8:0:0:0:0:0:1\n1::\n::1\n1:2:3:4:5:6:7::\n::2:3:4:5:6:7:8\n64:ff9b::192.0.2.1\n"
+	 "1:2:3:4:5:6:192.0.2.1\n",
+	 "2001:db8::1/128 1::/128 ::1/128 1:2:3:4:5:6:7:0/128 0:2:3:4:5:6:7:8/128 64:ff9b::c000:201/128 "
+	 "1:2:3:4:5:6:c000:201/128 "},
 	{"IPv4 in the clothes of IPv6", FEED_AUTO, "::ffff:192.0.2.1\n::ffff:198.51.100.0/120\n",
 	 "192.0.2.1/32 198.51.100.0/24 "},
 	{"range that is a prefix", FEED_AUTO, "192.0.2.0-192.0.2.255\n", "192.0.2.0/24 "},
@@ -201,6 +203,8 @@ static const struct refusal refusals[] = {
 	{FEED_AUTO, "2001:db8\n", 1, 1, "not an address"},
 	{FEED_AUTO, "1:2:3:4:5:6:7:8:9\n", 1, 1, "not an address"},
 	{FEED_AUTO, "1:2:3:4:5:6:7:8::\n", 1, 1, "not an address"},
+	{FEED_AUTO, "1:0.0.0.20::f\n", 1, 1, "not an address"},
+	{FEED_AUTO, "1:2:3:4:5:192.0.2.1::\n", 1, 1, "not an address"},
 	{FEED_AUTO, "1::2:3:4:5:6:7:8\n", 1, 1, "not an address"},
 	{FEED_AUTO, "2001:db8::12345\n", 1, 1, "not an address"},
 	{FEED_AUTO, "2001:db8:::1\n", 1, 1, "not an address"},
