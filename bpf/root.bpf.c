@@ -159,11 +159,12 @@ static __always_inline int concerns_sockets(struct bpf_sock_ops *ops)
 SEC("sockops")
 int sockops_root(struct bpf_sock_ops *ops)
 {
-	__u64 word = control_word;
+	__u64 word;
 	__u32 slot;
 
 	if (!concerns_sockets(ops))
 		return 1;
+	word = control_word;
 	slot = slot_in_force(word);
 	enter_generation(ops, &sockops_slots, slot == SLOT_PAUSED ? CONTROL_FALLBACK(word) : slot);
 	count_fallthrough(HOOK_SOCKOPS);

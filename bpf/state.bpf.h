@@ -256,6 +256,13 @@ struct {
 } closings SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NEAR_ROWS);
+	__type(key, __u32);
+	__type(value, struct connection_sums);
+} near_sums SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SERVICE_ROWS);

@@ -44,6 +44,7 @@
  * fingerprints  hash           FINGERPRINTS   daemon; ingress (use of it) ingress           the longest unseen goes
  * accounts      array of lines ACCOUNT_LINES  sockops                     sockops           not counted
  * closings      array          1<<CLOSING_BITS sockops                    shield            shared by several
+ * near_sums     percpu array   NEAR_ROWS      sockops; apply clears       metrics, status   -
  * connection_sums percpu hash  SERVICE_ROWS   sockops; apply clears       metrics, status   not counted
  * telling       percpu array   REASON_SLOTS   programs                    metrics           -
  * packet_samples percpu array  SAMPLES_A_CPU  programs                    top, status, daemon the oldest goes
@@ -327,8 +328,9 @@ struct histogram {
 	__u64 bucket[HISTOGRAM_BUCKETS + 1];
 };
 
-/* connection_sums[row of a service]: TCP connections that clients opened. What a connection has moved is added when it
- * ends, whatever generation is in force then (accounts). */
+/* near_sums[row of a service] of the first rows, connection_sums[row] of others: TCP connections that clients opened.
+ * What a connection has moved is added when it ends, whatever generation is in force then (accounts). */
+#define NEAR_ROWS 64 /* 44 KiB a CPU; of all rows it would be 1.4 MiB */
 enum connection_end {
 	END_FIN = 0,
 	END_RESET = 1,	 /* by the client */

@@ -48,6 +48,19 @@ static void rows_in_slot(const struct instance *instance, __u32 slot, bool used[
 			used[entry.row] = true;
 }
 
+/* What became of its connections. */
+static void sums_clear(struct instance *instance, __u32 row)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct connection_sums *none = row < NEAR_ROWS && cpus > 0 ? calloc(cpus, sizeof(*none)) : NULL;
+
+	if (none)
+		bpf_map_update_elem(instance->maps[MAP_near_sums], &row, none, BPF_ANY);
+	else
+		bpf_map_delete_elem(instance->maps[MAP_connection_sums], &row);
+	free(none);
+}
+
 static int row_give(struct instance *instance, __u32 row, const char *name, __u32 number, bool clear)
 {
 	struct service_name entry = {.generation = number};
@@ -59,7 +72,7 @@ static int row_give(struct instance *instance, __u32 row, const char *name, __u3
 	free(none);
 	if (clear) {
 		stance_clear(instance, row);
-		bpf_map_delete_elem(instance->maps[MAP_connection_sums], &row);
+		sums_clear(instance, row);
 	}
 	snprintf(entry.name, sizeof(entry.name), "%s", name);
 	return bpf_map_update_elem(instance->maps[MAP_service_names], &row, &entry, BPF_ANY) ? -errno : 0;

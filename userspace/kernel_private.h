@@ -55,7 +55,7 @@
 	MAP(fingerprints)                                                                                              \
 	MAP(accounts)                                                                                                  \
 	MAP(closings)                                                                                                  \
-	MAP(connection_sums) MAP(telling) MAP(packet_samples) MAP(sample_turns) MAP(events) MAP(origin)
+	MAP(near_sums) MAP(connection_sums) MAP(telling) MAP(packet_samples) MAP(sample_turns) MAP(events) MAP(origin)
 enum pinned_map {
 #define MAP(name) MAP_##name,
 	PINNED_MAPS(MAP)
