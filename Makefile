@@ -127,22 +127,22 @@ $(BUILD)/libbulwark.a: $(LIBRARY)
 	rm -f $@ && ar rcs $@ $^
 
 $(PROGRAMS:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libbulwark.a
-	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $^ -Wl,--as-needed $(PKG_LIBS) -o $@
 
 # The only one that speaks to servers, and it needs little else.
 $(BUILD)/bulwark-fetch: PKG_LIBS = $(shell pkg-config --libs libcurl jansson libcap-ng)
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) -Wl,--as-needed $(PKG_LIBS) $(shell pkg-config --libs cmocka) -o $@
 
 $(BUILD)/tests/%: tests/policies/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) -o $@
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) -Wl,--as-needed $(PKG_LIBS) -o $@
 
 $(BUILD)/tests/%: tests/packets/%.c $(BUILD)/libbulwark.a
 	@mkdir -p $(@D)
-	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) $(PKG_LIBS) -o $@
+	$(CC) $(USER_CFLAGS) $(LDFLAGS) $(filter %.c %.a,$^) -Wl,--as-needed $(PKG_LIBS) -o $@
 
 # ---- the rest
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* libpcap reads the file; link types without an Ethernet header get one, so that the real program can judge them. */
+/* libpcap reads the file; it is loaded when the first one is opened, because with it come a dozen libraries that no
+ * other verb needs. Link types without an Ethernet header get one, so that the real program can judge them. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <pcap/pcap.h>
 #include <stdbool.h>
@@ -12,6 +14,21 @@
 
 #define ETHERNET_BYTES 14
 
+/* What is used of libpcap, under its own names. */
+#define PCAP_FUNCTIONS(FUNCTION)                                                                                       \
+	FUNCTION(pcap_close)                                                                                           \
+	FUNCTION(pcap_datalink)                                                                                        \
+	FUNCTION(pcap_datalink_val_to_name)                                                                            \
+	FUNCTION(pcap_fopen_offline_with_tstamp_precision)                                                             \
+	FUNCTION(pcap_geterr)                                                                                          \
+	FUNCTION(pcap_next_ex)
+
+static struct {
+#define FUNCTION(name) __typeof__(name) *name;
+	PCAP_FUNCTIONS(FUNCTION)
+#undef FUNCTION
+} library;
+
 struct capture {
 	FILE *file; /* ours; libpcap reads from copies of its descriptor */
 	pcap_t *pcap;
@@ -20,6 +37,25 @@ struct capture {
 	size_t capacity;
 	char words[PCAP_ERRBUF_SIZE];
 };
+
+/* Debian's name of it, and everybody else's. It stays loaded. 0 or -errno with words in error. */
+static int load_library(char *error, size_t error_size)
+{
+	void *handle = dlopen("libpcap.so.0.8", RTLD_NOW) ?: dlopen("libpcap.so.1", RTLD_NOW);
+	bool whole = handle;
+
+	if (!handle) {
+		snprintf(error, error_size, "libpcap, which reads captures, cannot be loaded: %s", dlerror());
+		return -ELIBACC;
+	}
+#define FUNCTION(name) whole = (library.name = (__typeof__(name) *)dlsym(handle, #name)) && whole;
+	PCAP_FUNCTIONS(FUNCTION)
+#undef FUNCTION
+	if (whole)
+		return 0;
+	snprintf(error, error_size, "libpcap, which reads captures, is too old: it lacks functions");
+	return -ELIBBAD;
+}
 
 /* What stands before the network header in link types that are not Ethernet, and the type of what follows; 0 bytes and
  * type 0 when the packet is too short to tell. */
@@ -154,28 +190,32 @@ static int start(struct capture *capture, char *error, size_t error_size)
 			close(fd);
 		return -EIO;
 	}
-	capture->pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, words);
+	capture->pcap = library.pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, words);
 	if (!capture->pcap) {
 		fclose(file);
 		snprintf(error, error_size, "%s", words);
 		return -EINVAL;
 	}
-	capture->link_type = pcap_datalink(capture->pcap);
+	capture->link_type = library.pcap_datalink(capture->pcap);
 	if (link_type_known(capture->link_type))
 		return 0;
 	snprintf(error, error_size,
 		 "its link type %s is not one that can be judged (Ethernet, raw IP, Linux cooked, "
 		 "BSD loopback)",
-		 pcap_datalink_val_to_name(capture->link_type) ?: "unknown");
+		 library.pcap_datalink_val_to_name(capture->link_type) ?: "unknown");
 	return -EINVAL;
 }
 
 int capture_open(const char *path, struct capture **capture, char *error, size_t error_size)
 {
-	struct capture *opened = calloc(1, sizeof(*opened));
+	struct capture *opened;
 	int err;
 
 	*capture = NULL;
+	err = load_library(error, error_size);
+	if (err)
+		return err;
+	opened = calloc(1, sizeof(*opened));
 	if (!opened) {
 		snprintf(error, error_size, "out of memory");
 		return -ENOMEM;
@@ -200,12 +240,12 @@ int capture_next(struct capture *capture, struct captured *packet)
 {
 	struct pcap_pkthdr *header;
 	const __u8 *data;
-	int got = pcap_next_ex(capture->pcap, &header, &data);
+	int got = library.pcap_next_ex(capture->pcap, &header, &data);
 
 	if (got == PCAP_ERROR_BREAK || got == 0)
 		return 0;
 	if (got < 0) {
-		snprintf(capture->words, sizeof(capture->words), "%s", pcap_geterr(capture->pcap));
+		snprintf(capture->words, sizeof(capture->words), "%s", library.pcap_geterr(capture->pcap));
 		return -EIO;
 	}
 	packet->frame = data;
@@ -224,7 +264,7 @@ const char *capture_words(struct capture *capture)
 
 int capture_rewind(struct capture *capture)
 {
-	pcap_close(capture->pcap);
+	library.pcap_close(capture->pcap);
 	capture->pcap = NULL;
 	return start(capture, capture->words, sizeof(capture->words));
 }
@@ -234,7 +274,7 @@ void capture_close(struct capture *capture)
 	if (!capture)
 		return;
 	if (capture->pcap)
-		pcap_close(capture->pcap);
+		library.pcap_close(capture->pcap);
 	if (capture->file)
 		fclose(capture->file);
 	free(capture->buffer);

@@ -107,6 +107,18 @@ int host_read(struct host *host, struct report *report)
 	return 0;
 }
 
+int host_read_spared(struct host *host, struct report *report)
+{
+	int error;
+
+	memset(host, 0, sizeof(*host));
+	error = host_read_neighbours(host);
+	if (error)
+		warn(report, "addresses, routes and resolvers", error);
+	host->has_operator = host_operator(NULL, &host->operator);
+	return 0;
+}
+
 void host_free(struct host *host)
 {
 	free(host->addresses);

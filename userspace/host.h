@@ -67,6 +67,8 @@ struct host {
 
 /* 0 or -errno; what could not be read is said in report as a warning and left empty. */
 int host_read(struct host *host, struct report *report);
+/* Only whom a ban must spare: own addresses, gateways, resolvers, the operator. Likewise. */
+int host_read_spared(struct host *host, struct report *report);
 /* Only its links, addresses, routes and resolvers, and whether it forwards: what changes while a daemon watches. 0 or
  * -errno. */
 int host_read_links(struct host *host);

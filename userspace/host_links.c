@@ -277,19 +277,32 @@ bool host_balances(void)
 	return found;
 }
 
+/* Which interface carries a default route is noted at links that are there. */
+static int read_addresses_and_routes(struct reading *reading)
+{
+	struct ifaddrmsg addresses = {.ifa_family = AF_UNSPEC};
+	struct rtmsg routes = {.rtm_family = AF_UNSPEC};
+	int error = netlink_dump(NETLINK_ROUTE, RTM_GETADDR, &addresses, sizeof(addresses), on_address, reading);
+
+	return error ?: netlink_dump(NETLINK_ROUTE, RTM_GETROUTE, &routes, sizeof(routes), on_route, reading);
+}
+
+int host_read_neighbours(struct host *host)
+{
+	struct reading reading = {.host = host};
+	int error = read_addresses_and_routes(&reading);
+
+	return error ?: host_read_resolvers(host);
+}
+
 int host_read_links(struct host *host)
 {
 	struct reading reading = {.host = host};
 	struct ifinfomsg links = {.ifi_family = AF_UNSPEC};
-	struct ifaddrmsg addresses = {.ifa_family = AF_UNSPEC};
-	struct rtmsg routes = {.rtm_family = AF_UNSPEC};
-	int error;
+	int error = netlink_dump(NETLINK_ROUTE, RTM_GETLINK, &links, sizeof(links), on_link, &reading);
 
-	error = netlink_dump(NETLINK_ROUTE, RTM_GETLINK, &links, sizeof(links), on_link, &reading);
 	if (!error)
-		error = netlink_dump(NETLINK_ROUTE, RTM_GETADDR, &addresses, sizeof(addresses), on_address, &reading);
-	if (!error)
-		error = netlink_dump(NETLINK_ROUTE, RTM_GETROUTE, &routes, sizeof(routes), on_route, &reading);
+		error = read_addresses_and_routes(&reading);
 	if (error)
 		return error;
 	note_masters(host);

@@ -3,9 +3,10 @@
  * Who must not be locked out: the SSH connection that this process runs under. sshd says it in the environment;
  * sudo and su take it away, so the environments and sockets of our parents are asked too.
  */
-#include <errno.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "host_parts.h"
 
 #define ANCESTORS_MAX 64
+#define NAME_TEXT 64
 #define ENVIRONMENT_MAX (1u << 17)
 
 static int address_parse(const char *text, __u8 address[16])
@@ -42,26 +44,27 @@ int ssh_connection_parse(const char *text, struct host_peer *who)
 	return address_parse(remote, who->remote) || address_parse(local, who->local) ? -EINVAL : 0;
 }
 
-/* Field `name` of /proc/PID/status, "" when there is none. */
-static void status_field(int pid, const char *name, char *value, size_t size)
+/* Name and parent of a process: "123 (any name) S 122 ...". The parent is 0 when there is none, or nobody says. */
+static int parent_of(int pid, char name[NAME_TEXT])
 {
-	char path[64], line[256];
+	char path[64], line[512] = "", *opens, *closes;
 	FILE *file;
+	int parent;
 
-	*value = 0;
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	*name = 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file)) {
-		size_t length = strlen(name);
-
-		if (strncmp(line, name, length) || line[length] != ':')
-			continue;
-		snprintf(value, size, "%s", line + length + 1 + strspn(line + length + 1, " \t"));
-		value[strcspn(value, "\n")] = 0;
-		break;
-	}
-	if (file)
-		fclose(file);
+	if (!file)
+		return 0;
+	line[fread(line, 1, sizeof(line) - 1, file)] = 0;
+	fclose(file);
+	opens = strchr(line, '(');
+	closes = strrchr(line, ')'); /* a name may hold one, too, but nothing after it does */
+	if (!opens || !closes || closes < opens || sscanf(closes, ") %*c %d", &parent) != 1)
+		return 0;
+	*closes = 0;
+	snprintf(name, NAME_TEXT, "%s", opens + 1);
+	return parent;
 }
 
 static bool environment_of(int pid, struct host_peer *who)
@@ -121,30 +124,36 @@ static bool sockets_of(int pid, const struct host_sockets *sockets, struct host_
 	return found;
 }
 
-static bool is_ssh_server(int pid)
+static bool connection_of(int pid, const struct host_sockets *known, struct host_peer *who)
 {
-	char name[32];
+	struct host_sockets asked = {};
+	bool found;
 
-	status_field(pid, "Name", name, sizeof(name));
+	if (!known)
+		host_read_sockets(&asked, 1u << TCP_ESTABLISHED);
+	found = sockets_of(pid, known ?: &asked, who);
+	free(asked.items);
+	return found;
+}
+
+static bool is_ssh_server(const char *name)
+{
 	return !strncmp(name, "sshd", 4) || !strcmp(name, "dropbear");
 }
 
 bool host_operator(const struct host_sockets *sockets, struct host_peer *who)
 {
 	const char *told = getenv("SSH_CONNECTION");
-	int pid = getpid();
-	char parent[16];
+	char name[NAME_TEXT];
+	int pid = getppid();
 
 	if (told && !ssh_connection_parse(told, who))
 		return true;
-	for (int i = 0; i < ANCESTORS_MAX; i++) {
-		status_field(pid, "PPid", parent, sizeof(parent));
-		pid = atoi(parent);
-		if (pid <= 1)
-			return false;
+	for (int i = 0, parent; i < ANCESTORS_MAX && pid > 1; i++, pid = parent) {
 		if (environment_of(pid, who))
 			return true;
-		if (is_ssh_server(pid) && sockets_of(pid, sockets, who))
+		parent = parent_of(pid, name);
+		if (is_ssh_server(name) && connection_of(pid, sockets, who))
 			return true;
 	}
 	return false;

@@ -37,7 +37,8 @@ int netlink_do(int protocol, int type, const void *body, size_t body_size);
 /* 0 or -ENOMEM: a file that is not there names nobody. */
 int host_read_resolvers(struct host *host);
 
-int host_read_groups(struct host *host); /* 0 or -ENOMEM (host_groups.c) */
+int host_read_neighbours(struct host *host); /* own addresses, gateways, resolvers. 0 or -errno (host_links.c) */
+int host_read_groups(struct host *host);     /* 0 or -ENOMEM (host_groups.c) */
 
 /* One netlink dump: sends the request, calls heard() for every message. 0 or -errno. */
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,
@@ -46,7 +47,8 @@ int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 /* Sockets in these states (1u << TCP_ESTABLISHED, ...), appended. (host_sockets.c) */
 int host_read_sockets(struct host_sockets *sockets, unsigned states);
 int host_peers(struct host *host, const struct host_sockets *sockets);
-bool host_operator(const struct host_sockets *sockets, struct host_peer *who); /* (host_operator.c) */
+/* sockets NULL: they are read only when somebody's socket is the only trace. (host_operator.c) */
+bool host_operator(const struct host_sockets *sockets, struct host_peer *who);
 
 /* The first, or the n-th, number of /proc/sys/net/NAME; name: ipv4/tcp_rmem. 0 or -ENOENT. (host_tcp.c) */
 int sysctl_number(const char *name, unsigned column, long long *value);

@@ -163,7 +163,7 @@ static int refuse_harm(const struct policy *policy, const struct ban *ban, const
 	struct host host;
 	bool hit;
 
-	host_read(&host, &report);
+	host_read_spared(&host, &report);
 	hit = ban_hits(&host, policy, prefixes, count, why, sizeof(why));
 	host_free(&host);
 	report_free(&report);
