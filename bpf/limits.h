@@ -137,6 +137,48 @@ struct counted {
 	__u32 length;
 };
 
+/*
+ * What the last sources of this CPU were hashed to: who sends most is hashed least. A flood of new sources finds
+ * nothing here and pays a line of the first cache for it. The place needs no secret: who meets another one there gains
+ * that both are hashed, as all were before.
+ */
+#define HASHED_BITS 6
+struct hashed_source {
+	union address source;
+	__u64 hash;
+	__u32 length, unused;
+};
+struct hashed_sources {
+	struct hashed_source place[1 << HASHED_BITS];
+};
+
+/* Written and read here only, by each CPU its own: no locks. Of a generation; 2 KiB a CPU. Full: the older one goes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hashed_sources);
+} hashed_lately SEC(".maps");
+
+static __always_inline __u64 hash_unless_lately(const struct flow *flow, __u32 length)
+{
+	__u64 high = flow->source.half[0], low = flow->source.half[1], hash;
+	__u32 zero = 0, index = (high ^ low) * 0x9e3779b97f4a7c15ULL >> (64 - HASHED_BITS);
+	struct hashed_sources *lately = bpf_map_lookup_elem(&hashed_lately, &zero);
+	struct hashed_source *place = lately ? &lately->place[index] : NULL;
+
+	if (place && !((place->source.half[0] ^ high) | (place->source.half[1] ^ low) | (place->length ^ length)))
+		return place->hash;
+	hash = hash_source(KEY_SOURCE, flow, length);
+	if (place) {
+		place->hash = hash;
+		place->source.half[0] = high;
+		place->source.half[1] = low;
+		place->length = length;
+	}
+	return hash;
+}
+
 /* What of the source the limit counts as one, hashed unless it is what was counted before. */
 static __always_inline __u64 hash_counted(struct counted *counted, const struct flow *flow,
 					  const struct limit_entry *limit)
@@ -145,7 +187,7 @@ static __always_inline __u64 hash_counted(struct counted *counted, const struct 
 
 	if (counted->length != length) {
 		counted->length = length;
-		counted->hash = hash_source(KEY_SOURCE, flow, length);
+		counted->hash = hash_unless_lately(flow, length);
 	}
 	return counted->hash;
 }
