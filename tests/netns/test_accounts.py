@@ -22,6 +22,11 @@ services:
 COUNTED = "metrics: { connections: true }"
 REQUEST, ANSWER = 300, 5000
 
+POLICY_OF = """
+services:
+{services}
+metrics: {{ connections: true }}
+"""
 FAR_POLICY = """
 services:
 {services}
@@ -290,6 +295,24 @@ def far(lab):
                 same(now[service]["opened"], now[service]["open"] + sum(now[service]["closed"].values()), service)
 
 
+NEAR_ROWS = 64  # include/state.h: sums of further services stand elsewhere
+
+
+def many(lab):
+    ports = {f"s{number}": 9000 + number for number in range(NEAR_ROWS)}
+    lab.apply(POLICY_OF.format(services="".join(f"  {name}: {{ ports: tcp/{port} }}\n" for name, port in ports.items())))
+    with it("of many services the first and the last are counted alike"):
+        for service in ("s0", f"s{NEAR_ROWS - 1}"):
+            answers(lab, ports[service])
+            for family in (4, 6):
+                served(lab, lab.eth0[family], ports[service])
+            wait(lambda service=service: row(lab, service)["closed"]["fin"] == 2, "two ends", 30)
+            same((row(lab, service)["opened"], row(lab, service)["open"]), (2, 0), service)
+            same(row(lab, service)["bytes"], {"in": 2 * REQUEST, "out": 2 * ANSWER}, service)
+            same(value(lab.bulwark("metrics"), "bulwark_connections_closed_total", service=service, end="fin"), 2, service)
+        same(row(lab, "s1"), None)
+
+
 def tests(lab):
     for port in (443, 80):
         answers(lab, port)
@@ -305,6 +328,7 @@ def tests(lab):
         same(row(lab), before)
         same(lab.fallthrough(), 0)
     far(lab)
+    many(lab)
 
 
 main("accounts", tests)
