@@ -8,7 +8,8 @@
  * gathered (FIRST_EARLY): so each byte that the kernel may hold has been seen here. The same bytes with another content
  * end the connection (FIRST_CHANGED): which ones the server got is not known. Until the server has answered, which it
  * does when it has read what is judged, a whole beginning that comes again is judged again; what comes behind it
- * passes.
+ * passes. Of what is refused nothing is kept, since none of it gets to the server: it is refused again when it comes
+ * again, also where the kernel did not take the reset that ends the connection.
  */
 #ifndef BULWARK_GATHER_H
 #define BULWARK_GATHER_H
@@ -33,7 +34,8 @@ struct partial {
 	__u32 judged; /* PARTIAL_JUDGED: they hold all that is asked for, and are kept to be compared with */
 	struct first_bytes bytes;
 	struct http_request request; /* what was found in them, in scratch */
-	__u8 unused2[2];
+	__u8 begins;		     /* in scratch: the bytes are those of the beginning; and it goes on */
+	__u8 more;
 	struct hello hello;		  /* likewise */
 	struct proxied proxied;		  /* what the connection's header says, while it is read */
 	struct forwarded_address address; /* of a client behind proxies, while it is read */

@@ -195,6 +195,7 @@ __noinline int take_request(struct __sk_buff *skb, const struct packet *pkt, con
 	if (!pkt || !segment || !http || !here)
 		return REASON_NONE;
 	how = gather(skb, pkt, segment);
+	here->begins = 0;
 	if (how > GATHERED_BYTES)
 		return gather_reason(how, REASON_HTTP_SPLIT);
 	if (how == GATHERED_NOTHING)
@@ -204,11 +205,35 @@ __noinline int take_request(struct __sk_buff *skb, const struct packet *pkt, con
 		state = read_request(&here->bytes, here->have, http->flags, &here->request);
 	if (state == REQUEST_WHOLE && speaks_for_clients(pkt, http))
 		state = wait_for_client(here, how);
-	if (how == GATHERED_BYTES && !gathered(pkt, segment, here, state == REQUEST_MORE))
-		return REASON_FIRST_CHANGED;
+	here->begins = how == GATHERED_BYTES;
+	here->more = state == REQUEST_MORE;
 	if (how == GATHERED_NOTHING && state != REQUEST_WHOLE)
 		return REASON_NONE;
 	return request_reason(state);
+}
+
+/* Reasons for which `unknown` has the verdict. */
+static __always_inline int http_unknown(enum reason why)
+{
+	return why == REASON_HTTP_SPLIT || why == REASON_HTTP_2 || why == REASON_HTTP_CLIENT ||
+	       why == REASON_PROXY_SPLIT;
+}
+
+/* Whether the rule lets pass what it finds. */
+static __always_inline int http_passes(const struct http_entry *http, enum reason why)
+{
+	return !why || http->flags & HTTP_MONITOR || (http_unknown(why) && !(http->flags & HTTP_UNKNOWN_DROP));
+}
+
+/* What is refused gets to the server in no part: it is judged again when it comes again. */
+__noinline int keep_request(const struct packet *pkt, const struct segment *segment, const struct http_entry *http,
+			    int why)
+{
+	struct partial *here = scratch_here();
+
+	if (!pkt || !segment || !http || !here || !here->begins || !http_passes(http, why))
+		return why;
+	return gathered(pkt, segment, here, here->more) ? why : REASON_FIRST_CHANGED;
 }
 
 static __always_inline enum reason judge_http(struct __sk_buff *skb, const struct packet *pkt,
@@ -216,7 +241,9 @@ static __always_inline enum reason judge_http(struct __sk_buff *skb, const struc
 {
 	int why = take_request(skb, pkt, segment, http);
 
-	return why == REQUEST_READ ? judge_request(pkt, http) : why;
+	if (why == REQUEST_READ)
+		why = judge_request(pkt, http);
+	return keep_request(pkt, segment, http, why);
 }
 
 #endif

@@ -119,7 +119,6 @@ static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *
 				    __u32 index, struct first_verdict *verdict)
 {
 	const struct tls_entry *tls = bpf_map_lookup_elem(&tls_rules, &index);
-	int unknown;
 
 	if (!tls || is_health_check(pkt))
 		return;
@@ -128,15 +127,13 @@ static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *
 	if (!verdict->why && segment->length && segment->offset < FIRST_BYTES)
 		verdict->why = judge_tls(skb, pkt, segment, tls);
 	verdict->rule = tls->rule;
-	unknown = tls_unknown(verdict->why) || verdict->why == REASON_PROXY_SPLIT;
-	verdict->monitor = tls->flags & TLS_MONITOR || (unknown && !(tls->flags & TLS_UNKNOWN_DROP));
+	verdict->monitor = tls_passes(tls, verdict->why);
 }
 
 static __always_inline void ask_http(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment,
 				     __u32 index, struct first_verdict *verdict)
 {
 	const struct http_entry *http = bpf_map_lookup_elem(&http_rules, &index);
-	int unknown;
 
 	if (!http || is_health_check(pkt))
 		return;
@@ -145,9 +142,7 @@ static __always_inline void ask_http(struct __sk_buff *skb, const struct packet 
 	if (!verdict->why && segment->length)
 		verdict->why = judge_http(skb, pkt, segment, http);
 	verdict->rule = http->rule;
-	unknown = verdict->why == REASON_HTTP_SPLIT || verdict->why == REASON_HTTP_2 ||
-		  verdict->why == REASON_HTTP_CLIENT || verdict->why == REASON_PROXY_SPLIT;
-	verdict->monitor = http->flags & HTTP_MONITOR || (unknown && !(http->flags & HTTP_UNKNOWN_DROP));
+	verdict->monitor = http_passes(http, verdict->why);
 }
 
 /* Of what the server reads the kernel takes the urgent byte out, so it would not be what is judged. Neither protocol

@@ -18,6 +18,7 @@ struct segment {
 	__u32 at, length; /* of the payload, from the network header on; behind a proxy's header, where one is read */
 	__u32 sequence;
 	__u32 offset;	     /* of its first byte in the stream */
+	__u32 next;	     /* the sequence number that its socket waits for, where it has one */
 	__u32 l4_header;     /* length of the TCP header */
 	int l3;		     /* of the network header from where helpers begin to count; -1: not known */
 	__u16 received;	     /* bytes of the stream that its socket has, in order, as far as the number goes */
@@ -114,7 +115,7 @@ static __always_inline int socket_start(struct bpf_sock *socket, struct segment 
 		request = (void *)bpf_skc_to_tcp_request_sock(socket);
 		if (!request)
 			return 0;
-		*start = request->rcv_isn + 1;
+		*start = segment->next = request->rcv_isn + 1;
 		return 1;
 	}
 	tcp = bpf_tcp_sock(socket);
@@ -123,7 +124,8 @@ static __always_inline int socket_start(struct bpf_sock *socket, struct segment 
 	segment->received = tcp->bytes_received < 0xffff ? tcp->bytes_received : 0xffff;
 	segment->answered = !!tcp->data_segs_out;
 	segment->settled = segment->answered || tcp->bytes_received >= stream_beginning();
-	*start = tcp->rcv_nxt - (__u32)tcp->bytes_received;
+	segment->next = tcp->rcv_nxt;
+	*start = segment->next - (__u32)tcp->bytes_received;
 	return 1;
 }
 
@@ -194,6 +196,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 	if (!pkt || !segment)
 		return 0;
 	segment->offset = 0;
+	segment->next = segment->sequence;
 	segment->received = segment->has_socket = segment->answered = segment->settled = 0;
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
@@ -236,16 +239,25 @@ static __always_inline int shorten_network(struct __sk_buff *skb, const struct p
 	       bpf_skb_store_bytes(skb, l3 + 2, &now, sizeof(now), 0);
 }
 
-/* The segment becomes a reset with its own sequence number, which its socket takes (RFC 5961). */
+/* Of a reset: a socket takes no other than what it waits for (RFC 5961). That is the segment's own, also where what is
+ * before it is still on its way into the socket, or, where the segment repeats bytes that it has, those behind them. */
+static __always_inline __be32 reset_sequence(const struct segment *segment)
+{
+	return bpf_htonl((__s32)(segment->sequence - segment->next) < 0 ? segment->next : segment->sequence);
+}
+
+/* The segment becomes a reset, which its socket takes. */
 static __always_inline int make_reset(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
 				      __u32 l3)
 {
 	__u32 length = segment->l4_header, options = length - TCP_HEADER, l4 = l3 + pkt->l4, end = pkt->l4 + length;
 	__be32 header[(TCP_HEADER + OPTIONS_ROOM) / 4] = {};
+	__be32 sequence = reset_sequence(segment);
 	__be16 checksum = 0;
 	__u8 flags = RESET_FLAGS;
 
 	if (bpf_skb_change_tail(skb, l3 + end, 0) || shorten_network(skb, pkt, l3, end) ||
+	    bpf_skb_store_bytes(skb, l4 + 4, &sequence, sizeof(sequence), BPF_F_RECOMPUTE_CSUM) ||
 	    bpf_skb_store_bytes(skb, l4 + 13, &flags, sizeof(flags), BPF_F_RECOMPUTE_CSUM) ||
 	    bpf_skb_store_bytes(skb, l4 + 16, &checksum, sizeof(checksum), BPF_F_RECOMPUTE_CSUM) ||
 	    load(skb, pkt->l4, header, TCP_HEADER))

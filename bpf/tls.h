@@ -92,7 +92,13 @@ static __always_inline enum reason judge_hello(const struct first_bytes *bytes, 
 /* Reasons for which `unknown` has the verdict. */
 static __always_inline int tls_unknown(enum reason why)
 {
-	return why == REASON_TLS_SPLIT || why == REASON_TLS_JA4_UNKNOWN;
+	return why == REASON_TLS_SPLIT || why == REASON_TLS_JA4_UNKNOWN || why == REASON_PROXY_SPLIT;
+}
+
+/* Whether the rule lets pass what it finds. */
+static __always_inline int tls_passes(const struct tls_entry *tls, enum reason why)
+{
+	return !why || tls->flags & TLS_MONITOR || (tls_unknown(why) && !(tls->flags & TLS_UNKNOWN_DROP));
 }
 
 /* A function of its own: the verifier does not follow what is behind its pointers, so every round looks alike to it. */
@@ -140,6 +146,8 @@ __noinline int judge_tls(struct __sk_buff *skb, const struct packet *pkt, const 
 	if (how != GATHERED_BYTES)
 		return gather_reason(how, REASON_TLS_SPLIT);
 	why = judge_bytes(&here->bytes, here->have, tls, &more, &here->hello);
+	if (!tls_passes(tls, why)) /* none of it gets to the server: it is judged again when it comes again */
+		return why;
 	return gathered(pkt, segment, here, more) ? why : REASON_FIRST_CHANGED;
 }
 

@@ -142,6 +142,19 @@ def try_tls(lab, mode, family):
         client.send(0, BAD[:at])
         client.send(at, b"api" + BAD[at + 3:], wrong=True)
         refused(lab, "first-changed", client, lambda: client.send(at, BAD[at:]))
+    with it(f"{mode}, IPv{family}: a refused last piece that repeats what the kernel has does not get in"):
+        client = Client(lab, family=family)
+        client.send(0, BAD[:cut])
+        client.acknowledged(cut)
+        refused(lab, "tls-sni", client, lambda: client.send(cut - 20, BAD[cut - 20:]))
+    with it(f"{mode}, IPv{family}: nor does one get in that was refused while the kernel waited for what is before it"):
+        client, before = Client(lab, family=family), lab.counts().get(("drop", "tls-sni"), 0)
+        client.send(0, BAD[:cut], wrong=True)
+        client.send(cut, BAD[cut:])
+        counted(lab, "drop", "tls-sni", before)
+        client.send(0, BAD[:cut])
+        client.acknowledged(cut)
+        refused(lab, "tls-sni", client, lambda: client.send(cut, BAD[cut:]))
     with it(f"{mode}, IPv{family}: nor a harmless first piece, nor a whole harmless hello"):
         client = Client(lab, family=family)
         client.send(0, GOOD[:cut], wrong=True)
@@ -181,6 +194,17 @@ def try_http(lab, mode):
         client.send(0, DENIED[:5])
         client.send(5, b"index" + DENIED[10:], wrong=True)
         refused(lab, "first-changed", client, lambda: client.send(5, DENIED[5:]))
+        client = Client(lab, 80)
+        client.send(0, DENIED[:9])
+        client.acknowledged(9)
+        refused(lab, "http-path", client, lambda: client.send(5, DENIED[5:]))
+        client, before = Client(lab, 80), lab.counts().get(("drop", "http-path"), 0)
+        client.send(0, DENIED[:5], wrong=True)
+        client.send(5, DENIED[5:])
+        counted(lab, "drop", "http-path", before)
+        client.send(0, DENIED[:5])
+        client.acknowledged(5)
+        refused(lab, "http-path", client, lambda: client.send(5, DENIED[5:]))
     with it(f"{mode}: what follows a whole head passes, also before it was received"):
         client, head = Client(lab, 80), b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n"
         client.send(0, head, wrong=True)
