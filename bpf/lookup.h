@@ -12,12 +12,13 @@ static __always_inline __u16 item_of_u16(void *table, __u32 index)
 	return line ? line->item[index % U16_ITEMS] : 0;
 }
 
-/* What has no room in an entry; rare. */
-static __always_inline __u16 class_by_mask(const struct v4_block *block, __u32 entry, __u32 octet)
+/* What has no room in an entry; rare. index: in the block. */
+static __always_inline __u16 class_by_mask(const struct v4_block *block, __u32 index, __u32 octet)
 {
-	__u32 index = block->first_mask + V4_ENTRY_INDEX(entry);
-	const struct v4_mask *mask = bpf_map_lookup_elem(&v4_masks, &index);
+	const struct v4_mask *mask;
 
+	index += block->first_mask;
+	mask = bpf_map_lookup_elem(&v4_masks, &index);
 	if (!mask)
 		return CLASS_NONE;
 	if (mask->kind == V4_RUNS)
@@ -25,49 +26,72 @@ static __always_inline __u16 class_by_mask(const struct v4_block *block, __u32 e
 	return mask->bits[(octet >> 6) & 3] >> (octet & 63) & 1 ? mask->pair.on : mask->pair.off;
 }
 
-/* The entry as it is in memory; 0 where there is none. */
-static __always_inline __u32 v4_compact_entry(const struct v4_block *block, __u32 net, __u32 word_number)
+static __always_inline __u16 class_by_pair(__u32 pair, __u32 hit)
 {
-	__u64 word = block->word[word_number % V4_BLOCK_WORDS], bit = 1ULL << ((net - word_number * V4_WORD_NETS) & 63);
-	const struct v4_compact_chunk *chunk;
-	__u32 index, chunk_number;
-	const void *at; /* of no alignment, or clang reads the four bytes one by one */
-
-	if (!(word & bit))
-		return 0;
-	index = block->first_entry + (word >> V4_WORD_NETS) + bits_set(word & (bit - 1));
-	chunk_number = index / V4_CHUNK;
-	chunk = bpf_map_lookup_elem(&v4_compact, &chunk_number);
-	if (!chunk)
-		return 0;
-	at = &chunk->bytes[index % V4_CHUNK * V4_COMPACT_BYTES];
-	return *(const volatile __u32 *)at & V4_COMPACT_BITS;
+	return *(const volatile __u32 *)&constants.v4_pairs[pair] >> (hit * 16);
 }
 
-static __always_inline __u32 v4_direct_entry(__u32 net)
+static __always_inline const volatile __u16 *v4_item(__u32 index)
 {
-	__u32 chunk_number = net / V4_CHUNK;
+	__u32 chunk_number = index / V4_CHUNK;
+	const struct v4_compact_chunk *chunk = bpf_map_lookup_elem(&v4_compact, &chunk_number);
+
+	return chunk ? &chunk->item[index % V4_CHUNK] : NULL;
+}
+
+/* Two nodes, or what no nodes say; rare. */
+static __always_inline __u16 class_by_more(const struct v4_block *block, __u32 entry, __u32 octet)
+{
+	const volatile void *two;
+
+	if (!V4_SHORT_IS_TWO(entry))
+		return class_by_mask(block, V4_SHORT_INDEX(entry), octet);
+	two = v4_item(block->first_two + 2 * V4_SHORT_INDEX(entry));
+	if (!two)
+		return CLASS_NONE;
+	entry = *(const volatile __u32 *)two;
+	return class_by_pair(V4_ENTRY_PAIR(entry), v4_entry_hit(entry, octet, 0));
+}
+
+static __always_inline __u16 class_compact(const struct v4_block *block, __u32 net, __u32 word_number, __u32 octet)
+{
+	__u64 word = block->word[word_number % V4_BLOCK_WORDS], bit = 1ULL << ((net - word_number * V4_WORD_NETS) & 63);
+	const volatile __u16 *item;
+	__u32 entry;
+
+	if (!(word & bit))
+		return constants.v4_default;
+	item = v4_item(block->first_entry + (word >> V4_WORD_NETS) + bits_set(word & (bit - 1)));
+	if (!item)
+		return constants.v4_default;
+	entry = *item;
+	if (!V4_SHORT_IS_PLAIN(entry))
+		return class_by_more(block, entry, octet);
+	return class_by_pair(V4_SHORT_PAIR(entry), v4_node_hit(entry & V4_NODE_MASK, octet));
+}
+
+static __always_inline __u16 class_direct(const struct v4_block *block, __u32 net, __u32 octet)
+{
+	__u32 chunk_number = net / V4_CHUNK, entry = V4_NOTHING;
 	const struct v4_direct_chunk *chunk = bpf_map_lookup_elem(&v4_direct, &chunk_number);
 
-	return chunk ? chunk->entry[net % V4_CHUNK] : 0;
+	if (chunk)
+		entry ^= chunk->entry[net % V4_CHUNK];
+	if (!V4_ENTRY_NODE(entry))
+		return class_by_mask(block, V4_ENTRY_INDEX(entry), octet);
+	return class_by_pair(V4_ENTRY_PAIR(entry), v4_entry_hit(entry, octet, 1));
 }
 
 /* address in host order. */
 static __always_inline __u16 class_of_v4(__u32 address)
 {
-	__u32 net = address >> 8, octet = address & 0xff, word_number = v4_word_of(net), entry;
+	__u32 net = address >> 8, octet = address & 0xff, word_number = v4_word_of(net);
 	__u32 block_number = word_number / V4_BLOCK_WORDS;
 	const struct v4_block *block = bpf_map_lookup_elem(&v4_blocks, &block_number);
-	const volatile struct class_pair *pair;
 
 	if (!block)
 		return constants.v4_default;
-	entry = constants.v4_direct ? v4_direct_entry(net) : v4_compact_entry(block, net, word_number);
-	entry ^= V4_NOTHING;
-	if (!V4_ENTRY_NODE(entry))
-		return class_by_mask(block, entry, octet);
-	pair = &constants.v4_pairs[V4_ENTRY_PAIR(entry)];
-	return *(const volatile __u32 *)pair >> (v4_entry_hit(entry, octet, constants.v4_direct) * 16);
+	return constants.v4_direct ? class_direct(block, net, octet) : class_compact(block, net, word_number, octet);
 }
 
 /* 1 for 0, else 0, without a branch. */

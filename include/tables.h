@@ -6,16 +6,19 @@
  * IPv4: what a /24 says stands in one entry. Two layouts, chosen by how many /24 networks the lists touch:
  *
  *   compact   a bitmap of the 2^24 networks with the rank of each word inside it, then the entries of those that have
- *             one, 3 bytes each. A million mixed prefixes take 7 MiB, which a last-level cache holds: what counts is
+ *             one, 2 bytes each. A million mixed prefixes take 5.3 MiB, which a last-level cache holds: what counts is
  *             how much memory a flood of all the sources of a list goes through, not how many reads one of them makes.
+ *             Bits and entries together, a line for 64 networks, would save a hit a read; but then those who are in no
+ *             list, of whom spoofed floods are made, go through all of it, and not through the bitmap alone.
  *
  *             /24 number -> word of 48 networks, with its rank in its block -> rank -> entry
  *
  *   direct    an entry of 4 bytes for every network, 64 MiB: one read, when nearly every network has an entry anyway.
  *
- * An entry names a pair of classes and up to two prefixes of /24 to /32 (a node each) that have class pair.on; the rest
- * of the /24 has pair.off. In the direct layout the fourth byte is one more host of class pair.on. An entry whose
- * second node is 0 has no room for what is to be said; it names a record of v4_masks:
+ * An entry names a pair of classes and prefixes of /24 to /32 (a node each) that have class pair.on; the rest of the
+ * /24 has pair.off. In the compact layout one node has room in it, and two nodes stand behind the entries of the block;
+ * in the direct one there is room for two, and for one more host of class pair.on. What has no room is in a record of
+ * v4_masks, which the entry names:
  *
  *   MASK    a 256-bit mask: set octets have class pair.on, the rest pair.off
  *   RUNS    stretches of octets, each with a class of its own
@@ -56,18 +59,19 @@ struct u16_line {
 #define V4_NETS (1u << 24)
 #define V4_WORD_NETS 48u
 #define V4_WORDS ((V4_NETS + V4_WORD_NETS - 1) / V4_WORD_NETS)
-#define V4_BLOCK_WORDS 512u
-#define V4_BLOCK_NETS                                                                                                  \
-	(V4_BLOCK_WORDS * V4_WORD_NETS) /* fewer than 2^15, so that an entry can name a mask of its block */
+#define V4_BLOCK_WORDS 256u
+#define V4_BLOCK_NETS (V4_BLOCK_WORDS * V4_WORD_NETS)
 #define V4_BLOCKS ((V4_NETS + V4_BLOCK_NETS - 1) / V4_BLOCK_NETS)
 
 /* A word: bit n of the lower 48: the n-th /24 of the word has an entry; the upper 16: the entries of the block before.
  */
 struct v4_block {
 	__u32 first_entry, first_mask; /* entries and masks of all blocks before */
-	__u64 word[V4_BLOCK_WORDS];    /* unused in the direct layout */
+	__u32 first_two;	       /* where those with two nodes go on: an even number of an item of v4_compact */
+	__u32 unused;
+	__u64 word[V4_BLOCK_WORDS]; /* unused in the direct layout */
 };
-_Static_assert(sizeof(struct v4_block) == 8 + 8 * V4_BLOCK_WORDS, "v4_block is shared with the kernel side");
+_Static_assert(sizeof(struct v4_block) == 16 + 8 * V4_BLOCK_WORDS, "v4_block is shared with the kernel side");
 
 /* The word of a /24: its number divided by 48, exact for all 2^24 (the error of the factor, 32 / 2^32, stays below). */
 static inline __attribute__((always_inline)) __u32 v4_word_of(__u32 net)
@@ -75,19 +79,29 @@ static inline __attribute__((always_inline)) __u32 v4_word_of(__u32 net)
 	return (__u64)net * 89478486u >> 32;
 }
 
-/* An entry: [host:8, direct only][pair:6][node:9][node:9]; or [mask of the block:15][0:9]. In memory, each is xor-ed
- * with V4_NOTHING, so that memory never written says nothing: all of it is of pair 0, the class of no list or of /0. */
-#define V4_CHUNK 4096u /* entries to a value of the map */
-#define V4_COMPACT_BYTES 3
+#define V4_CHUNK 4096u /* items to a value of the map */
+/* An item: an entry of 16 bits: [0][pair:6][node:9]; or [1][0][mask of the block:14]; or [1][1][two:14]: the two-th of
+ * the block that has two nodes. Or half of what one of those says: a direct entry without a host. */
 struct v4_compact_chunk {
-	__u8 bytes[V4_CHUNK * V4_COMPACT_BYTES];
-	__u8 unused[8]; /* entries are read four bytes at a time */
+	__u16 item[V4_CHUNK];
+	__u8 unused[8]; /* two items are read at a time */
 };
+#define V4_SHORT(pair, node) ((__u32)(pair) << V4_NODE_BITS | (__u32)(node))
+#define V4_SHORT_MASK(index) (0x8000u | (__u32)(index))
+#define V4_SHORT_TWO(index) (0xc000u | (__u32)(index))
+#define V4_SHORT_IS_PLAIN(entry) (!((entry)&0x8000))
+#define V4_SHORT_IS_TWO(entry) ((entry)&0x4000)
+#define V4_SHORT_PAIR(entry) ((entry) >> V4_NODE_BITS & (V4_PAIRS - 1))
+#define V4_SHORT_INDEX(entry) ((entry)&0x3fff)
+_Static_assert(V4_BLOCK_NETS <= 0x4000, "an entry can name a mask of its block");
+
+/* An entry of the direct layout: [host:8][pair:6][node:9][node:9]; or [mask of the block:15][0:9]. In memory, each is
+ * xor-ed with V4_NOTHING, so that memory never written says nothing: all of it is of pair 0, the class of no list or of
+ * /0. */
 struct v4_direct_chunk {
 	__u32 entry[V4_CHUNK];
 };
-#define V4_COMPACT_BITS 0xffffffu
-/* More /24 networks touched than this: direct. Compact would need two thirds of the memory, and two reads. */
+/* More /24 networks touched than this: direct. Compact would need half the memory, and two reads. */
 #define V4_COMPACT_NETS (3u << 20)
 
 #define V4_NODE_BITS 9
@@ -145,7 +159,13 @@ static inline __attribute__((always_inline)) __u64 v4_node_misses(__u64 node, __
 	return (octet << 1 ^ node) & ~(node ^ (node - 1));
 }
 
-/* 1 when one of the nodes covers octet, or host is it, without a branch: x - 1 has its sign bit set only for x = 0. */
+/* 1 when the node covers octet, without a branch: x - 1 has its sign bit set only for x = 0. */
+static inline __attribute__((always_inline)) __u32 v4_node_hit(__u64 node, __u64 octet)
+{
+	return (v4_node_misses(node, octet) - 1) >> 63;
+}
+
+/* 1 when one of the nodes of an entry of 32 bits covers octet, or host is it. */
 static inline __attribute__((always_inline)) __u32 v4_entry_hit(__u32 entry, __u32 octet, int direct)
 {
 	__u64 one = v4_node_misses(entry & V4_NODE_MASK, octet);

@@ -173,7 +173,9 @@ struct run {
 
 struct builder {
 	struct tables *tables;
-	size_t entry_count, chunk_capacity, mask_capacity, run_capacity;
+	size_t item_count, chunk_capacity, mask_capacity, run_capacity;
+	__u32 twos[V4_BLOCK_NETS]; /* of the block that is being written */
+	unsigned two_count;
 	unsigned blocks_begun;
 	struct pairs *pairs;
 	struct run runs[256]; /* of the /24 that is being written */
@@ -198,17 +200,6 @@ static int reserve(void **items, size_t size, size_t needed, size_t *capacity)
 	return 0;
 }
 
-/* Blocks up to that of a network know what comes before them. Networks come in order. */
-static void blocks_begin(struct builder *builder, __u32 net)
-{
-	struct tables *tables = builder->tables;
-
-	for (; builder->blocks_begun <= net / V4_BLOCK_NETS; builder->blocks_begun++) {
-		tables->v4_blocks[builder->blocks_begun].first_entry = (__u32)builder->entry_count;
-		tables->v4_blocks[builder->blocks_begun].first_mask = (__u32)tables->v4_mask_count;
-	}
-}
-
 static int chunk_add(struct builder *builder)
 {
 	struct tables *tables = builder->tables;
@@ -220,35 +211,79 @@ static int chunk_add(struct builder *builder)
 	return err;
 }
 
+static int item_add(struct builder *builder, __u32 item)
+{
+	int err = builder->item_count % V4_CHUNK ? 0 : chunk_add(builder);
+
+	if (err)
+		return err;
+	builder->tables->v4_compact[builder->item_count / V4_CHUNK].item[builder->item_count % V4_CHUNK] = (__u16)item;
+	builder->item_count++;
+	return 0;
+}
+
+/* The networks of the last block are all known: what those with two nodes say comes behind its entries. */
+static int block_close(struct builder *builder)
+{
+	int err = builder->two_count && builder->item_count % 2 ? item_add(builder, 0) : 0;
+
+	if (builder->two_count)
+		builder->tables->v4_blocks[builder->blocks_begun - 1].first_two = (__u32)builder->item_count;
+	for (unsigned i = 0; !err && i < builder->two_count; i++) {
+		err = item_add(builder, builder->twos[i] & 0xffff);
+		err = err ? err : item_add(builder, builder->twos[i] >> 16);
+	}
+	builder->two_count = 0;
+	return err;
+}
+
+/* Blocks up to that of a network know what comes before them. Networks come in order. */
+static int blocks_begin(struct builder *builder, __u32 net)
+{
+	struct tables *tables = builder->tables;
+	int err = builder->blocks_begun <= net / V4_BLOCK_NETS ? block_close(builder) : 0;
+
+	for (; builder->blocks_begun <= net / V4_BLOCK_NETS; builder->blocks_begun++) {
+		tables->v4_blocks[builder->blocks_begun].first_entry = (__u32)builder->item_count;
+		tables->v4_blocks[builder->blocks_begun].first_mask = (__u32)tables->v4_mask_count;
+	}
+	return err;
+}
+
+/* The same in 16 bits. */
+static __u32 short_entry(struct builder *builder, __u32 entry)
+{
+	__u32 one = V4_ENTRY_NODE(entry), other = V4_ENTRY_NODE(entry >> V4_NODE_BITS);
+
+	if (!one)
+		return V4_SHORT_MASK(V4_ENTRY_INDEX(entry));
+	if (one == other)
+		return V4_SHORT(V4_ENTRY_PAIR(entry), one);
+	builder->twos[builder->two_count] = entry;
+	return V4_SHORT_TWO(builder->two_count++);
+}
+
 static int compact_add(struct builder *builder, __u32 net, __u32 entry)
 {
 	struct v4_block *block = &builder->tables->v4_blocks[net / V4_BLOCK_NETS];
 	__u64 *word = &block->word[v4_word_of(net) % V4_BLOCK_WORDS];
-	size_t at = builder->entry_count % V4_CHUNK;
-	__u8 *bytes;
-	int err = at ? 0 : chunk_add(builder);
 
-	if (err)
-		return err;
-	bytes = &builder->tables->v4_compact[builder->entry_count / V4_CHUNK].bytes[at * V4_COMPACT_BYTES];
-	for (unsigned i = 0; i < V4_COMPACT_BYTES; i++)
-		bytes[i] = (__u8)(entry >> (8 * i));
 	if (!(*word & ((1ULL << V4_WORD_NETS) - 1)))
-		*word = (builder->entry_count - block->first_entry) << V4_WORD_NETS;
+		*word = (builder->item_count - block->first_entry) << V4_WORD_NETS;
 	*word |= 1ULL << (net % V4_WORD_NETS);
-	builder->entry_count++;
-	return 0;
+	return item_add(builder, short_entry(builder, entry));
 }
 
 static int entry_add(struct builder *builder, __u32 net, __u32 entry)
 {
 	struct tables *tables = builder->tables;
+	int err = blocks_begin(builder, net);
 
-	blocks_begin(builder, net);
-	entry ^= V4_NOTHING;
+	if (err)
+		return err;
 	if (!tables->v4_direct)
 		return compact_add(builder, net, entry);
-	tables->v4_direct[net / V4_CHUNK].entry[net % V4_CHUNK] = entry;
+	tables->v4_direct[net / V4_CHUNK].entry[net % V4_CHUNK] = entry ^ V4_NOTHING;
 	return 0;
 }
 
@@ -432,10 +467,10 @@ static int net_close(struct builder *builder, __u32 net)
 	int err = 0;
 
 	if (classes > 1 || class[0] != builder->tables->v4_default) {
-		blocks_begin(builder, net);
-		if (classes == 1)
+		err = blocks_begin(builder, net);
+		if (!err && classes == 1)
 			err = whole_entry(builder, net, class[0], &entry);
-		else
+		else if (!err)
 			err = classes == 2 ? shared_entry(builder, net, class, &entry)
 					   : runs_entry(builder, net, &entry);
 		err = err ? err : entry_add(builder, net, entry);
@@ -459,8 +494,8 @@ static int whole_nets(struct builder *builder, __u32 first, __u32 end, __u16 cla
 
 	for (__u32 net = first; !err && net < end; net++) {
 		if (net == first || net % V4_BLOCK_NETS == 0) {
-			blocks_begin(builder, net);
-			err = whole_entry(builder, net, class, &entry);
+			err = blocks_begin(builder, net);
+			err = err ? err : whole_entry(builder, net, class, &entry);
 		}
 		err = err ? err : entry_add(builder, net, entry);
 	}
@@ -618,12 +653,12 @@ static int sweep_once(const struct prefixes *prefixes, size_t first, struct clas
 {
 	int err = layout_begin(prefixes, first, builder->tables);
 
-	builder->entry_count = builder->blocks_begun = builder->run_count = 0;
+	builder->item_count = builder->two_count = builder->blocks_begun = builder->run_count = 0;
 	if (!err)
 		err = sweep_all(prefixes, first, classes, background, builder);
 	if (!err)
-		blocks_begin(builder, V4_NETS - 1);
-	return err;
+		err = blocks_begin(builder, V4_NETS - 1);
+	return err ? err : block_close(builder);
 }
 
 static int build(const struct prefixes *prefixes, struct classes *classes, struct pairs *pairs, struct tables *tables)
@@ -673,20 +708,28 @@ int v4_build(struct prefixes *prefixes, struct classes *classes, struct tables *
 
 /* ---- looking up ---- */
 
-/* The entry of a network, as bpf/lookup.h reads it. */
+static __u32 v4_item(const struct tables *tables, __u32 index)
+{
+	return tables->v4_compact[index / V4_CHUNK].item[index % V4_CHUNK];
+}
+
+/* The entry of a network, as bpf/lookup.h reads it; one of 16 bits as if it were of the direct layout. */
 static __u32 v4_entry(const struct tables *tables, const struct v4_block *block, __u32 net)
 {
 	__u64 word = block->word[v4_word_of(net) % V4_BLOCK_WORDS], bit = 1ULL << (net % V4_WORD_NETS);
-	const __u8 *bytes;
-	__u32 index;
+	__u32 entry, two;
 
 	if (tables->v4_direct)
 		return tables->v4_direct[net / V4_CHUNK].entry[net % V4_CHUNK] ^ V4_NOTHING;
 	if (!(word & bit))
 		return V4_NOTHING;
-	index = block->first_entry + (__u32)(word >> V4_WORD_NETS) + bits_set(word & (bit - 1));
-	bytes = &tables->v4_compact[index / V4_CHUNK].bytes[index % V4_CHUNK * V4_COMPACT_BYTES];
-	return (bytes[0] | (__u32)bytes[1] << 8 | (__u32)bytes[2] << 16) ^ V4_NOTHING;
+	entry = v4_item(tables, block->first_entry + (__u32)(word >> V4_WORD_NETS) + bits_set(word & (bit - 1)));
+	if (V4_SHORT_IS_PLAIN(entry))
+		return V4_ENTRY(V4_SHORT_PAIR(entry), entry & V4_NODE_MASK, entry & V4_NODE_MASK, 0);
+	if (!V4_SHORT_IS_TWO(entry))
+		return V4_ENTRY_MASK(V4_SHORT_INDEX(entry));
+	two = block->first_two + 2 * V4_SHORT_INDEX(entry);
+	return v4_item(tables, two) | v4_item(tables, two + 1) << 16;
 }
 
 __u16 v4_class(const struct tables *tables, __u32 address)
