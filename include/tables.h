@@ -6,7 +6,7 @@
  * IPv4: what a /24 says stands in one entry. Two layouts, chosen by how many /24 networks the lists touch:
  *
  *   compact   a bitmap of the 2^24 networks with the rank of each word inside it, then the entries of those that have
- *             one, 2 bytes each. A million mixed prefixes take 5.3 MiB, which a last-level cache holds: what counts is
+ *             one, 2 bytes each. A million mixed prefixes take 5.2 MiB, which a last-level cache holds: what counts is
  *             how much memory a flood of all the sources of a list goes through, not how many reads one of them makes.
  *             Bits and entries together, a line for 64 networks, would save a hit a read; but then those who are in no
  *             list, of whom spoofed floods are made, go through all of it, and not through the bitmap alone.
@@ -101,7 +101,7 @@ _Static_assert(V4_BLOCK_NETS <= 0x4000, "an entry can name a mask of its block")
 struct v4_direct_chunk {
 	__u32 entry[V4_CHUNK];
 };
-/* More /24 networks touched than this: direct. Compact would need half the memory, and two reads. */
+/* More /24 networks touched than this: direct. Compact would save less than half of the memory then, for two reads. */
 #define V4_COMPACT_NETS (3u << 20)
 
 #define V4_NODE_BITS 9
