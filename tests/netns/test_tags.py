@@ -8,6 +8,7 @@ import sys
 sys.dont_write_bytecode = True
 from lab import *  # noqa: E402,F403
 
+MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../userspace/bulwark-policy.5.scd")
 NEW, PROVEN, SUSPECT, TRUSTED = range(4)
 POLICY = """
 mode: {mode}
@@ -70,6 +71,13 @@ def counters(lab):
         if rule and rule.get("comment"):
             found[rule["comment"]] = next(e["counter"]["packets"] for e in rule["expr"] if "counter" in e)
     return found
+
+
+def manual_counts(lab):
+    """Packets of the man page's rules, in their order."""
+    items = json.loads(lab.node.run("nft", "-j", "list", "chain", "inet", "filter", "input"))["nftables"]
+    return [expression["counter"]["packets"] for item in items if "rule" in item for expression in item["rule"]["expr"]
+            if "counter" in expression]
 
 
 def counted(lab, comment, before):
@@ -190,6 +198,18 @@ def tests(lab):
     lab.udp_echo(node, 4, "0.0.0.0", 443)
     for mode in ("native", "generic"):
         tries(lab, mode)
+    with it("the man page's rules of nft, as a shell takes them, find who is of a service and who is suspect"):
+        with open(MANUAL, encoding="utf-8") as manual:
+            rules = [line for line in manual if line.startswith("nft ")]
+        same(len(rules), 2)
+        node.run("nft", "add table inet filter; add chain inet filter input { type filter hook input priority 0; }")
+        for rule in rules:
+            node.run("sh", "-c", rule.replace("limit rate over 100/second drop", "counter"))
+        lab.apply(POLICY.format(mode="native", who="block: [{ list: bad, monitor: true }]"))
+        mark_seen(lab, lab.client, 443)
+        same([packets > 0 for packets in manual_counts(lab)], [True, False])
+        mark_seen(lab, lab.attacker, 443)
+        same([packets > 0 for packets in manual_counts(lab)], [True, True])
     with it("an IPv4 client of a listener for both families is tagged as IPv4"):
         lab.apply(POLICY.format(mode="native", who="trusted: [office]").replace("tcp/80", "tcp/81, tag: 12"))
         both = node.socket(socket.AF_INET6, socket.SOCK_STREAM)

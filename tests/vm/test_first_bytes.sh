@@ -48,6 +48,10 @@ tc qdisc add dev n0 clsact 2>/dev/null # there already where the shield needs it
 it "a rule of tc for a service and a class" tc filter add dev n0 egress protocol ip pref 100 handle 0x4a00/0xff00 fw action ok
 it "another request is served" fetches
 it "the rule has found its answer" says 'Sent [1-9]' tc -s filter show dev n0 egress pref 100
+it "another queueing discipline" tc qdisc add dev n0 root handle 1: prio # as the man page has it
+it "a filter of its own for a service and a class" tc filter add dev n0 parent 1: protocol all handle 0x4a00/0xff00 fw classid 1:1
+it "one more request is served" fetches
+it "its answer went first" says 'Sent [1-9]' tc -s class show dev n0 classid 1:1
 it "down" "$BULWARK" down
 drop_network
 done_testing
