@@ -164,6 +164,12 @@ static __always_inline enum gathered gather_first(struct __sk_buff *skb, const s
 	return segment->received ? GATHERED_LOST : GATHERED_EARLY;
 }
 
+/* Of a stream, not of addresses and ports alone: a client that uses a port again begins with another number. */
+static __always_inline __u64 stream_key(const struct packet *pkt, const struct segment *segment)
+{
+	return hash_inbound(KEY_STREAM, &pkt->flow) + segment->start;
+}
+
 /* A function of its own: the verifier judges it once. */
 __noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment)
 {
@@ -173,7 +179,7 @@ __noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const str
 
 	if (!here || !pkt || !segment || segment->offset >= FIRST_BYTES || segment->answered)
 		return GATHERED_NOTHING;
-	key = hash_inbound(KEY_STREAM, &pkt->flow);
+	key = stream_key(pkt, segment);
 	partial = bpf_map_lookup_elem(&partials, &key);
 	if (!partial)
 		return gather_first(skb, segment, here, key);
@@ -190,7 +196,7 @@ __noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const str
 static __always_inline int gathered(const struct packet *pkt, const struct segment *segment, struct partial *here,
 				    int more)
 {
-	__u64 key = hash_inbound(KEY_STREAM, &pkt->flow);
+	__u64 key = stream_key(pkt, segment);
 	__u32 have = here->have;
 	const __u32 *end;
 

@@ -18,6 +18,7 @@ struct segment {
 	__u32 at, length; /* of the payload, from the network header on; behind a proxy's header, where one is read */
 	__u32 sequence;
 	__u32 offset;	     /* of its first byte in the stream */
+	__u32 start;	     /* sequence number of the first byte, of a proxy's header where there is one */
 	__u32 next;	     /* the sequence number that its socket waits for, where it has one */
 	__u32 l4_header;     /* length of the TCP header */
 	int l3;		     /* of the network header from where helpers begin to count; -1: not known */
@@ -193,14 +194,19 @@ static __always_inline void stream_note(struct __sk_buff *skb, const struct pack
 /* Whether segment->offset is known now. Data in a SYN (TCP Fast Open) begins its stream. */
 __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {
+	int known;
+
 	if (!pkt || !segment)
 		return 0;
 	segment->offset = 0;
 	segment->next = segment->sequence;
 	segment->received = segment->has_socket = segment->answered = segment->settled = 0;
+	segment->start = segment->sequence + 1; /* as a SYN has it */
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
-	return constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);
+	known = constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);
+	segment->start = segment->sequence - segment->offset;
+	return known;
 }
 
 /* ---- ending a connection ---- */

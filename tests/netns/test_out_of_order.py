@@ -32,16 +32,18 @@ class Shuffler(Line):
     lost, a negative one is the segment -i cut anew, so that it repeats the end of the one before."""
 
     def __init__(self, lab):
-        self.order, self.segments, self.held = (), 0, {}
+        self.order, self.segments, self.held, self.turned = (), 0, {}, 0
         super().__init__(lab, 0.001)
         self.far.run("ip", "link", "set", "c2", "gso_max_segs", "1")  # a frame is a segment
         self.far.run("ip", "route", "add", "default", "via", self.near.v4)
 
     def turn(self, order, segments):
-        self.order, self.segments, self.held = order, segments, {}
+        self.order, self.segments, self.held, self.turned = order, segments, {}, 0
 
     def loses(self, to, frame):
         piece = Piece(frame) if self.order and to is self.ends[0] else None
+        if piece and piece.port == 443 and piece.begins:
+            self.held.pop(piece.client, None)  # the client uses a port again
         if not piece or not piece.data or piece.port != 443:
             return super().loses(to, frame)
         held = self.held.setdefault(piece.client, {})
@@ -49,6 +51,7 @@ class Shuffler(Line):
             return False
         held[piece.sequence] = piece
         if len(held) == self.segments:
+            self.turned += 1
             pieces = [held[sequence] for sequence in sorted(held)]
             for index in self.order:
                 out = pieces[index].frame if index >= 0 else pieces[-index].with_end_of(pieces[-index - 1])
@@ -63,11 +66,12 @@ class Piece:
         self.frame, self.ip = frame, VNET_HEADER + 14
         ipv4_there = frame[self.ip] >> 4 == 4
         self.tcp = self.ip + (20 if ipv4_there else 40)
-        self.data = b""
+        self.data, self.port, self.begins = b"", 0, False
         if frame[self.ip + (9 if ipv4_there else 6)] != TCP:
             return
         length, = struct.unpack_from("!H", frame, self.ip + (2 if ipv4_there else 4))
         self.client, self.port, self.sequence = struct.unpack_from("!HHI", frame, self.tcp)
+        self.begins = frame[self.tcp + 13] & SYN
         self.data_at = self.tcp + (frame[self.tcp + 12] >> 4) * 4
         self.data = frame[self.data_at:(self.ip if ipv4_there else self.tcp) + length]
 
@@ -155,11 +159,6 @@ def refused(lab, reason, ask):
     same(lab.asked, [], "names that reached the application")
 
 
-def was_turned(line):
-    """So many connections have come through the line as it was told."""
-    return [len(held) for held in line.held.values()].count(line.segments)
-
-
 ORDERS = [order for order in itertools.permutations(range(3)) if order != (0, 1, 2)]
 LOSSES = [(1, 2), (0, 2), (0, 1), (2,), (0, 0, 2, 1), (0, -1, 2), (0, -2, 1), (-1, 0, 2), (0, 1, -2, 2)]
 
@@ -194,14 +193,32 @@ def orders(lab, mode, family):
             early = counted(lab, "drop", "first-early")
             served(lab, lambda: shakes("api.example.com"), "TLSv1.3")
             refused(lab, "tls-sni", lambda: shakes("www.example.com"))
-            same(was_turned(line), 2)
+            same(line.turned, 2)
             same(counted(lab, "drop", "first-early") > early, comes_ahead(order), "something came ahead of what was missing")
     for order in ((1, 0), (1,), (0, 0, 1)):
         with it(f"{mode}, IPv{family}: one with a post-quantum share before its name, as {words_of(order)}, likewise"):
             line.turn(order, 2)
             served(lab, lambda: sends(keyed("api.example.com"))[:2], b"\x16\x03")
             refused(lab, "tls-sni", lambda: sends(keyed("www.example.com")))
-            same(was_turned(line), 2)
+            same(line.turned, 2)
+
+
+def again(lab, mode, family):
+    """Both are reset by their client, so its port is free at once."""
+    line = lab.line
+    with it(f"{mode}, IPv{family}: a port that a client uses again begins a stream of its own"):
+        line.turn((1, 0), 2)
+        port = 0
+        for _ in range(3):
+            with line.far.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_STREAM) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.bind((FAR[family], port))
+                client.settimeout(5)
+                client.connect((line.near[family], 443))
+                port = client.getsockname()[1]
+                client.sendall(keyed("api.example.com"))
+                same(client.recv(5)[:2], b"\x16\x03")
+        same(line.turned, 3)
 
 
 def unknown(lab, mode, family):
@@ -220,7 +237,7 @@ def unknown(lab, mode, family):
                     before = counted(lab, "would-drop", "tls-split")
                     served(lab, lambda d=data: answer_to(lab, [d], to, line.far)[:2], b"\x16\x03")
                     assert counted(lab, "would-drop", "tls-split") > before, lab.counts()
-                same(was_turned(line), 1)
+                same(line.turned, 1)
     lab.apply(POLICY.format(mode=mode, unknown="drop", more=", monitor: true"))
     with it(f"{mode}, IPv{family}: a rule that only monitors serves a name out of order that it would refuse, and counts it"):
         line.turn((1, 2, 0), 3)
@@ -237,6 +254,7 @@ def tests(lab):
         for family in (4, 6) if mode == "native" else (4,):
             lab.apply(POLICY.format(mode=mode, unknown="drop", more=""))
             orders(lab, mode, family)
+            again(lab, mode, family)
             unknown(lab, mode, family)
     with it("nothing fell through"):
         same(lab.fallthrough(), 0)
