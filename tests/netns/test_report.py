@@ -130,7 +130,7 @@ def tests(lab):
     lab.apply(POLICY)
     lab.tcp_sink(lab.node, 4, "0.0.0.0", 443)
     lab.start(lab.node, BULWARKD, "--foreground", "--summary", "2s", env=lab.environment)
-    wait(lambda: events(lab, "policy-applied"), "bulwarkd", 30)
+    wait(lambda: events(lab, "summary"), "a first summary: bulwarkd has seen what there was before", 30)
     try_events(lab)
     try_report(lab)
     try_attacks(lab)
