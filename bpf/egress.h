@@ -62,8 +62,7 @@ static __always_inline void decide_sent(const struct packet *pkt, const struct o
 	decide_packet(pkt);
 }
 
-static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict, __u16 rule,
-					__u8 list)
+static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pkt, enum verdict verdict, __u16 rule)
 {
 	struct outcome outcome = {
 		.ifindex = skb->ifindex,
@@ -76,7 +75,6 @@ static __always_inline void told_egress(struct __sk_buff *skb, struct packet *pk
 	};
 
 	pkt->length = skb->len;
-	pkt->list = list;
 	if (constants.offline) {
 		decide_sent(pkt, &outcome);
 		return;
@@ -125,11 +123,11 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 	class = class_at(pkt.class, pkt.flow.zone);
 	if (constants.have_egress_block && class && (constants.offline || skb->cb[0] != TC_CB_PAUSED)) {
 		if (class->flags & CLASS_BLOCK_OUT) {
-			told_egress(skb, &pkt, VERDICT_DROP, class->out_rule, class->block_list);
+			told_egress(skb, &pkt, VERDICT_DROP, class->out_rule);
 			return TC_ACT_SHOT;
 		}
 		if (class->flags & CLASS_BLOCK_OUT_MONITOR)
-			told_egress(skb, &pkt, VERDICT_WOULD_DROP, class->out_monitor_rule, class->block_list);
+			told_egress(skb, &pkt, VERDICT_WOULD_DROP, class->out_monitor_rule);
 	}
 	if (!pkt.fragment)
 		note_flow(skb, &pkt, class);

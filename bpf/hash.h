@@ -51,13 +51,13 @@ static __always_inline __u64 hash_fragment(const struct packet *pkt)
 	return sip_end(&s, 40);
 }
 
-static __always_inline __u64 hash_sample(const union address *source, __u32 reason)
+static __always_inline __u64 hash_sample(const union address *address, __u32 kind)
 {
 	struct sip s;
 
 	sip_begin(&s);
-	sip_address(&s, source);
-	sip_word(&s, reason << 8 | KEY_SAMPLE);
+	sip_address(&s, address);
+	sip_word(&s, kind << 8 | KEY_SAMPLE);
 	return sip_end(&s, 24);
 }
 

@@ -221,7 +221,7 @@ __noinline int judge_ingress(struct __sk_buff *skb)
 {
 	const struct service_entry *service;
 	struct packet_tag tag = {};
-	struct packet pkt = {.list = 255};
+	struct packet pkt = {};
 	int have = 0;
 
 	if (!tag_read(skb, &tag, &service)) {

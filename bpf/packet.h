@@ -64,7 +64,6 @@ struct packet {
 	__u8 settled : 1;     /* what its stream began with has been judged and taken, see stream_settled() */
 	__u8 tells_end : 1;   /* its socket tells sockops when it closes */
 	__u8 would;	      /* reason of the first monitored rule that would have dropped it */
-	__u8 list;	      /* number of the list that blocks, 255: none */
 	__u16 class;
 	__u16 rule, would_rule, over_rule;
 	__u16 service; /* index, 0: none */

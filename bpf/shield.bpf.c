@@ -212,7 +212,7 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt,
 /* The long way: all that is known of a packet is gathered, and one question after the other asked. */
 static __always_inline int judge_all(struct xdp_md *ctx, const struct early *early)
 {
-	struct packet pkt = {.length = ctx->data_end - ctx->data, .list = 255};
+	struct packet pkt = {.length = ctx->data_end - ctx->data};
 
 	return conclude(ctx, &pkt, judge(ctx, &pkt, early));
 }

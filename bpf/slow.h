@@ -73,7 +73,7 @@ static __always_inline enum slow_answer slow_limit(struct packet *pkt, const str
 static long judge_slow_one(__u32 index, struct slow_portion *portion)
 {
 	struct outcome outcome = {.packets = 1, .hook = HOOK_SOCKOPS, .reason = REASON_IDLE_REQUEST};
-	struct packet pkt = {.list = 255, .proven = 1};
+	struct packet pkt = {.proven = 1};
 	struct slow_connection *connection;
 	struct flow *flow = &pkt.flow;
 	struct telling *mine;

@@ -42,13 +42,10 @@ static __always_inline void would_drop(struct packet *pkt, enum reason why, __u1
 
 static __always_inline enum reason judge_blocked(struct packet *pkt, const struct class_entry *class)
 {
-	if (class->flags & CLASS_BLOCK_IN_MONITOR) {
-		pkt->list = class->block_list;
+	if (class->flags & CLASS_BLOCK_IN_MONITOR)
 		would_drop(pkt, REASON_BLOCKED, class->monitor_rule);
-	}
 	if (!(class->flags & CLASS_BLOCK_IN))
 		return REASON_NONE;
-	pkt->list = class->block_list;
 	pkt->rule = class->block_rule;
 	return REASON_BLOCKED;
 }

@@ -38,7 +38,6 @@ static __always_inline __u32 segments_here(const struct xdp_md *ctx, __u32 lengt
 /* Offline: what every decision says of its packet. */
 static __always_inline void decide_packet(const struct packet *pkt)
 {
-	decision.list = pkt->list;
 	decision.class = pkt->class;
 	__builtin_memcpy(decision.source, &pkt->flow.source, ADDRESS_BYTES);
 	__builtin_memcpy(decision.destination, &pkt->flow.destination, ADDRESS_BYTES);
@@ -84,13 +83,19 @@ static __always_inline void count(const struct outcome *outcome, const struct pa
 	add(bpf_map_lookup_elem(&service_counters, &index), outcome->packets, pkt->length);
 }
 
-/* Whether this source was told for this reason within the interval; notes it when not. */
-static __always_inline int told_lately(const struct packet *pkt, __u32 reason, __u64 now_ns)
+/* Whether this source was told for this reason within the interval; notes it when not. What would be dropped is told
+ * beside what is: one packet can be both. Of what leaves, where one source stands for all that is asked here, it is
+ * told for each destination. */
+static __always_inline int told_lately(const struct packet *pkt, const struct outcome *outcome, __u64 now_ns)
 {
-	__u64 hash = hash_sample(&pkt->flow.source, reason);
-	__u32 index = hash & (SAMPLE_LINES - 1), now = slot_time(now_ns);
-	struct slot_line *line = bpf_map_lookup_elem(&samples, &index);
+	__u32 kind = outcome->reason | (outcome->verdict == VERDICT_WOULD_DROP) << 8, index, now = slot_time(now_ns);
+	__u64 hash = hash_sample(&pkt->flow.source, kind);
+	struct slot_line *line;
 
+	if (outcome->hook == HOOK_EGRESS)
+		hash += hash_sample(&pkt->flow.destination, kind) * 3; /* not the same with the ends changed over */
+	index = hash & (SAMPLE_LINES - 1);
+	line = bpf_map_lookup_elem(&samples, &index);
 	if (!line || line_find(line, hash, now))
 		return 1;
 	line_put(line, hash, now + (constants.event_interval_ns >> SLOT_EXPIRY_SHIFT) + 1, MARK_ASKED);
@@ -121,7 +126,6 @@ static __always_inline void fill_event(struct event *event, const struct outcome
 	event->protocol = pkt->flow.protocol;
 	event->tcp_flags = pkt->tcp_flags;
 	event->hook = outcome->hook;
-	event->list = outcome->reason == REASON_BLOCKED || outcome->reason == REASON_BLOCKED_OUT ? pkt->list : 255;
 	__builtin_memset(event->unused, 0, sizeof(event->unused));
 }
 
@@ -134,7 +138,7 @@ static __always_inline void tell_unless_lately(const struct outcome *outcome, co
 	if (!mine)
 		return;
 	mine->probes++;
-	if (told_lately(pkt, reason, now_ns)) {
+	if (told_lately(pkt, outcome, now_ns)) {
 		mine->sampled_out += outcome->packets;
 		return;
 	}

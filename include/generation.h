@@ -36,8 +36,7 @@ struct class_entry {
 	__u16 monitor_rule; /* the first block entry that would drop inbound, but only monitors */
 	__u16 out_rule;	    /* the first block entry that drops outbound */
 	__u16 out_monitor_rule;
-	__u8 block_list; /* list number behind block_rule (else behind monitor_rule), for events */
-	__u8 unused;
+	__u16 unused;
 };
 _Static_assert(sizeof(struct class_entry) == 24, "struct class_entry is shared with the kernel side");
 

@@ -555,8 +555,7 @@ struct event {
 	__u8 protocol;
 	__u8 tcp_flags;
 	__u8 hook; /* enum hook */
-	__u8 list; /* list number for blocked, else 255 */
-	__u8 unused[3];
+	__u8 unused[4];
 };
 _Static_assert(sizeof(struct event) == 80, "event is shared with the daemon");
 
@@ -565,7 +564,7 @@ struct decision {
 	__u8 verdict;
 	__u8 reason;
 	__u8 would; /* reason of the first monitored rule that would have dropped it; 0: none */
-	__u8 list;  /* as in struct event */
+	__u8 unused;
 	__u16 rule, would_rule;
 	__u16 service; /* index in the generation, 0: none */
 	__u16 class;
@@ -576,7 +575,7 @@ struct decision {
 	__u8 open_before; /* passed because its connection was open before the capture began */
 	__u8 hook;	  /* enum hook: whose program decided */
 	__u8 early;	  /* reason that the short way out gives (bpf/at_once.h): none, or the same one */
-	__u8 unused[2];
+	__u8 unused2[2];
 };
 _Static_assert(sizeof(struct decision) == 56, "decision is shared with userspace");
 

@@ -261,7 +261,6 @@ static void class_blocks(const struct compile *compile, struct class_entry *clas
 {
 	const struct policy *policy = compile->policy;
 
-	class->block_list = 255;
 	for (size_t i = 0; i < policy->block.count; i++) {
 		const struct list_use *use = &policy->block.items[i];
 		const struct compiled_list *list = &compile->lists[use->list];
@@ -273,8 +272,6 @@ static void class_blocks(const struct compile *compile, struct class_entry *clas
 		if (use->direction & DIRECTION_IN) {
 			class->flags |= monitor ? CLASS_BLOCK_IN_MONITOR : CLASS_BLOCK_IN;
 			first_rule(monitor ? &class->monitor_rule : &class->block_rule, rule);
-			if (rule == (class->block_rule ? class->block_rule : class->monitor_rule))
-				class->block_list = list->number;
 		}
 		if (use->direction & DIRECTION_OUT) {
 			class->flags |= monitor ? CLASS_BLOCK_OUT_MONITOR : CLASS_BLOCK_OUT;

@@ -264,12 +264,29 @@ static json_t *bulwark_of(const struct event *event)
 	return bulwark;
 }
 
+/* The list that blocked: such a rule has its name. */
+static const json_t *list_of(const json_t *description, const json_t *rule)
+{
+	const char *kind = json_string_value(json_object_get(rule, "kind"));
+	json_t *name = json_object_get(rule, "name"), *list;
+	size_t i;
+
+	if (!kind || strcmp(kind, rule_kind_name(RULE_KIND_BLOCK)))
+		return NULL;
+	json_array_foreach(json_object_get(description, "lists"), i, list)
+	{
+		if (json_equal(json_object_get(list, "name"), name))
+			return list;
+	}
+	return NULL;
+}
+
 /* Rule, service and feed by the names they have in the generation that judged. */
 static void put_names(json_t *document, const json_t *description, const struct event *event)
 {
 	const json_t *rule = event->rule ? described(description, "rules", "number", event->rule) : NULL;
 	const json_t *service = event->service ? described(description, "services", "row", event->service) : NULL;
-	const json_t *list = event->list != 255 ? described(description, "lists", "number", event->list) : NULL;
+	const json_t *list = list_of(description, rule);
 	json_t *object;
 
 	if (rule) {

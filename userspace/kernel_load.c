@@ -600,7 +600,6 @@ int generation_judge(struct generation *generation, const void *frame, size_t le
 	if (length < 14) { /* the kernel runs nothing that is shorter; no network card delivers it either */
 		decision->verdict = VERDICT_DROP;
 		decision->reason = REASON_MALFORMED_ETHERNET;
-		decision->list = 255;
 		return 0;
 	}
 	memset(&shield->bss->decision, 0, sizeof(shield->bss->decision));

@@ -22,7 +22,8 @@ static const char description[] =
 	"{\"generation\": 7, \"rules\": [{\"number\": 1, \"kind\": \"default\", \"name\": \"default\", \"place\": "
 	"null},"
 	" {\"number\": 16, \"kind\": \"service\", \"name\": \"ssh\", \"place\": \"api.yaml:31\"},"
-	" {\"number\": 17, \"kind\": \"block\", \"name\": \"bad-actors\", \"place\": \"api.yaml:12\"}],"
+	" {\"number\": 17, \"kind\": \"block\", \"name\": \"bad-actors\", \"place\": \"api.yaml:12\"},"
+	" {\"number\": 18, \"kind\": \"block\", \"name\": \"office\", \"place\": \"api.yaml:13\"}],"
 	" \"services\": [{\"row\": 5, \"name\": \"ssh\"}],"
 	" \"lists\": [{\"number\": 0, \"name\": \"office\", \"feed\": null},"
 	" {\"number\": 1, \"name\": \"bad-actors\", \"feed\": \"/etc/feeds/bad.netset\"}]}";
@@ -92,7 +93,6 @@ static struct event drop(void)
 		.protocol = IPPROTO_TCP,
 		.tcp_flags = 2,
 		.hook = HOOK_XDP,
-		.list = 255,
 	};
 
 	clock_gettime(CLOCK_BOOTTIME, &boot);
@@ -228,7 +228,6 @@ static void test_blocked_by_feed(void **state)
 	(void)state;
 	event.reason = REASON_BLOCKED;
 	event.rule = 17;
-	event.list = 1;
 	event.service = 0;
 	document = event_verdict(names, &event, 1);
 	assert_text(document, "threat.feed.name", "bad-actors");
@@ -236,7 +235,7 @@ static void test_blocked_by_feed(void **state)
 	assert_text(document, "rule.name", "bad-actors");
 	assert_null(at(document, "service"));
 	json_decref(document);
-	event.list = 0; /* an inline list is no feed */
+	event.rule = 18; /* an inline list is no feed */
 	document = event_verdict(names, &event, 1);
 	assert_null(at(document, "threat"));
 	assert_text(document, "bulwark.list", "office");
