@@ -74,6 +74,12 @@ class Pair:
         wait(lambda: sum(found()) >= len(flags), "the segments to be counted", 30)
         return found()
 
+    def repeats(self):
+        """The ACK of its handshake once more, which the kernel finds an open connection for; what follows comes at once."""
+        with self.lab.client.raw(self.lab.c0.device) as sender:
+            sender.send(ethernet(self.lab.eth0.mac, self.lab.c0.mac, tcp(self.lab.c0[self.family], self.lab.eth0[self.family],
+                                                                         self.port, 443, ACK)))
+
     def greet(self, name):
         """What the node gets of a ClientHello, or "reset"."""
         greeting = hello(name)
@@ -151,6 +157,11 @@ def try_first_bytes(lab, mode, family, listener, cpus):
         with contextlib.closing(Pair(lab, listener, family)) as pair:
             pair.settle()
             same(pair.sends(ACK, FIN | ACK, RST | ACK, ends=True), [3, 0])
+    with it(f"{mode}, IPv{family}: a hello is judged though its connection was found open a moment ago"):
+        for _ in range(FEW):
+            with contextlib.closing(Pair(lab, listener, family)) as pair:
+                pair.repeats()
+                same(pair.greet("www.example.com"), "reset")
     with it(f"{mode}, IPv{family}: a hello is judged though an older connection between its ends sent data a moment ago"):
         for _ in range(FEW):
             with contextlib.closing(Pair(lab, listener, family, 40001)) as older:
