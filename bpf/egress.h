@@ -129,7 +129,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 		if (class->flags & CLASS_BLOCK_OUT_MONITOR)
 			told_egress(skb, &pkt, VERDICT_WOULD_DROP, class->out_monitor_rule);
 	}
-	if (!pkt.fragment)
+	if (pkt.fragment != FRAGMENT_LATER)
 		note_flow(skb, &pkt, class);
 	return TCX_NEXT;
 }

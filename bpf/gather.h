@@ -97,7 +97,7 @@ enum gathered {
 	GATHERED_BYTES = 1,   /* all bytes from the beginning to its end are in scratch */
 	GATHERED_EARLY = 2,
 	GATHERED_CHANGED = 3,
-	GATHERED_LOST = 4, /* it goes on with a beginning that is not known here any more */
+	GATHERED_LOST = 4, /* it goes on with a beginning that is not known here any more, or not all of it is here */
 };
 
 struct comparison {
@@ -177,8 +177,10 @@ __noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const str
 	__u32 zero = 0;
 	__u64 key;
 
-	if (!here || !pkt || !segment || segment->offset >= FIRST_BYTES || segment->answered)
+	if (!here || !pkt || !segment || segment->offset >= FIRST_BYTES || segment->settled)
 		return GATHERED_NOTHING;
+	if (pkt->fragment)
+		return GATHERED_LOST;
 	key = stream_key(pkt, segment);
 	partial = bpf_map_lookup_elem(&partials, &key);
 	if (!partial)

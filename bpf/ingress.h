@@ -189,7 +189,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	told_ingress(skb, pkt, verdict.monitor ? VERDICT_WOULD_DROP : VERDICT_DROP, verdict.why, verdict.rule);
 	if (verdict.monitor)
 		return TCX_NEXT;
-	if (constants.offline || verdict.why == REASON_FIRST_EARLY)
+	if (constants.offline || verdict.why == REASON_FIRST_EARLY || pkt->fragment)
 		return TC_ACT_SHOT;
 	return stream_end(skb, pkt, &segment);
 }

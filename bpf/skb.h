@@ -29,19 +29,26 @@ static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, _
 	return bpf_skb_load_bytes_relative(skb, offset, to, size, BPF_HDR_START_NET);
 }
 
+static __always_inline enum fragment fragment_of(__u32 offset, __u32 more)
+{
+	return offset ? FRAGMENT_LATER : more ? FRAGMENT_FIRST : FRAGMENT_NOT;
+}
+
 static __always_inline int read_ipv4(const struct iphdr *ip, struct packet *pkt)
 {
+	__u32 place = bpf_ntohs(ip->frag_off);
+
 	address_from_v4(&pkt->flow.source, ip->saddr);
 	address_from_v4(&pkt->flow.destination, ip->daddr);
 	pkt->flow.protocol = ip->protocol;
 	pkt->l4 = ip->ihl * 4;
-	if (bpf_ntohs(ip->frag_off) & 0x1fff)
-		pkt->fragment = FRAGMENT_LATER;
+	pkt->fragment = fragment_of(place & 0x1fff, place & 0x2000);
 	return 0;
 }
 
 static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *pkt, union skb_header *header)
 {
+	__u32 offset = 0, more = 0;
 	__u8 next;
 
 	if (load(skb, 0, &header->ipv6, sizeof(header->ipv6)))
@@ -54,12 +61,15 @@ static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *pkt, 
 	for (int i = 0; i < EXTENSION_HEADERS && is_extension(next); i++) {
 		if (load(skb, pkt->l4, &header->extension, sizeof(header->extension)))
 			return -1;
-		if (next == IPPROTO_FRAGMENT && (header->extension.type || header->extension.segments_left & 0xf8))
-			pkt->fragment = FRAGMENT_LATER;
+		if (next == IPPROTO_FRAGMENT) {
+			offset |= header->extension.type | (header->extension.segments_left & 0xf8);
+			more |= header->extension.segments_left & 1;
+		}
 		pkt->l4 += extension_length(&header->extension, next);
 		next = header->extension.next;
 	}
 	pkt->flow.protocol = next;
+	pkt->fragment = fragment_of(offset, more);
 	return 0;
 }
 
@@ -99,7 +109,7 @@ static __always_inline int read_skb(struct __sk_buff *skb, struct packet *pkt)
 		return -1;
 	if (constants.have_zones)
 		pkt->flow.zone = zone_of(skb->ifindex, skb_vlan(skb));
-	if (pkt->fragment)
+	if (pkt->fragment == FRAGMENT_LATER)
 		return 0;
 	if (pkt->flow.protocol == IPPROTO_TCP) {
 		if (load(skb, pkt->l4, &header.transport, sizeof(header.transport)))

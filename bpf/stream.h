@@ -59,21 +59,22 @@ static __always_inline __u32 datagram_length(struct __sk_buff *skb, const struct
 	return bpf_ntohs(length) + (pkt->flow.ipv6 ? sizeof(struct ipv6hdr) : 0);
 }
 
-/* false: a segment without payload, or cut short. */
+/* false: a segment without payload, or cut short. Of one in fragments only the first is here, and counts as one byte
+ * longer than that: what the others bring is not known. */
 static __always_inline int segment_read(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {
 	__u32 header, length;
 	struct tcphdr tcp;
 
-	if (pkt->fragment || load(skb, pkt->l4, &tcp, sizeof(tcp)))
+	if (pkt->fragment == FRAGMENT_LATER || load(skb, pkt->l4, &tcp, sizeof(tcp)))
 		return 0;
 	header = tcp.doff * 4;
 	length = datagram_length(skb, pkt);
-	if (header < TCP_HEADER || pkt->l4 + header >= length)
+	if (header < TCP_HEADER || pkt->l4 + header >= length + !!pkt->fragment)
 		return 0;
 	segment->at = pkt->l4 + header;
 	segment->l4_header = header;
-	segment->length = length - segment->at;
+	segment->length = length - segment->at + !!pkt->fragment;
 	segment->sequence = bpf_ntohl(tcp.seq);
 	/* a capture may hold less than was sent */
 	if (constants.offline && ETHERNET_HEADER + segment->at + segment->length > skb->len) {
@@ -191,6 +192,19 @@ static __always_inline void stream_note(struct __sk_buff *skb, const struct pack
 	bpf_map_update_elem(&stream_starts, &hash, &start, BPF_ANY);
 }
 
+/* A segment may begin before its stream, with the number of the SYN or lower ones: the kernel cuts that off. */
+static __always_inline void segment_cut(struct segment *segment)
+{
+	__u32 before = -segment->offset;
+
+	if (segment->settled || before >= segment->length)
+		return;
+	segment->at += before;
+	segment->length -= before;
+	segment->sequence += before;
+	segment->offset = 0;
+}
+
 /* Whether segment->offset is known now. Data in a SYN (TCP Fast Open) begins its stream. */
 __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {
@@ -206,6 +220,8 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 		return 1;
 	known = constants.offline ? stream_offline(skb, pkt, segment) : stream_live(skb, pkt, segment);
 	segment->start = segment->sequence - segment->offset;
+	if (known)
+		segment_cut(segment);
 	return known;
 }
 

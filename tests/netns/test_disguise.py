@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """First bytes in disguise: a client that makes every segment itself, and sends what the kernel throws away, what comes out
-of order, the same bytes with another content, or urgent ones, does not get a hello or a request past the rule. Honest
+of order, before the stream, in fragments, the same bytes with another content, or urgent ones, does not get a hello or a request past the rule. Honest
 clients whose segments are lost, sent twice or come out of order are served."""
 
 import socket
@@ -52,6 +52,16 @@ class Client:
 
     def send(self, offset, data, flags=ACK, wrong=False):
         self.frame(flags | (PSH if data else 0), data, self.start + offset, wrong)
+
+    def fragments(self, data, cut, order=(0, 1), options=b""):
+        """A segment at the beginning of its stream, in two fragments: the first holds `cut` bytes of its options and data."""
+        segment = tcp_header(self.me, self.peer, self.mine, self.port, ACK | PSH, options + data, sequence=self.start, acknowledge=self.next,
+                             words=5 + len(options) // 4)
+        at, number = 20 + cut, next(ports)
+        packets = (ip(self.me, self.peer, TCP, segment[:at], number=number, more=True),
+                   ip(self.me, self.peer, TCP, segment[at:], number=number, offset=at))
+        for index in order:
+            self.sender.send(ethernet(self.lab.eth0.mac, self.lab.c0.mac, packets[index]))
 
     def listen(self):
         """Takes what has come, and acknowledges it."""
@@ -182,6 +192,42 @@ def try_tls(lab, mode, family):
         counted(lab, "drop", "first-urgent", before)
 
 
+def try_cut_off(lab, mode, family):
+    """What the kernel cuts off in front, or puts together."""
+    with it(f"{mode}, IPv{family}: bytes before a stream, which the kernel cuts off, hide no hello"):
+        for ahead in (b"x", b"0123456789"):
+            client = Client(lab, family=family)
+            client.send(-len(ahead), ahead + GOOD)
+            same(client.outcome(), b"\x16\x03")
+            refused(lab, "tls-sni", client := Client(lab, family=family), lambda: client.send(-len(ahead), ahead + BAD))
+        cut = len(BAD) // 2
+        client = Client(lab, family=family)
+        client.send(-1, b"x" + BAD[:cut])
+        client.acknowledged(cut)
+        refused(lab, "tls-sni", client, lambda: client.send(cut, BAD[cut:]))
+    with it(f"{mode}, IPv{family}: nor do those that hold nothing of it: a probe whether the peer lives"):
+        client = Client(lab, family=family)
+        client.send(-1, b"x")
+        client.send(-1, b"")
+        client.send(0, GOOD)
+        same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: of a hello in fragments not all is seen: it is unknown, in whatever order they come"):
+        for cut, order in ((100, (0, 1)), (100, (1, 0)), (12, (0, 1)), (4, (0, 1)), (len(BAD) - len(BAD) % 8 - 4, (0, 1))):
+            client, before = Client(lab, family=family), lab.counts().get(("drop", "tls-split"), 0)
+            client.fragments(BAD, cut, order)
+            counted(lab, "drop", "tls-split", before)
+            client.send(0, GOOD)
+            same(client.outcome(), b"\x16\x03")
+    with it(f"{mode}, IPv{family}: so is one whose first fragment ends with the header of TCP"):
+        client, before = Client(lab, family=family), lab.counts().get(("drop", "tls-split"), 0)
+        client.send(0, GOOD[:40])
+        client.acknowledged(40)
+        client.fragments(BAD, 4, options=b"\1\1\1\1")
+        counted(lab, "drop", "tls-split", before)
+        client.send(40, GOOD[40:])
+        same(client.outcome(), b"\x16\x03")
+
+
 def try_http(lab, mode):
     with it(f"{mode}: a request likewise"):
         client = Client(lab, 80)
@@ -205,6 +251,10 @@ def try_http(lab, mode):
         client.send(0, DENIED[:5])
         client.acknowledged(5)
         refused(lab, "http-path", client, lambda: client.send(5, DENIED[5:]))
+        refused(lab, "http-path", client := Client(lab, 80), lambda: client.send(-3, b"GET" + DENIED))
+        client, before = Client(lab, 80), lab.counts().get(("drop", "http-split"), 0)
+        client.fragments(DENIED, 4)
+        counted(lab, "drop", "http-split", before)
     with it(f"{mode}: what follows a whole head passes, also before it was received"):
         client, head = Client(lab, 80), b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n"
         client.send(0, head, wrong=True)
@@ -253,6 +303,7 @@ def tests(lab):
         lab.apply(POLICY.format(mode=mode, unknown="drop"))
         for family in (4, 6) if mode == "native" else (4,):
             try_tls(lab, mode, family)
+            try_cut_off(lab, mode, family)
         try_http(lab, mode)
         try_forgotten(lab, mode)
     with it("nothing fell through"):
