@@ -11,6 +11,8 @@
 #define TCP_STATE_CLOSE 7
 #define TCP_STATE_LISTEN 10
 #define CT_SEEN_REPLY (1 << 1) /* IPS_SEEN_REPLY: both ends have spoken */
+#define CT_STATE_ESTABLISHED 3 /* TCP_CONNTRACK_ESTABLISHED: the handshake is complete, by its numbers */
+#define CT_STATE_CLOSE_WAIT 5  /* TCP_CONNTRACK_CLOSE_WAIT: one end has closed */
 #define CT_DIRECTION_REPLY 1   /* IP_CT_DIR_REPLY: of the two tuples of a connection, the one that answers */
 
 enum open { OPEN_NOT = 0, OPEN_YES = 1, OPEN_BEFORE = 2 };
@@ -22,6 +24,11 @@ struct conntrack_options {
 };
 struct nf_conn___ours {
 	unsigned long status;
+	struct {
+		struct {
+			__u8 state;
+		} tcp;
+	} proto;
 } __attribute__((preserve_access_index));
 
 extern struct nf_conn___ours *bpf_xdp_ct_lookup(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 tuple_size,
@@ -125,17 +132,25 @@ static __always_inline enum endpoint socket_of(struct xdp_md *ctx, struct bpf_so
 	return state == TCP_STATE_ESTABLISHED ? ENDPOINT_ESTABLISHED : ENDPOINT_OPEN;
 }
 
-static __always_inline int conntrack_knows(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size)
+static __always_inline int conntrack_knows(struct xdp_md *ctx, struct bpf_sock_tuple *tuple, __u32 size,
+					   struct packet *pkt)
 {
 	struct conntrack_options options = {.netns_id = BPF_F_CURRENT_NETNS, .protocol = IPPROTO_TCP};
 	struct nf_conn___ours *connection;
 	unsigned long status;
+	__u8 state = 0;
 
 	connection = bpf_xdp_ct_lookup(ctx, tuple, size, &options, sizeof(options));
 	if (!connection)
 		return 0;
 	status = connection->status;
+	if (counts_routed())
+		state = connection->proto.tcp.state;
 	bpf_ct_release(connection);
+	/* older than the policy, or its SYN was forgotten */
+	if (pkt && pkt->forwarded && options.direction != CT_DIRECTION_REPLY && state >= CT_STATE_ESTABLISHED &&
+	    state <= CT_STATE_CLOSE_WAIT)
+		pkt->follow = 1;
 	/* the first answer comes here before conntrack sees it */
 	return status & CT_SEEN_REPLY || options.direction == CT_DIRECTION_REPLY;
 }
@@ -172,6 +187,40 @@ static __always_inline enum open open_offline(const struct flow *flow, struct pa
 	return *state == CONNECTION_OPEN_BEFORE ? OPEN_BEFORE : OPEN_YES;
 }
 
+/* The number that a segment acknowledges; 0: it has none, or is not in the linear part. */
+static __always_inline __u32 acknowledged(const struct xdp_md *ctx, const struct packet *pkt)
+{
+	const void *end = (void *)(long)ctx->data_end;
+	const struct tcphdr *tcp;
+	__u32 l4 = pkt->l4;
+
+	if (l4 > HEADERS_END || !(pkt->tcp_flags & TCP_ACK))
+		return 0;
+	tcp = (void *)(long)ctx->data + l4;
+	return (void *)(tcp + 1) > end ? 0 : bpf_ntohl(tcp->ack_seq);
+}
+
+/* Whether a segment is of a connection that routed.h counts, or completes the handshake of one. */
+static __always_inline int routed_open(struct xdp_md *ctx, struct packet *pkt)
+{
+	__u64 hash = hash_inbound(KEY_HALF_OPEN, &pkt->flow), *slot;
+	__u32 now = slot_time(now_ns()), expiry = now + slot_lifetime(TCP_SPOKEN);
+	struct slot_line *line = half_open_line(hash);
+
+	if (!line)
+		return 0;
+	slot = line_find(line, hash, now);
+	if (slot && SLOT_MARK(*slot) == MARK_PROVEN) {
+		pkt->follow = SLOT_EXPIRY(*slot) + 4 < expiry;
+		return 1;
+	}
+	slot = line_find(line, hash_answer(hash, acknowledged(ctx, pkt)), now);
+	if (!slot || SLOT_MARK(*slot) != MARK_ANSWERED)
+		return 0;
+	pkt->completes = pkt->follow = 1;
+	return 1;
+}
+
 /* flow: as it came in. pkt: the packet it is the flow of, or NULL for a flow that an ICMP error quotes. */
 __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, struct packet *pkt)
 {
@@ -200,7 +249,9 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 	}
 	if (!constants.has_vrf && !host_forwards())
 		return OPEN_NOT;
-	if (constants.conntrack && conntrack_knows(ctx, &tuple, size))
+	if (counts_routed() && pkt && pkt->forwarded && routed_open(ctx, pkt))
+		return OPEN_YES;
+	if (constants.conntrack && conntrack_knows(ctx, &tuple, size, pkt))
 		return OPEN_YES;
 	if (!follows_tcp())
 		return OPEN_NOT;

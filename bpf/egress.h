@@ -131,6 +131,10 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 	}
 	if (pkt.fragment != FRAGMENT_LATER)
 		note_flow(skb, &pkt, class);
+	if (!pkt.fragment && concerns_routed(skb, &pkt)) {
+		turn_round(&pkt.flow);
+		count_routed(&pkt, follow_server(skb, &pkt));
+	}
 	return TCX_NEXT;
 }
 

@@ -15,7 +15,12 @@
 #define HALF_OPEN 60
 #define FRAGMENT_LIFE 30 /* as long as the kernel waits for the rest */
 
-enum { MARK_ASKED = 0, MARK_SPOKEN = 1 };
+enum {
+	MARK_ASKED = 0,
+	MARK_SPOKEN = 1,
+	MARK_PROVEN = 2,   /* its client has completed the handshake (routed.h) */
+	MARK_ANSWERED = 3, /* no flow, but the number that completes one */
+};
 
 static __always_inline struct slot_line *flow_line(__u64 hash)
 {
@@ -109,12 +114,19 @@ static __always_inline int follows_tcp(void)
 	return (!constants.conntrack || constants.balances || constants.forward == FORWARD_SERVICES) && host_forwards();
 }
 
+static __always_inline struct slot_line *half_open_line(__u64 hash)
+{
+	__u32 index = hash & (HALF_OPEN_LINES - 1);
+
+	return bpf_map_lookup_elem(&half_open, &index);
+}
+
 /* A SYN to a service passed on a host that forwards: its connection may have no socket here. */
 static __always_inline void half_open_note(const struct flow *flow)
 {
 	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow);
-	__u32 index = hash & (HALF_OPEN_LINES - 1), now = slot_time(now_ns());
-	struct slot_line *line = bpf_map_lookup_elem(&half_open, &index);
+	__u32 now = slot_time(now_ns());
+	struct slot_line *line = half_open_line(hash);
 
 	if (line && !line_find(line, hash, now))
 		line_put(line, hash, now + slot_lifetime(HALF_OPEN), MARK_ASKED);
@@ -124,11 +136,23 @@ static __always_inline void half_open_note(const struct flow *flow)
 static __always_inline int half_open_known(const struct flow *flow)
 {
 	__u64 hash = hash_inbound(KEY_HALF_OPEN, flow);
-	__u32 index = hash & (HALF_OPEN_LINES - 1), now = slot_time(now_ns());
-	__u32 expiry = now + slot_lifetime(TCP_SPOKEN);
-	struct slot_line *line = bpf_map_lookup_elem(&half_open, &index);
+	__u32 now = slot_time(now_ns()), expiry = now + slot_lifetime(TCP_SPOKEN);
+	struct slot_line *line = half_open_line(hash);
 
 	return line && slot_spoken(line, hash, now, expiry);
+}
+
+/* Whether limits count connections that this host merely routes (routed.h): where it judges them. */
+static __always_inline int counts_routed(void)
+{
+	return constants.have_open && constants.forward == FORWARD_SERVICES && !constants.offline;
+}
+
+/* Of the number that acknowledges a server's SYN-ACK, in the line of its flow: who sends it has got the answer, so its
+ * source is not forged. Numbers and prints are one to one. */
+static __always_inline __u64 hash_answer(__u64 flow_hash, __u32 acknowledged)
+{
+	return flow_hash ^ (__u64)(acknowledged * 0x9e3779b1u) << 32;
 }
 
 static __always_inline void fragment_note(const struct packet *pkt)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Open connections per source, prefix or service (`connections: 200`). sockops counts them here, XDP asks when a SYN
- * arrives and again at the ACK that completes it, and the recount (include/state.h) puts right what sockops could not
- * know. Who is counted has completed a handshake, so that nobody fills the table in other names.
+ * Open connections per source, prefix or service (`connections: 200`). sockops counts them here, and
+ * routed.h those that only go through this host; XDP asks when a SYN arrives and again at the ACK that completes it,
+ * and recount.h puts right what neither could know. Who is counted has completed a handshake, so that nobody fills the
+ * table in other names.
  */
 #ifndef BULWARK_OPEN_COUNTS_H
 #define BULWARK_OPEN_COUNTS_H
@@ -98,96 +99,6 @@ static __always_inline void count_open(const struct flow *flow, const struct ser
 		open_key_make(&key, &flow->source, flow->ipv6, limit);
 		open_step(&key, step);
 	}
-}
-
-/* ---- the recount: a syscall program, run by the daemon ---- */
-
-static long recount_begin(struct bpf_map *map, const void *key, struct open_count *count, void *unused)
-{
-	(void)map, (void)key, (void)unused;
-	count->seen = 0;
-	count->changes_before = count->changes;
-	return 0;
-}
-
-/* What was found differs from what is counted by at most what opened and closed meanwhile; else the count is wrong. */
-static long recount_settle(struct bpf_map *map, const void *key, struct open_count *count, void *unused)
-{
-	__s32 wrong = (__s32)count->seen - count->open;
-	__u32 meanwhile = count->changes - count->changes_before;
-
-	(void)unused;
-	if ((__u32)(wrong < 0 ? -wrong : wrong) > meanwhile)
-		__sync_fetch_and_add(&count->open, wrong);
-	else if (!count->seen && !count->open && !meanwhile)
-		bpf_map_delete_elem(map, key);
-	return 0;
-}
-
-static __always_inline void read_found(const struct open_connection *found, struct flow *flow)
-{
-	__builtin_memcpy(&flow->source, found->source, ADDRESS_BYTES);
-	__builtin_memcpy(&flow->destination, found->destination, ADDRESS_BYTES);
-	flow->destination_port = found->port;
-	flow->protocol = IPPROTO_TCP;
-	flow->zone = ZONE_ANY;
-	flow->ipv6 = !is_mapped(&flow->destination);
-}
-
-struct portion {
-	struct open_found *found;
-	enum open_step step;
-};
-
-static long recount_one(__u32 index, struct portion *portion)
-{
-	struct flow flow = {};
-	__u16 number;
-
-	if (index >= OPEN_FOUND_PORTION)
-		return 1;
-	read_found(&portion->found->items[index], &flow);
-	count_open(&flow, service_of(&flow, &number), portion->step);
-	return 0;
-}
-
-static __always_inline int recount_portion(enum open_step step)
-{
-	struct portion portion = {.step = step};
-	__u32 zero = 0;
-
-	portion.found = bpf_map_lookup_elem(&open_found, &zero);
-	if (portion.found)
-		bpf_loop(portion.found->count, recount_one, &portion, 0);
-	return 0;
-}
-
-static __always_inline int recount_end(__u64 now_ns)
-{
-	__u32 zero = 0;
-	struct open_checked *checked = bpf_map_lookup_elem(&open_checked, &zero);
-
-	bpf_for_each_map_elem(&open_counts, recount_settle, NULL, 0);
-	if (checked)
-		checked->at_ns = now_ns;
-	return 0;
-}
-
-static __always_inline int judge_recount(const struct recount_request *request)
-{
-	switch (request->operation) {
-	case RECOUNT_BEGIN:
-		return bpf_for_each_map_elem(&open_counts, recount_begin, NULL, 0) < 0;
-	case RECOUNT_FOUND:
-		return recount_portion(OPEN_STEP_SEEN);
-	case RECOUNT_SETTLE:
-		return recount_end(request->now_ns);
-	case RECOUNT_OPENED:
-		return recount_portion(OPEN_STEP_UP);
-	case RECOUNT_CLOSED:
-		return recount_portion(OPEN_STEP_DOWN);
-	}
-	return 1;
 }
 
 #endif

@@ -48,6 +48,7 @@ struct packet {
 	__u8 ttl;
 	__u8 extensions : 1; /* IPv6 extension headers were there */
 	__u8 standing : 2;   /* of a SYN that may be answered with a cookie: enum standing */
+	__u8 follow : 1;     /* merely routed, and its connection is to be counted from now on (routed.h) */
 	/* what the questions found out; bits, where a byte more would be too much for the stack of 6.1 */
 	__u8 pass_anyway; /* the reason normally drops, this packet passes (stray within its budget, default: pass) */
 	__u8 open_before;

@@ -38,6 +38,8 @@
 #include "overload.h"
 #include "challenge.h"
 #include "skb.h"
+#include "routed.h"
+#include "recount.h"
 #include "decrypted.h"
 #include "bans.h"
 #include "egress.h"
@@ -159,6 +161,15 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 	return why;
 }
 
+/* What passes inside a connection to a service behind this host, where open ones are counted. */
+static __always_inline enum reason follow(const struct packet *pkt, enum reason why)
+{
+	if (counts_routed() && pkt->forwarded && pkt->proven && (why == REASON_ESTABLISHED || constants.monitor) &&
+	    (pkt->follow || pkt->tcp_flags & (TCP_FIN | TCP_RST)))
+		count_routed(pkt, follow_client(pkt));
+	return why;
+}
+
 /* What lies, and what the host cannot live without, as much of it as one neighbour needs to send. A usual frame is
  * neither. */
 static __always_inline enum reason judge_headers(struct xdp_md *ctx, struct packet *pkt)
@@ -205,8 +216,8 @@ static __always_inline enum reason judge(struct xdp_md *ctx, struct packet *pkt,
 		why = judge_quic(ctx, pkt);
 	/* an exception is one from bans, blocks and limits, not from exposure; it names the pass of a service */
 	if (source == REASON_ALLOWED)
-		return why == REASON_SERVICE ? REASON_ALLOWED : why;
-	return judge_load(ctx, pkt, why, lists, noted);
+		return follow(pkt, why == REASON_SERVICE ? REASON_ALLOWED : why);
+	return follow(pkt, judge_load(ctx, pkt, why, lists, noted));
 }
 
 /* The long way: all that is known of a packet is gathered, and one question after the other asked. */

@@ -33,6 +33,7 @@
  * open_counts   hash           OPEN_COUNTS_MAX sockops, recount            shield, lookup    refuses nobody
  * open_found    array          1              daemon                      recount           told in portions
  * open_checked  array          1              recount, daemon             shield, status    -
+ * routed        hash           ROUTED_MAX     shield, egress, recount     egress, recount   not counted
  * slow_found    array          1              daemon; slow, the answers   slow, daemon      asked in portions
  * slow_looks    array          1              daemon                      status, metrics   -
  * cookie_cells  array          SERVICE_ROWS   shield                      shield, ingress   -
@@ -391,8 +392,8 @@ _Static_assert(sizeof(struct open_count) == 16, "open_count is pinned");
 struct open_connection { /* as the peer's packets name it */
 	__u8 source[ADDRESS_BYTES];
 	__u8 destination[ADDRESS_BYTES];
-	__u16 port; /* of the destination, host order */
-	__u16 unused;
+	__u16 port;	   /* of the destination, host order */
+	__u16 source_port; /* likewise; only of what connection tracking tells */
 };
 _Static_assert(sizeof(struct open_connection) == 36, "open_connection is shared with the daemon");
 struct open_found {
@@ -400,19 +401,45 @@ struct open_found {
 	struct open_connection items[OPEN_FOUND_PORTION];
 };
 
+/*
+ * routed: connections that count in open_counts and only go through this host (`forward: services`). The packet path
+ * makes an entry of what completed a handshake, by the number that only the server's answer tells, and takes it out
+ * when the server has reset it or both ends have closed. What ends otherwise the recount takes out: what connection
+ * tracking has told of it tells no more, or half_open has forgotten it. Who makes an entry counts up, who takes it out
+ * counts down.
+ */
+#define ROUTED_MAX (1u << 17)
+struct routed_key { /* as the client's packets name it */
+	__u8 source[ADDRESS_BYTES];
+	__u8 destination[ADDRESS_BYTES];
+	__u16 source_port, destination_port; /* host order */
+};
+_Static_assert(sizeof(struct routed_key) == 36, "routed_key is pinned");
+enum { ROUTED_CLIENT_CLOSED = 1u << 0, ROUTED_SERVER_CLOSED = 1u << 1 };
+enum { ROUTED_TRACKED = 1u << 0, ROUTED_SEEN = 1u << 1 };
+struct routed {
+	__u32 closed; /* ROUTED_*_CLOSED */
+	__u32 reset;  /* by the client, when, in the units of a slot's expiry; 0: it has not */
+	__u32 told;   /* by connection tracking: ever, and in the recount that runs */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct routed) == 16, "routed is pinned");
+
 /* open_checked[0]: a count that was not checked for so long refuses nobody. */
 #define OPEN_UNCHECKED_NS 60000000000ULL
 struct open_checked {
 	__u64 at_ns; /* coarse monotonic clock; 0: never */
 };
 
-/* What the program `recount` is asked, its context. A recount is BEGIN, any number of FOUND, SETTLE. */
+/* What the program `recount` is asked, its context. A recount is BEGIN, any number of FOUND and the like, SETTLE. */
 enum recount_operation {
 	RECOUNT_BEGIN = 0,
 	RECOUNT_FOUND = 1,  /* the connections in open_found are open */
 	RECOUNT_SETTLE = 2, /* counts become what was found, as far as changes meanwhile do not explain it */
 	RECOUNT_OPENED = 3, /* offline, in the place of sockops */
 	RECOUNT_CLOSED = 4,
+	RECOUNT_TRANSLATED = 5, /* like FOUND: those that connection tracking sends on to another address */
+	RECOUNT_ROUTED = 6,	/* and those that it only sees: these count where the packet path has seen them begin */
 };
 struct recount_request {
 	__u32 operation;

@@ -11,13 +11,23 @@
 #define RECOUNT_NS (4ULL * 1000000000)
 #define RECOUNT_SHARE 20 /* it takes at most one part in so many of the time */
 
-static int found(void *arg, const struct host_peer *peer)
+static int tell(struct recount *recount, const struct host_peer *peer, __u32 operation)
 {
-	struct open_connection connection = {.port = peer->local_port};
+	struct open_connection connection = {.port = peer->local_port, .source_port = peer->remote_port};
 
 	memcpy(connection.source, peer->remote, sizeof(connection.source));
 	memcpy(connection.destination, peer->local, sizeof(connection.destination));
-	return recount_found(arg, &connection);
+	return recount_found(recount, &connection, operation);
+}
+
+static int found(void *arg, const struct host_peer *peer)
+{
+	return tell(arg, peer, RECOUNT_FOUND);
+}
+
+static int found_tracked(void *arg, const struct host_peer *peer, bool translated)
+{
+	return tell(arg, peer, translated ? RECOUNT_TRANSLATED : RECOUNT_ROUTED);
 }
 
 /* 0, also when there is nothing to count. */
@@ -29,7 +39,7 @@ static int count_again(struct daemon *daemon)
 	if (error)
 		return error == -ENOENT ? 0 : error;
 	error = host_open_connections(found, recount);
-	error = error ?: host_forwarded_connections(found, recount);
+	error = error ?: host_forwarded_connections(found_tracked, recount);
 	ended = recount_end(recount, !error);
 	return error ?: ended;
 }

@@ -81,8 +81,9 @@ void host_free(struct host *host);
 /* The open TCP connections to listeners of this network namespace, those of loopback apart; also those that close,
  * until they are closed. told() ends it with -errno. 0 or -errno. */
 int host_open_connections(int (*told)(void *arg, const struct host_peer *peer), void *arg);
-/* Likewise those that it sends on to another address, as their packets come in. */
-int host_forwarded_connections(int (*told)(void *arg, const struct host_peer *peer), void *arg);
+/* Likewise those that connection tracking knows, as their packets come in. translated: it sends them on to another
+ * address; else they end here or are merely routed. */
+int host_forwarded_connections(int (*told)(void *arg, const struct host_peer *peer, bool translated), void *arg);
 
 /* Ends the open TCP connections of this network namespace that are wanted (`outbound` is not known to it); how many.
  * 0, or -errno: -EOPNOTSUPP where the kernel cannot (CONFIG_INET_DIAG_DESTROY). */

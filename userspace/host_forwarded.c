@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Open TCP connections to this host that it sends on to another address (published ports of containers): they have no
- * socket here, connection tracking knows them.
+ * Open TCP connections that this host sends on, to another address (published ports of containers) or as they are
+ * (a router): they have no socket here, connection tracking knows them, where it was asked to. Of what goes to the
+ * address that it was for it does not tell whether it ends here; who counts has to know.
  */
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -21,7 +22,7 @@ struct tuple {
 };
 
 struct listing {
-	int (*told)(void *arg, const struct host_peer *peer);
+	int (*told)(void *arg, const struct host_peer *peer, bool translated);
 	void *arg;
 };
 
@@ -93,17 +94,16 @@ static int on_entry(const struct nlmsghdr *message, void *arg)
 	    !take_tuple(entry[CTA_TUPLE_ORIG], &asked) || !take_tuple(entry[CTA_TUPLE_REPLY], &answered) ||
 	    !is_open(entry))
 		return 0;
-	/* who answers is whom it was for: it ends here, or is only routed */
-	if (!memcmp(asked.destination, answered.source, sizeof(asked.destination)))
-		return 0;
 	memcpy(peer.local, asked.destination, sizeof(peer.local));
 	memcpy(peer.remote, asked.source, sizeof(peer.remote));
 	peer.local_port = asked.destination_port;
 	peer.remote_port = asked.source_port;
-	return listing->told(listing->arg, &peer);
+	/* else who answers is whom it was for */
+	return listing->told(listing->arg, &peer,
+			     memcmp(asked.destination, answered.source, sizeof(asked.destination)) != 0);
 }
 
-int host_forwarded_connections(int (*told)(void *arg, const struct host_peer *peer), void *arg)
+int host_forwarded_connections(int (*told)(void *arg, const struct host_peer *peer, bool translated), void *arg)
 {
 	struct listing listing = {told, arg};
 	struct nfgenmsg every = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0};

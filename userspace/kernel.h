@@ -370,7 +370,7 @@ int live_limits(struct instance *instance, const struct prefix *address, struct 
  * recount_end() frees; the counts become what was found only when all of it was. */
 struct recount; /* opaque */
 int recount_begin(struct instance *instance, struct recount **recount);
-int recount_found(struct recount *recount, const struct open_connection *connection);
+int recount_found(struct recount *recount, const struct open_connection *connection, __u32 operation);
 int recount_end(struct recount *recount, bool settle);
 /* How old the last recount is; ~0: there was none. -ENOENT as above. */
 int recount_age(struct instance *instance, __u64 *age_ns);

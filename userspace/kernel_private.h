@@ -40,6 +40,7 @@
 	MAP(open_counts)                                                                                               \
 	MAP(open_found)                                                                                                \
 	MAP(open_checked)                                                                                              \
+	MAP(routed)                                                                                                    \
 	MAP(slow_found)                                                                                                \
 	MAP(slow_looks)                                                                                                \
 	MAP(known)                                                                                                     \
@@ -197,8 +198,8 @@ void ingress_detach(struct instance *instance, const struct attachment *attachme
 int slot_program_pin(const struct instance *instance, const char *name, __u32 slot, int program);
 /* Its descriptor, or -errno; -ENOENT: that generation has none. */
 int slot_program_open(const struct instance *instance, const char *name, __u32 slot);
-/* Before a switch: where the generation in this slot counts none, what is counted refuses nobody until it is checked.
- */
+/* Before a switch: where the generation in this slot counts none, what is counted refuses nobody until it is checked,
+ * and nothing is known of what is routed. */
 int recount_doubt(const struct instance *instance, __u32 slot);
 /* Runs it; tells it of connections first: the portion is empty afterwards. */
 int recount_run(int program, __u32 operation);

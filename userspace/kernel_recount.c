@@ -13,6 +13,7 @@
 
 struct recount {
 	int program, found; /* descriptors; found is the instance's */
+	__u32 operation;    /* that tells of what is in the portion */
 	struct open_found portion;
 };
 
@@ -68,15 +69,29 @@ static int open_live(struct instance *instance)
 	return error ?: slot_program_open(instance, "recount", slot_in_force(&state));
 }
 
+/* What was routed when a policy counted it, and ended, or went on, under one that does not. */
+static int forget_routed(const struct instance *instance)
+{
+	int map = instance->maps[MAP_routed];
+	struct routed_key key;
+
+	for (unsigned i = 0; i < ROUTED_MAX && !bpf_map_get_next_key(map, NULL, &key); i++)
+		if (bpf_map_delete_elem(map, &key) && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
 int recount_doubt(const struct instance *instance, __u32 slot)
 {
 	static const struct open_checked never;
 	cleanup_fd int program = slot_program_open(instance, "recount", slot);
 	__u32 zero = 0;
 
-	return program == -ENOENT && bpf_map_update_elem(instance->maps[MAP_open_checked], &zero, &never, BPF_ANY)
-		       ? -errno
-		       : 0;
+	if (program != -ENOENT)
+		return 0;
+	if (bpf_map_update_elem(instance->maps[MAP_open_checked], &zero, &never, BPF_ANY))
+		return -errno;
+	return forget_routed(instance);
 }
 
 int recount_begin(struct instance *instance, struct recount **result)
@@ -85,6 +100,8 @@ int recount_begin(struct instance *instance, struct recount **result)
 	int program = instance->foreign ? -ENOENT : open_live(instance), error;
 	struct recount *recount;
 
+	if (program == -ENOENT && !instance->foreign)
+		return forget_routed(instance) ?: -ENOENT;
 	if (program < 0)
 		return program;
 	recount = calloc(1, sizeof(*recount));
@@ -112,22 +129,31 @@ int recount_tell(int program, int found, struct open_found *portion, __u32 opera
 	return recount_run(program, operation);
 }
 
-int recount_found(struct recount *recount, const struct open_connection *connection)
+static int tell_portion(struct recount *recount)
+{
+	if (!recount->portion.count)
+		return 0;
+	return recount_tell(recount->program, recount->found, &recount->portion, recount->operation);
+}
+
+int recount_found(struct recount *recount, const struct open_connection *connection, __u32 operation)
 {
 	struct open_found *portion = &recount->portion;
+	int error = operation == recount->operation ? 0 : tell_portion(recount);
 
+	if (error)
+		return error;
+	recount->operation = operation;
 	portion->items[portion->count++] = *connection;
-	if (portion->count < OPEN_FOUND_PORTION)
-		return 0;
-	return recount_tell(recount->program, recount->found, portion, RECOUNT_FOUND);
+	return portion->count < OPEN_FOUND_PORTION ? 0 : tell_portion(recount);
 }
 
 int recount_end(struct recount *recount, bool settle)
 {
 	int error = 0;
 
-	if (settle && recount->portion.count)
-		error = recount_tell(recount->program, recount->found, &recount->portion, RECOUNT_FOUND);
+	if (settle)
+		error = tell_portion(recount);
 	if (settle && !error)
 		error = recount_run(recount->program, RECOUNT_SETTLE);
 	close(recount->program);
