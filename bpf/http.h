@@ -32,7 +32,7 @@ SHARED_STEP(path_step)
 	__u32 byte = byte_at(walk->bytes, REQUEST_PATH + request->compared);
 	const __u64 *allowed;
 
-	if (request->compared < request->clean && byte != '/' && byte != ';') {
+	if (request->compared < request->clean && byte != '/') {
 		request->compared++;
 		return 0;
 	}

@@ -28,7 +28,7 @@ struct http_request {
 	__u8 unclear;		  /* the path climbs (..), or holds what servers read differently */
 	__u8 held;		  /* of an escape: its first digit, while it is read */
 	__u8 escape;		  /* its digits that are still to come */
-	__u8 last;		  /* byte of the path */
+	__u8 last;		  /* byte of the path that was kept */
 	__u8 dots;		  /* the segment so far, when it is nothing else; else REQUEST_TEXT */
 	__u8 state;		  /* enum request_state, of the walk that is under way */
 	/* of the comparison with a policy's paths */
@@ -37,11 +37,12 @@ struct http_request {
 	/* of X-Forwarded-For (forwarded.h) */
 	__u16 entries; /* so far; the last eight of them begin at entry[number % 8] */
 	__u16 entry[8];
-	__u8 in_value; /* the line is one of that name */
-	__u8 folded;   /* some line goes on with the one before */
-	__u8 by_proxy; /* its client is looked for */
-	__u8 client;   /* enum request_state, of the head */
-	__u8 unused[2];
+	__u8 in_value;	 /* the line is one of that name */
+	__u8 folded;	 /* some line goes on with the one before */
+	__u8 by_proxy;	 /* its client is looked for */
+	__u8 client;	 /* enum request_state, of the head */
+	__u8 parameters; /* of a segment of the path, while they are read */
+	__u8 unused;
 };
 _Static_assert(sizeof(struct http_request) == 54, "no holes");
 #define REQUEST_TEXT 3
@@ -215,14 +216,17 @@ SHARED_INLINE int is_unclear(__u32 byte)
 	       byte == 0xc1 || byte > 0xf4;
 }
 
-/* A decoded byte of the path: empty segments are left out, as most servers do; so is what stands behind 255 bytes. */
+/* A decoded byte of the path: empty segments are left out, as most servers do, and the parameters of each (/v1;a=b/x),
+ * as some do; so is what stands behind 255 bytes. */
 SHARED_INLINE void request_path_byte(struct first_bytes *bytes, struct http_request *request, __u32 byte)
 {
-	if (byte == '/' && request->last == '/' && request->clean)
-		return;
 	if (is_unclear(byte))
 		request->unclear = 1;
 	request_segment(request, byte);
+	if (byte == '/' || byte == ';')
+		request->parameters = byte == ';';
+	if (request->parameters || (byte == '/' && request->last == '/'))
+		return;
 	request->last = byte;
 	if (request->clean < NAME_BYTES - 1)
 		bytes->byte[(REQUEST_PATH + request->clean++) & FIRST_BYTES_MASK] = byte;
@@ -259,7 +263,7 @@ SHARED_INLINE void request_path(struct first_bytes *bytes, struct http_request *
 	struct request_walk walk = {bytes, request};
 	__u32 at = request->at;
 
-	request->clean = request->escape = request->last = request->dots = 0;
+	request->clean = request->escape = request->last = request->dots = request->parameters = 0;
 	request->at = request->path;
 	walk_steps(REQUEST_TARGET, request_path_step, &walk);
 	request_segment(request, '/');

@@ -25,7 +25,8 @@ static enum request_state read_all(const unsigned char *data, size_t size, int b
 	return request_read(&bytes, size, 1, 1, request);
 }
 
-/* A path that servers may read in one way only: no empty segment, none that climbs, nothing still encoded. */
+/* A path that servers may read in one way only: no empty segment, none that climbs, no parameters, nothing still
+ * encoded. */
 static void must_be_plain(const struct http_request *request)
 {
 	const char *path = (const char *)bytes.byte + REQUEST_PATH;
@@ -33,7 +34,8 @@ static void must_be_plain(const struct http_request *request)
 
 	if (request->unclear || length >= NAME_BYTES - 1) /* longer ones are cut */
 		return;
-	if (memchr(path, '%', length) || memchr(path, '\\', length) || memchr(path, '#', length))
+	if (memchr(path, '%', length) || memchr(path, '\\', length) || memchr(path, '#', length) ||
+	    memchr(path, ';', length))
 		abort();
 	for (size_t at = 0; at <= length; at++) {
 		size_t segment = at - from;

@@ -95,7 +95,7 @@ def what_it_has(lab, mode, address):
         same(curl(lab, address, "/x", "-X", "DELETE"), 0)
 
 
-DISGUISES = ("/%64ebug", "//debug", "/./debug", "/x/../debug", "/x/%2e%2e/debug", "/debug;a=b", "/..;/debug", "/v1//admin",
+DISGUISES = ("/%64ebug", "//debug", "/./debug", "/x/../debug", "/x/%2e%2e/debug", "/debug;a=b", "/..;/debug", "/;x/debug", "/;/debug", "/v1;a=b/admin", "/v1;;;;;;;;;/;/admin;c", "/v1%3bx/admin", "/v1//admin",
              "/v1/admin/", "/v1\\admin", "/v1/ad%6din/x", "/debug%00", "/%2564ebug", "/%2fdebug", "/DeBug", "/v1/ADMIN",
              "/debug#x", "/x#/../debug", "/%c1%a4ebug", "debug", "http:/debug", "http://api.internal/debug")
 
@@ -134,6 +134,44 @@ def in_pieces(lab, mode):
                 same(ask(client, request()), 200)
             same(ask(client, request(method="POST", more="Content-Length: 3000\r\n"), b"GET /debug " + b"y" * 2989), 200)
             same(ask(client, request("/debug")), "reset")
+
+
+WRAP, TAIL = 1 << 32, 1000  # bytes of a stream until its numbers begin again, and of what is sent behind them
+UPLOAD = """
+services:
+  files: { ports: tcp/8081, http: { deny-paths: [/debug], unknown: drop } }
+"""
+
+
+def swallow(server):
+    """Answers a request when all of it has come."""
+    with server.accept()[0] as one:
+        came, piece = 0, b"-"
+        while came < WRAP + TAIL and piece:
+            piece = one.recv(1 << 20, socket.MSG_TRUNC)  # thrown away by the kernel
+            came += len(piece)
+        one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def upload(lab):
+    lab.serve(lab.node, 4, socket.SOCK_STREAM, "0.0.0.0", 8081, swallow)
+    lab.apply(UPLOAD)
+    with it("a request of more than 4 GiB that nothing was answered to yet is one request, also where its numbers begin again"):
+        with connect(lab.client, lab.eth0.v4, 8081) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.settimeout(60)
+            head, body = request("/up", method="POST", more="Content-Length: 5000000000\r\n"), memoryview(bytes(1 << 20))
+            for piece in (head[:20], head[20:]):
+                client.sendall(piece)
+                wait(lambda: not outstanding(client), "an acknowledgement")
+            left = WRAP - len(head)
+            while left:
+                left -= client.send(body[:left])
+            wait(lambda: not outstanding(client), "the last acknowledgement", 60)  # what comes now begins with number 0
+            client.sendall(body[:TAIL])
+            same(client.recv(15), b"HTTP/1.1 200 OK")
+        same({key: number for key, number in lab.counts().items() if key[0] in ("drop", "would-drop")}, {}, "refused")
+    lab.bulwark("down")
 
 
 def monitored_and_limited(lab, mode):
@@ -217,6 +255,7 @@ def web(lab):
 
 def tests(lab):
     web(lab)
+    upload(lab)
     for mode in ("native", "generic"):
         lab.apply(POLICY.format(mode=mode, unknown="drop", more=""))
         for family in (4, 6):

@@ -201,13 +201,23 @@ def try_crowd(lab):
         told = lab.bulwark("log", "--reason", "idle-request")
         holds(told, lab.a0.v4, lab.a0.v6, "idle-request")
         assert len(told.splitlines()) < 20, "every single one was told"
+        for one in events(lab, "packet-dropped"):
+            service = {80: "web", 443: "tls"}[one["destination"]["port"]]
+            same((one["event"]["reason"], one["service"]["name"], one["rule"]["name"], one["network"]["direction"], one["bulwark"]["hook"]),
+                 ("idle-request", service, service, "inbound", "sockops"))
     with it("metrics and status say how many are followed"):
         text = lab.bulwark("metrics")
-        holds(text, 'bulwark_senders_beyond 0', 'reason="idle-request"')
+        holds(text, 'bulwark_senders_beyond 0')
+        ended = sum(int(line.split()[1]) for line in text.splitlines()
+                    if line.startswith("bulwark_packets_total{") and 'verdict="drop",reason="idle-request"' in line)
+        same(ended, SLOW + OTHERS, "the metric of what was ended")
         followed = next(float(line.split()[1]) for line in text.splitlines() if line.startswith("bulwark_senders_followed "))
         assert HONEST < followed < HONEST + 10 * OTHERS, f"{followed} are followed"
         senders = lab.json("status")["senders"]
         same((senders["beyond"], senders["followed"] > HONEST), (0, True))
+    with it("to the end not one of the honest ones was ended, and each gets the answer to its request"):
+        same([(clients.ended, len(clients.open)) for clients in honest], [(0, HONEST // 2)] * 2)
+        assert all(clients.asks() for clients in honest), "no answer"
     for clients in everybody + [late]:
         clients.close()
 
