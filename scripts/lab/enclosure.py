@@ -4,9 +4,11 @@ process that made them, however it ends. Nothing is left behind, because nothing
 
 import atexit
 import ctypes
+import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +26,7 @@ class Trouble(Exception):
 def enter():
     """Runs this program again as root inside new process and mount namespaces, and returns only in there."""
     if MARK in os.environ:
+        _keep_mounts()
         return pathlib.Path(os.environ[MARK])
     if os.geteuid():
         if not shutil.which("sudo"):
@@ -32,9 +35,20 @@ def enter():
                                                          "PATH") if name in os.environ]
         os.execvp("sudo", ["sudo", "env", *keep, sys.executable, *sys.argv])
     inner = subprocess.Popen(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv],
+        ["unshare", "--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child", sys.executable, *sys.argv],
         env={**os.environ, MARK: _room()}, preexec_fn=_die_with_parent)
     sys.exit(_outlive(inner))
+
+
+def _keep_mounts():
+    """What is mounted in here is not mounted outside. unshare would ask that of the root, which in a chroot is no mount: so each
+    mount that can be seen is asked."""
+    system, private = ctypes.CDLL(None, use_errno=True), 1 << 18  # MS_PRIVATE
+    for line in pathlib.Path("/proc/self/mountinfo").read_bytes().splitlines():
+        place = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4])
+        if system.mount(None, place, None, private, None) and ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT, errno.EACCES):
+            raise Trouble(f"{place.decode(errors='replace')} cannot be made private: {os.strerror(ctypes.get_errno())}")
+    run("mount", "-t", "proc", "proc", "/proc")
 
 
 def _room():
