@@ -14,9 +14,28 @@ struct tcp_sock___mptcp {
 	bool is_mptcp;
 } __attribute__((preserve_access_index));
 
-#define QUEUE_FULL (1 << 16) /* half of the listener's queue of half-open connections, beside the window */
-#define QUEUE_LEAST 8	     /* connections: fewer are no flood, however short the queue is */
-#define QUEUE_SAMPLE 7	     /* one SYN in eight looks */
+#define QUEUE_FULL (1 << 16)	 /* half of the listener's queue of half-open connections, beside the window */
+#define CLAMPED (1 << 17)	 /* likewise: the listener bounds its window itself */
+#define UNSTAMPED (1 << 18)	 /* likewise: the kernel shifts its timestamps by a secret of the connection */
+#define QUEUE_LEAST 8		 /* connections: fewer are no flood, however short the queue is */
+#define TIMESTAMPS_AS_THEY_ARE 2 /* tcp_timestamps */
+#define RCVBUF_LOCK 2		 /* SOCK_RCVBUF_LOCK */
+#define QUEUE_SAMPLE 7		 /* one SYN in eight looks */
+
+/* What the kernel would not agree to when its own cookie comes back. The window scale of this host is not this
+ * listener's after SO_RCVBUF or TCP_WINDOW_CLAMP; tcp_timestamps is looked at here, because it could be changed at any
+ * time. */
+static __always_inline __u32 kernel_denies(const struct tcp_sock *tcp)
+{
+	const struct sock *sk = &tcp->inet_conn.icsk_inet.sk;
+	__u32 denied = 0;
+
+	if (tcp->window_clamp || BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & RCVBUF_LOCK)
+		denied |= CLAMPED;
+	if (sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_timestamps != TIMESTAMPS_AS_THEY_ARE)
+		denied |= UNSTAMPED;
+	return denied;
+}
 
 /* The window that the listener would open, 0: no listener here that can take a cookie. A SYN that meets an older
  * connection of its own ports (TIME_WAIT) is the kernel's to judge. */
@@ -48,9 +67,67 @@ __noinline int listener_look(struct xdp_md *ctx, const struct packet *pkt)
 		waiting = tcp->inet_conn.icsk_accept_queue.qlen.counter;
 		if (waiting >= QUEUE_LEAST && waiting >= tcp->inet_conn.icsk_inet.sk.sk_max_ack_backlog / 2)
 			window |= QUEUE_FULL;
+		if (kernel_takes_back())
+			window |= kernel_denies(tcp);
 	}
 	bpf_sk_release(socket);
 	return window;
+}
+
+/* In words, so that IPv4 and IPv6 are one memory: all that the kernel reads of it is version and addresses. */
+static __always_inline void ip_words(__be32 *ip, const struct flow *flow)
+{
+	if (flow->ipv6) {
+		ip[0] = bpf_htonl(6u << 28);
+		__builtin_memcpy(ip + 2, &flow->source, 16);
+		__builtin_memcpy(ip + 6, &flow->destination, 16);
+	} else {
+		ip[0] = bpf_htonl(0x45u << 24);
+		ip[3] = flow->source.word[3];
+		ip[4] = flow->destination.word[3];
+	}
+}
+
+/* The clock of the kernel's timestamps, in milliseconds, with what was agreed in its lowest six bits, and never ahead
+ * of it: what the connection sends later must not be older (tcp_clock, cookie_timestamp_decode()). */
+static __always_inline __u32 kernel_tsval(__u32 asked, __u64 now)
+{
+	__u64 ms = now / 1000000;
+	__u32 kept = ASKED_SCALE(asked) | (asked & ASKED_SACK ? 1 << 4 : 0) | (asked & ASKED_ECN ? 1 << 5 : 0);
+
+	return (ms & ~63ULL) + kept - (kept > (ms & 63) ? 64 : 0);
+}
+
+/*
+ * In the kernel's own format (net/ipv4/syncookies.c). The listener makes it, and notes that cookies were sent in its
+ * name: without that note it looks at none that come back. 0: it makes none.
+ */
+__noinline int kernel_cookie(struct xdp_md *ctx, const struct packet *pkt, struct cookie *cookie)
+{
+	struct tcp_options *options = options_here();
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *socket;
+	__s64 made = -1;
+	__u32 length;
+
+	if (!pkt || !options || !cookie)
+		return 0;
+	length = sizeof(options->tcp) + (options->length & 63);
+	make_tuple(&tuple, &pkt->flow);
+	ip_words(options->ip, &pkt->flow);
+	if (pkt->flow.ipv6)
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	else
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	if (socket->state == TCP_STATE_LISTEN)
+		made = bpf_tcp_gen_syncookie(socket, options->ip, sizeof(options->ip), &options->tcp, length);
+	bpf_sk_release(socket);
+	if (made < 0)
+		return 0;
+	cookie->sequence = made;
+	return 1;
 }
 
 /* Words are added as they are and folded once (RFC 1071): a carry is not lost in 64 bits. */
@@ -234,13 +311,24 @@ __noinline int answer_with_cookie(struct xdp_md *ctx, const struct packet *pkt, 
 
 	if (!pkt || !options || !load_options(ctx, pkt, options) || options->authenticated)
 		return 0;
+	if (kernel_takes_back() && window & UNSTAMPED)
+		options->timestamps = 0;
 	asked = asked_for(options, pkt->tcp_flags);
-	cookie_make(&cookie, &pkt->flow, bpf_ntohl(options->tcp.seq), asked, now);
+	if (!kernel_takes_back()) {
+		cookie_make(&cookie, &pkt->flow, bpf_ntohl(options->tcp.seq), asked, now);
+	} else {
+		if (window & CLAMPED)
+			asked |= COOKIE_NO_SCALE << 5;
+		if (!kernel_cookie(ctx, pkt, &cookie))
+			return 0;
+		cookie.tsval = kernel_tsval(asked, now);
+	}
 	reply_options(&reply, options, asked, &cookie, own_mss(ctx, pkt->flow.ipv6));
 	reply_header(&reply, pkt, bpf_ntohl(options->tcp.seq) + 1, &cookie, asked, window);
 	if (!write_reply(ctx, pkt, &reply))
 		return 0;
-	cookie_issued(now);
+	if (!kernel_takes_back())
+		cookie_issued(now);
 	return 1;
 }
 
@@ -282,7 +370,7 @@ __noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
 	service = service_in_force(pkt);
 	if (!service || !challenges(ctx, pkt, service))
 		return REASON_SERVICE;
-	window = listener_look(ctx, pkt) & 0xffff;
+	window = listener_look(ctx, pkt) & (kernel_takes_back() ? ~QUEUE_FULL : 0xffff);
 	if (window && !answer_paid(pkt)) {
 		pkt->rule = RULE_COOKIES;
 		return REASON_SYN_OVERLOAD;

@@ -245,6 +245,8 @@ __noinline int connection_open(struct xdp_md *ctx, const struct flow *flow, stru
 		return OPEN_YES;
 	if (endpoint == ENDPOINT_LISTENS && constants.have_syncookie_helpers && pkt && cookie_returns(ctx, pkt)) {
 		pkt->completes = 1;
+		if (kernel_takes_back())
+			pkt->handshake = 1;
 		return OPEN_YES;
 	}
 	if (!constants.has_vrf && !host_forwards())

@@ -66,12 +66,22 @@ static __always_inline __u32 cookie_mss_of(__u16 said)
 	return number;
 }
 
+/* Whether the kernel itself takes the cookies back: those of its own format, on kernels that cannot be handed others.
+ */
+static __always_inline int kernel_takes_back(void)
+{
+	return constants.cookies.format == COOKIES_KERNEL && !constants.offline;
+}
+
 /* What a SYN asks for, as far as this host has it to offer. */
 static __always_inline __u32 asked_for(const struct tcp_options *options, __u8 flags)
 {
 	__u8 offered = constants.cookies.flags, scale = options->scale;
 	__u32 mss = cookie_mss_of(options->mss);
 
+	/* of what was agreed the kernel's format keeps the MSS; the rest is kept in the timestamp or by nobody */
+	if (kernel_takes_back() && !(options->timestamps && offered & OFFER_TIMESTAMPS))
+		return COOKIE_NO_SCALE << 5;
 	if (constants.cookies.window_scale == COOKIE_NO_SCALE)
 		scale = COOKIE_NO_SCALE;
 	return (scale & 15) << 5 | mss << 2 | (options->sack && offered & OFFER_SACK ? ASKED_SACK : 0) |

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * At TC ingress the ACK that brings back a SYN cookie of ours is handed to the listener with what the cookie remembers,
- * and the kernel opens the connection. XDP has judged the packet already.
+ * and the kernel opens the connection. XDP has judged the packet already. Before 6.8 nobody can: there cookies are of
+ * the kernel's format (challenge.h), and the listener takes them back itself.
  */
 #ifndef BULWARK_HANDOVER_H
 #define BULWARK_HANDOVER_H

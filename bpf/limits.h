@@ -278,7 +278,9 @@ static __always_inline int concerns(const struct limit_entry *limit, const struc
 		return 1;
 	if (limit->kind == LIMIT_CONNECTIONS)
 		return pkt->completes;
-	return pkt->handshake || (pkt->completed && may_offend(service, limit));
+	/* the kernel, too, sends cookies of its own format, to SYNs that were counted */
+	return (pkt->handshake && (!kernel_takes_back() || is_armed(service))) ||
+	       (pkt->completed && may_offend(service, limit));
 }
 
 /* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:

@@ -25,6 +25,7 @@ struct tcp_options {
 	__u8 scale;	    /* COOKIE_NO_SCALE: none */
 	__u8 sack, timestamps;
 	__u8 authenticated; /* TCP-MD5 or TCP-AO: only the kernel has the keys */
+	__be32 ip[10];	    /* what kernel_cookie() makes of the header before it */
 };
 
 static __always_inline __u32 option_u16(const struct tcp_options *options, __u32 at)

@@ -240,7 +240,11 @@ enum budget {
 enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
 
 /* SYN cookies: what a SYN-ACK of ours offers, as this host's stack would. */
-enum { COOKIES_NONE = 0, COOKIES_OWN = 1 /* handed over at TC ingress, from 6.8 */ };
+enum {
+	COOKIES_NONE = 0,
+	COOKIES_OWN = 1,    /* handed over at TC ingress, from 6.8 */
+	COOKIES_KERNEL = 2, /* in the kernel's own format, before */
+};
 #define COOKIE_NO_SCALE 15
 enum { OFFER_SACK = 1u << 0, OFFER_TIMESTAMPS = 1u << 1, OFFER_ECN = 1u << 2 };
 struct cookie_offer {

@@ -11,6 +11,7 @@
 #include "output.h"
 #include "policy_diff.h"
 #include "saved.h"
+#include "settings_kept.h"
 #include "saved_bans.h"
 #include "saved_fingerprints.h"
 
@@ -395,7 +396,7 @@ static int stay(struct apply *apply)
 	int status;
 
 	apply->number = apply->live;
-	status = attach(apply);
+	status = apply_sysctls(apply) ?: attach(apply);
 	if (status)
 		return status;
 	leave_others(apply);
@@ -434,12 +435,16 @@ static int try_offline(struct apply *apply)
 /* A refused first apply leaves nothing: neither an instance in which nothing is in force, nor its saved generation. */
 static void clear_away(struct apply *apply)
 {
+	char told[256];
+
 	if (apply->saved)
 		apply_unsave(apply);
 	generation_free(apply->candidate); /* it may still be loaded with the instance's maps */
 	apply->candidate = NULL;
-	if (apply->instance && instance_made(apply->instance))
+	if (apply->instance && instance_made(apply->instance)) {
 		instance_down(apply->instance);
+		sysctls_put_back(&apply->context->places, told, sizeof(told));
+	}
 }
 
 static int run(struct apply *apply)

@@ -77,7 +77,7 @@ void apply_fit(struct apply *apply);
 int apply_first(struct apply *apply);
 /* apply_cookies.c: whether SYN cookies work on this host; what cannot is disarmed in the image, with a note. */
 void apply_cookies(struct apply *apply);
-/* Sets the sysctl that cookies need. */
+/* Sets the sysctls that cookies need. */
 int apply_sysctls(struct apply *apply);
 /* Connections open now that could not be opened anew; how many. */
 size_t apply_refused_peers(const struct apply *apply);

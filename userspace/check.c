@@ -795,7 +795,7 @@ static void check_cookies(struct checker *checker)
 			return;
 	if (policy->cookies_at.line)
 		warn_at(checker, &policy->cookies_at,
-			"no service answers with SYN cookies, so 'replies' bounds nothing: give one 'syn-cookies: "
+			"no service answers with SYN cookies, so this concerns nobody: give one 'syn-cookies: "
 			"auto'");
 }
 

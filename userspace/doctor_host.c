@@ -71,12 +71,16 @@ static int sysctl_read(const char *name, int *value)
 
 static void about_sysctls(struct doctor *doctor)
 {
+	struct kernel_features features;
 	int value;
 
 	if (!sysctl_read("ipv4/tcp_syncookies", &value)) {
 		if (value == 0)
 			doctor_say(doctor, LEVEL_WARNING, "sysctl", "sysctl net.ipv4.tcp_syncookies=1",
 				   "tcp_syncookies is 0: a SYN flood on a declared port fills its queue");
+		else if (value == 2 && (kernel_features(&features), !features.own_cookies))
+			doctor_say(doctor, LEVEL_OK, "sysctl", NULL,
+				   "tcp_syncookies is 2, as syn-cookies need it on this kernel");
 		else if (value == 2)
 			doctor_say(doctor, LEVEL_NOTE, "sysctl", "sysctl net.ipv4.tcp_syncookies=1",
 				   "tcp_syncookies is 2: every handshake of this host is a cookie");

@@ -29,6 +29,9 @@ struct host_link {
 	__u16 tunnel_port; /* of those, UDP */
 };
 
+/* Whether some route has a window of its own (RTAX_WINDOW), or nobody can say. */
+bool host_routes_bound_windows(void);
+
 struct host_peer { /* one end of an open TCP connection of this host */
 	__u8 local[16], remote[16];
 	__u16 local_port, remote_port; /* host order */
@@ -41,7 +44,8 @@ struct host_tcp {
 	int syncookies, timestamps; /* sysctls as they are */
 	bool window_scaling, sack, ecn;
 	__u8 ttl;
-	__u64 space; /* the largest receive buffer */
+	__u64 space;	 /* the largest receive buffer */
+	bool space_sure; /* all that the kernel works its window scale out from is seen from here */
 };
 
 struct host {

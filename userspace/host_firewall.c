@@ -148,8 +148,8 @@ unsigned host_firewall_published(const struct host_firewall *firewall, __u16 fir
 	return first_of(firewall->published, first, last);
 }
 
-const char *host_firewall_against(const struct host_firewall *firewall, __u16 first, __u16 last, char *words,
-				  unsigned size)
+const char *host_firewall_against(const struct host_firewall *firewall, bool handed_over, __u16 first, __u16 last,
+				  char *words, unsigned size)
 {
 	unsigned port = first_of(firewall->translated, first, last);
 
@@ -168,7 +168,7 @@ const char *host_firewall_against(const struct host_firewall *firewall, __u16 fi
 			 "'%s' drops the ACK that completes them while nf_conntrack_tcp_loose is 0: sysctl "
 			 "net.netfilter.nf_conntrack_tcp_loose=1, or remove the rule",
 			 firewall->invalid);
-	else if (firewall->loose && firewall->nat)
+	else if (handed_over && firewall->loose && firewall->nat)
 		snprintf(words, size,
 			 "this host translates addresses, and loose connection tracking lets that reset them: sysctl "
 			 "net.netfilter.nf_conntrack_tcp_loose=0");

@@ -29,8 +29,9 @@ void host_firewall_read(struct host_firewall *firewall);
 void host_firewall_line(struct host_firewall *firewall, const char *line);
 /* The first of these TCP ports that a rule names which sends it elsewhere; 0: none. */
 unsigned host_firewall_published(const struct host_firewall *firewall, __u16 first, __u16 last);
-/* Why a service with ports first to last (TCP) cannot use SYN cookies here, in words with what to do, or NULL. */
-const char *host_firewall_against(const struct host_firewall *firewall, __u16 first, __u16 last, char *words,
-				  unsigned size);
+/* Why a service with ports first to last (TCP) cannot use SYN cookies here, in words with what to do, or NULL.
+ * handed_over: the kernel is told of the connection, and does not see for itself that it is one (COOKIES_OWN). */
+const char *host_firewall_against(const struct host_firewall *firewall, bool handed_over, __u16 first, __u16 last,
+				  char *words, unsigned size);
 
 #endif

@@ -49,7 +49,7 @@ int kernel_supported(void);
 struct kernel_features {
 	bool tcx;		/* else a clsact filter at egress */
 	bool conntrack_lookup;	/* else forwarded connections are followed by our own table */
-	bool own_cookies;	/* else no SYN cookies of ours: bpf_sk_assign_tcp_reqsk comes with 6.8 */
+	bool own_cookies;	/* else SYN cookies are the kernel's: bpf_sk_assign_tcp_reqsk comes with 6.8 */
 	bool syncookie_helpers; /* else the kernel's own SYN cookies are not recognised */
 	bool jit;
 };

@@ -250,7 +250,7 @@ static void constants_set(struct generation_config *config, const struct instanc
 	config->conntrack = !generation->offline && kernel_has_ct_lookup();
 	config->decrypts = !generation->offline && judges_ingress(config) && kernel_has_ipsec();
 	config->have_syncookie_helpers = kernel_has_syncookie_helpers();
-	if (!generation->offline && !kernel_has_own_cookies())
+	if (!generation->offline && config->cookies.format == COOKIES_OWN && !kernel_has_own_cookies())
 		config->cookies.format = COOKIES_NONE;
 	config->netns_cookie = netns_cookie();
 	if (instance)

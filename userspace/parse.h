@@ -150,7 +150,7 @@ void policy_metrics(struct parser *parser, void *policy, const struct node *map)
 /* The words of the top level, by the enums of struct policy; each ends with NULL. */
 extern const char *const mode_words[], *const default_words[], *const stray_words[], *const forward_words[];
 extern const char *const unparsed_words[], *const on_failure_words[], *const expect_words[];
-extern const char *const syn_cookies_words[];
+extern const char *const syn_cookies_words[], *const cookie_sysctls_words[];
 /* A name that an interface can have, or `auto`; NULL, and told, when it is none. */
 const char *take_interface_name(struct parser *parser, const struct node *node);
 void check_version(struct parser *parser, const struct node *root);

@@ -45,7 +45,23 @@ static void cookies_replies(struct parser *parser, void *object, const struct no
 		      value->text);
 }
 
-static const struct key cookies_keys[] = {{"replies", cookies_replies}};
+const char *const cookie_sysctls_words[] = {"tcp_syncookies", "tcp_timestamps", NULL}; /* by bit of cookie_sysctls */
+
+static void cookies_sysctls(struct parser *parser, void *object, const struct node *value)
+{
+	struct policy *policy = object;
+
+	if (!is_sequence(parser, value, "'sysctls'"))
+		return;
+	for (const struct node *item = value->first; item; item = item->next) {
+		int word = take_word(parser, item, cookie_sysctls_words);
+
+		if (word >= 0)
+			policy->cookie_sysctls |= 1u << word;
+	}
+}
+
+static const struct key cookies_keys[] = {{"replies", cookies_replies}, {"sysctls", cookies_sysctls}};
 const struct scope cookies_scope = SCOPE("syn-cookies", "'syn-cookies'", cookies_keys);
 
 static void events_sample(struct parser *parser, void *object, const struct node *value)

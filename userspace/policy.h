@@ -125,6 +125,7 @@ struct policy_limit {
 	char *until, *owner, *why;
 };
 
+enum cookie_sysctls { COOKIE_SYSCTL_SYNCOOKIES = 1 << 0, COOKIE_SYSCTL_TIMESTAMPS = 1 << 1 };
 enum syn_cookies { SYN_COOKIES_OFF, SYN_COOKIES_AUTO, SYN_COOKIES_ALWAYS };
 
 struct policy_profile { /* under-attack: what holds instead as long as there is an attack */
@@ -264,6 +265,7 @@ struct policy {
 	struct place stray_at;
 	struct policy_rate cookie_replies; /* syn-cookies: { replies: 100k/s } */
 	bool cookies_unlimited;		   /* replies: unlimited */
+	unsigned cookie_sysctls;	   /* sysctls: [...]: those that apply may set for them, COOKIE_SYSCTL_* */
 	struct place cookies_at;
 	enum { FORWARD_AS_PASS, FORWARD_AS_SERVICES, FORWARD_AS_DROP } forward;
 	struct place forward_at;

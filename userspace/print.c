@@ -393,6 +393,29 @@ static void print_metrics(FILE *out, const struct policy_metrics *metrics)
 		fputs("  connections: true\n", out);
 }
 
+static void print_cookies(FILE *out, const struct policy *policy)
+{
+	bool bounded = policy->cookies_unlimited || policy->cookie_replies.given;
+	const char *before = "";
+	char buffer[VALUE_TEXT];
+
+	if (bounded || policy->cookie_sysctls)
+		fputs("syn-cookies:\n", out);
+	if (bounded)
+		fprintf(out, "  replies: %s\n",
+			policy->cookies_unlimited ? "unlimited" : rate_text(&policy->cookie_replies, buffer));
+	if (!policy->cookie_sysctls)
+		return;
+	fputs("  sysctls: [", out);
+	for (size_t i = 0; cookie_sysctls_words[i]; i++) {
+		if (!(policy->cookie_sysctls & 1u << i))
+			continue;
+		fprintf(out, "%s%s", before, cookie_sysctls_words[i]);
+		before = ", ";
+	}
+	fputs("]\n", out);
+}
+
 static void print_rest(FILE *out, const struct policy *policy)
 {
 	char buffer[VALUE_TEXT];
@@ -410,9 +433,7 @@ static void print_rest(FILE *out, const struct policy *policy)
 		fprintf(out, "stray:\n  reset: %s\n", rate_text(&policy->stray_rate, buffer));
 	else if (policy->stray != STRAY_RESET)
 		fprintf(out, "stray: %s\n", stray_words[policy->stray]);
-	if (policy->cookies_unlimited || policy->cookie_replies.given)
-		fprintf(out, "syn-cookies:\n  replies: %s\n",
-			policy->cookies_unlimited ? "unlimited" : rate_text(&policy->cookie_replies, buffer));
+	print_cookies(out, policy);
 	fprintf(out, "forward: %s\n", forward_words[policy->forward]);
 	fprintf(out, "unparsed: %s\n", unparsed_words[policy->unparsed_pass]);
 	fprintf(out, "on-failure: %s\n", on_failure_words[policy->on_failure]);

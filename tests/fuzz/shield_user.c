@@ -34,6 +34,8 @@ static long load_relative(const struct __sk_buff *skb, __u32 offset, void *to, _
 #define bpf_core_type_exists(...) 0
 #undef bpf_core_enum_value_exists
 #define bpf_core_enum_value_exists(...) 0
+#undef BPF_CORE_READ_BITFIELD
+#define BPF_CORE_READ_BITFIELD(...) 0
 
 /* Instructions of BPF are none of this machine: asm volatile("...") is left empty. What has any is never called here.
  */

@@ -34,9 +34,9 @@ def digest(path):
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def uploads(namespace, address):
+def uploads(namespace, address, port=5000):
     data = os.urandom(UPLOAD)
-    with connect(namespace, address, 5000, 20) as client:
+    with connect(namespace, address, port, 20) as client:
         client.sendall(data)
         client.shutdown(socket.SHUT_WR)
         return client.recv(64) == hashlib.sha256(data).digest()
@@ -190,6 +190,26 @@ def try_auto(lab):
         holds(lab.bulwark("status", status=None), "service sink answers with them")
 
 
+KERNEL = """
+mode: native
+syn-cookies: {{ sysctls: [{sysctls}] }}
+services:
+  web:   {{ ports: [tcp/443, tcp/5000], syn-cookies: always }}
+  plain: {{ ports: tcp/8000 }}
+  sink:  {{ ports: tcp/8001, syn-cookies: always }}
+  bound: {{ ports: [tcp/5001, tcp/8002], syn-cookies: always }}
+"""
+COUNTED = """
+mode: native
+services:
+  sink: { ports: tcp/8001, syn-cookies: always, limits: [ { new-connections: 3/h, per: source } ] }
+"""
+
+
+def now(lab, name):
+    return int(lab.node.run("cat", "/proc/sys/net/ipv4/" + name))
+
+
 NAT = "table ip t { chain c { type nat hook prerouting priority -100; tcp dport 9999 dnat to 10.0.0.1; }; }"
 DNAT = "table ip t { chain c { type nat hook prerouting priority -100; tcp dport 5000 dnat to 10.0.0.1; }; }"
 NEW = "table inet t { chain c { type filter hook input priority 0; tcp flags & (fin|syn|rst|ack) != syn ct state new drop; }; }"
@@ -203,12 +223,12 @@ FIREWALLS = [  # rules, nf_conntrack_tcp_loose, what is said, which services it 
 ]
 
 
-def try_firewalls(lab):
+def try_firewalls(lab, taken=FIREWALLS):
     loose = "net.netfilter.nf_conntrack_tcp_loose"
     if not lab.node.works("nft", "add", "table", "inet", "t") or not lab.node.works("sysctl", loose):
         skip("what the node's own firewall makes of cookies", "no nftables or no connection tracking here")
         return
-    for rules, value, words, services in FIREWALLS:
+    for rules, value, words, services in taken:
         with it(f"tcp_loose={value}, '{rules}': " + ("refused with the reason" if words else "works")):
             lab.node.run("nft", "flush", "ruleset")
             lab.node.sysctl(loose, value)
@@ -227,6 +247,93 @@ def try_firewalls(lab):
     lab.node.sysctl(loose, 1)
 
 
+def try_sysctls_of_kernel_format(lab):
+    with it("the kernel's format: without its sysctl nothing is armed, which is said"):
+        holds(lab.apply(POLICY.format(mode="native", cookies="always")), "syn-cookies: { sysctls: [tcp_syncookies] }")
+        before = cookies(lab)
+        same(fetch(lab.client, lab.eth0.v4), "served\n")
+        same((cookies(lab), now(lab, "tcp_syncookies"), now(lab, "tcp_timestamps")), (before, 1, 1))
+    with it("the kernel's format: the policy may have it set; then nothing but the MSS is agreed"):
+        holds(lab.apply(KERNEL.format(sysctls="tcp_syncookies")), "net.ipv4.tcp_syncookies was 1, it is 2 now")
+        same(now(lab, "tcp_timestamps"), 1)
+        for family in (4, 6):
+            before, got = cookies(lab), agreed(lab, family, 8001)
+            same((got["options"], got["scales"], got["client's"][:2]), (0, 0, (0, 0)))
+            transfers(lab, family)
+            assert cookies(lab) >= before + 3, "not challenged"
+    with it("the kernel's format: so are timestamps"):
+        holds(lab.apply(KERNEL.format(sysctls="tcp_syncookies, tcp_timestamps")), "net.ipv4.tcp_timestamps was 1, it is 2 now")
+
+
+def try_listeners_of_kernel_format(lab):
+    with it("the kernel's format: a listener that bounds its window is offered no scale, and serves"):
+        before, got = cookies(lab), agreed(lab, 4, 8002)
+        same((got["options"], got["client's"][0], got["scales"]), (3, 3, 0))
+        for family in (4, 6):
+            assert uploads(lab.client, lab.eth0[family], 5001), "upload: another digest"
+        assert cookies(lab) >= before + 3, "not challenged"
+    with it("the kernel's format: handshakes are counted when they are complete"):
+        lab.apply(COUNTED)
+        before = cookies(lab)
+        for _ in range(3):
+            with connect(lab.client, lab.eth0.v4, 8001) as client:
+                same(client.recv(100), b"welcome\n")
+        connect(lab.client, lab.eth0.v4, 8001).close()
+        wait(lambda: lab.counts().get(("drop", "rate-connections")), "the handshake over the limit")
+        same(cookies(lab), before + 4)
+        lab.apply(KERNEL.format(sysctls="tcp_syncookies, tcp_timestamps"))
+
+
+def try_settings_by_hand(lab):
+    with it("the kernel's format: set back by hand, timestamps are offered no more, and SYNs are the kernel's"):
+        before = cookies(lab)
+        lab.node.sysctl("net.ipv4.tcp_timestamps", 1)
+        same(agreed(lab, 4, 8001)["options"], 0)
+        transfers(lab, 4)
+        assert cookies(lab) >= before + 3, "not challenged"
+        lab.node.sysctl("net.ipv4.tcp_syncookies", 1)
+        before = cookies(lab)
+        transfers(lab, 4)
+        same(cookies(lab), before)
+    with it("the kernel's format: the same policy again sets them again"):
+        lab.apply(KERNEL.format(sysctls="tcp_syncookies, tcp_timestamps"))
+        same((now(lab, "tcp_syncookies"), now(lab, "tcp_timestamps")), (2, 2))
+
+
+def try_kernel_format(lab):
+    """As on a kernel before 6.8, which can be handed no cookies but its own."""
+    lab.environment["BULWARK_KERNEL_COOKIES"] = "1"
+    try_sysctls_of_kernel_format(lab)
+    for family in (4, 6):
+        with it(f"the kernel's format, IPv{family}: megabytes both ways"):
+            before = cookies(lab)
+            transfers(lab, family)
+            assert cookies(lab) >= before + 2, "not challenged"
+        try_options(lab, "the kernel's format", family)
+        try_flood(lab, "the kernel's format", family)
+    try_listeners_of_kernel_format(lab)
+    try_settings_by_hand(lab)
+    # the kernel finds out for itself that it is a connection: nothing for address translation to reset
+    try_firewalls(lab, [row if row[:2] != (NAT, 1) else (NAT, 1, "", ()) for row in FIREWALLS])
+    with it("the kernel's format: what was set is put back by down"):
+        lab.bulwark("down")
+        same((now(lab, "tcp_syncookies"), now(lab, "tcp_timestamps")), (1, 1))
+    del lab.environment["BULWARK_KERNEL_COOKIES"]
+
+
+def bounded(lab, family):
+    """Listeners that set their buffer themselves."""
+    connections = lab.accepted[family, 8002] = []
+
+    def greet(server):
+        connections.append(server.accept()[0])
+        connections[-1].sendall(b"welcome\n")
+
+    for port, answer in ((5001, digest_of_all), (8002, greet)):
+        server = lab.serve(lab.node, family, socket.SOCK_STREAM, lab.eth0[family], port, answer)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200000)
+
+
 def tests(lab):
     for namespace, device in ((lab.client, "c0"), (lab.attacker, "a0")):
         let_pass(lab, namespace, device)
@@ -234,6 +341,7 @@ def tests(lab):
     lab.accepted = {}
     for family in (4, 6):
         lab.serve(lab.node, family, socket.SOCK_STREAM, lab.eth0[family], 5000, digest_of_all)
+        bounded(lab, family)
         for port in (8000, 8001):
             lab.accepted[family, port] = lab.tcp_sink(lab.node, family, lab.eth0[family], port)
     for mode, groups in (("native", (try_transfers, try_options, try_flood)), ("generic", (try_transfers,))):
@@ -249,6 +357,7 @@ def tests(lab):
     try_firewalls(lab)
     lab.bulwark("down")
     try_sysctl(lab)
+    try_kernel_format(lab)
 
 
 main("cookies", tests)

@@ -164,6 +164,8 @@ static int measure_policy(const char *directory, const char *name, struct measur
 		shield->rodata->constants.generation = 1;
 		shield->rodata->constants.conntrack = kernel_has_ct_lookup();
 		shield->rodata->constants.have_syncookie_helpers = kernel_has_syncookie_helpers();
+		if (image.config.cookies.format && !kernel_has_own_cookies())
+			shield->rodata->constants.cookies.format = COOKIES_KERNEL;
 		generation_programs(shield);
 		error = measure(shield->obj, measured, count);
 	}
