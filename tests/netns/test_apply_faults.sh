@@ -213,8 +213,12 @@ it "and leaves nothing" no_pins
 private_mounts() { # a bpffs that PID 1 does not see
 	unshare -m --propagation private sh -c "mkdir -p $DIR/bpf && export BULWARK_PIN_DIR=$DIR/bpf && nsenter --net=/run/netns/$NODE $BULWARK $*"
 }
-it "a private mount namespace is refused" says "private mount namespace" private_mounts apply "$DIR/a.yaml"
-it "with exit status 3" ends_with 3 private_mounts apply "$DIR/a.yaml"
-it "--ephemeral accepts it, on a bpffs mounted for it" private_mounts apply "$DIR/a.yaml" --ephemeral
+if mountpoint -q /; then
+	it "a private mount namespace is refused" says "private mount namespace" private_mounts apply "$DIR/a.yaml"
+	it "with exit status 3" ends_with 3 private_mounts apply "$DIR/a.yaml"
+	it "--ephemeral accepts it, on a bpffs mounted for it" private_mounts apply "$DIR/a.yaml" --ephemeral
+else
+	skip "a private mount namespace is refused" "the root is no mount point, so nothing can be mounted for oneself"
+fi
 it "and protection has ended with it" fetches 8081
 done_testing
