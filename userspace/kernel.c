@@ -473,15 +473,27 @@ static int open_pin(const char *base, const char *name, int *fd)
 	return errno == ENOENT ? -EUCLEAN : -errno;
 }
 
+/* An older version may have made the instance: what came later is added. */
+static int open_map(struct instance *instance, enum pinned_map number)
+{
+	int error = open_pin(instance->base, pinned_map_names[number], &instance->maps[number]);
+	int added = error == -EUCLEAN ? map_add(instance, number) : -1;
+
+	if (added < 0)
+		return error;
+	instance->maps[number] = added;
+	return 0;
+}
+
 static int open_pins(struct instance *instance)
 {
 	__u32 zero = 0;
 	int error = 0;
 
-	for (int i = 0; i < PINNED_MAP_COUNT; i++)
-		error = open_pin(instance->base, pinned_map_names[i], &instance->maps[i]) ?: error;
 	for (int i = 0; i < PINNED_PROGRAM_COUNT; i++)
 		error = open_pin(instance->base, pinned_program_names[i], &instance->programs[i]) ?: error;
+	for (int i = 0; i < PINNED_MAP_COUNT; i++)
+		error = open_map(instance, i) ?: error;
 	if (error) {
 		snprintf(instance->broken, sizeof(instance->broken), "%s", words);
 		return instance->how & OPEN_BROKEN ? 0 : error;

@@ -174,6 +174,9 @@ int path_remove(const char *path); /* a tree; what is not there is fine */
 void bpffs_root(const char *path, char *root, size_t size);
 /* bpf_obj_pin(), and the daemon's group may open it. */
 int pin_object(int fd, const char *path);
+/* A map whose pin is missing, made and pinned: its descriptor, or -errno; -EUCLEAN: it must not be, programs in force
+ * use another one. The instance's programs are open. */
+int map_add(const struct instance *instance, enum pinned_map number);
 /* What root made, for the daemon's user; the bpffs for root alone again, unless another instance needs it. */
 int pins_share(const struct places *places, const char *base);
 void bpffs_unshare(const char *root);

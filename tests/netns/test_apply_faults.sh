@@ -204,6 +204,14 @@ it "and it is still there" says "prog/xdp" node ip -d link show n0
 it "it goes" other_program off
 it "apply works then" bulwark apply "$DIR/a.yaml"
 it "it judges" judges
+it "a map that no program in force knows, as after an upgrade" rm "$BULWARK_PIN_DIR/v1/open_found"
+it "is no trouble for status" says "^ENFORCING" bulwark status
+it "is there for the next policy" eval 'bulwark apply "$DIR/b.yaml" && bulwark apply "$DIR/a.yaml" && [ -e "$BULWARK_PIN_DIR/v1/open_found" ]'
+it "which judges" judges
+it "a map that the policy uses, removed by somebody" rm "$BULWARK_PIN_DIR/v1/counters"
+it "is not made anew" says "counters is missing" bulwark apply "$DIR/b.yaml"
+it "status names it" says "counters is missing" bulwark status
+it "down and apply make all of it" eval 'bulwark down && bulwark apply "$DIR/a.yaml" && judges'
 it "a pinned map that somebody removes" rm "$BULWARK_PIN_DIR/v1/xdp_slots"
 it "is the first line of status" says "^UNPROTECTED\|^DEGRADED" bulwark status
 it "apply says what to do" says "bulwark down" bulwark apply "$DIR/b.yaml"
