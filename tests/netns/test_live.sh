@@ -92,5 +92,9 @@ else
 fi
 node ip link add vl0 link n0 type macvlan 2>/dev/null &&
 	it "an interface on top says what it rests on" says "the shield goes on n0 below it" bulwark doctor vl0
-it "a private mount namespace is a problem" says "not one that process 1 sees" ip netns exec "$NODE" "$BULWARK" doctor n0
+if mountpoint -q /; then
+	it "a private mount namespace is a problem" says "not one that process 1 sees" ip netns exec "$NODE" "$BULWARK" doctor n0
+else
+	skip "a private mount namespace is a problem" "the root is no mount point, so nobody can have mounts of his own"
+fi
 done_testing
