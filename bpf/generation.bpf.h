@@ -28,6 +28,7 @@ TABLE(v4_direct, struct v4_direct_chunk);
 TABLE(v4_masks, struct v4_mask);
 TABLE(v4_run_classes, struct u16_line);
 TABLE(v6_short, __u64);
+TABLE(v6_heads, struct v6_head_bits);
 TABLE(v6_bits, __u64);
 TABLE(v6_deep_bits, __u64);
 TABLE(v6_wide_bits, __u64);

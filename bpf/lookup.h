@@ -317,6 +317,15 @@ static __always_inline int v6_class_deep(__u64 high)
 	return v6_class_by_stem(high, hash, V6_DEEP_STEM, constants.v6_deep_lengths & ~constants.v6_wide_lengths);
 }
 
+/* Whether some prefix of 32 bits or more has the same first 16. */
+static __always_inline int v6_head_known(__u64 high)
+{
+	__u32 only = 0;
+	const struct v6_head_bits *heads = bpf_map_lookup_elem(&v6_heads, &only);
+
+	return heads ? heads->word[high >> 54 & 1023] >> (high >> 48 & 63) & 1 : 0;
+}
+
 /* The class by a prefix of 32 bits or more, or -1. */
 static __always_inline int v6_class_by_stems(__u64 high, __u64 low)
 {
@@ -338,7 +347,7 @@ static __always_inline int v6_class_by_stems(__u64 high, __u64 low)
 /* A global function: verified once, not once for every path that leads here. Halves in host order. */
 __noinline int class_of_v6(__u64 high, __u64 low)
 {
-	int class = v6_class_by_stems(high, low);
+	int class = v6_head_known(high) ? v6_class_by_stems(high, low) : -1;
 	__u32 first = high >> 48;
 	const __u64 *possible;
 

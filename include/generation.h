@@ -6,7 +6,7 @@
  *
  * Maps of a generation (all arrays, filled through mmap, none pinned: the program in the slot holds them):
  *   v4_blocks, v4_compact, v4_direct, v4_masks, v4_run_classes     IPv4 lookup    (tables.h)
- *   v6_bits, v6_deep_bits, v6_lines64, v6_wide_bits, v6_lines128   IPv6 lookup, by stem
+ *   v6_heads, v6_bits, v6_deep_bits, v6_lines64, v6_wide_bits, v6_lines128   IPv6 lookup, by stem
  *   v6_short, v6_mask32, v6_mask48, v6_masks                       IPv6 lookup, by length
  *   classes                                            zone * class_count + class -> struct class_entry
  *   services                                           service index (and once more, profile_shift later) ->

@@ -28,7 +28,8 @@
  * saves.)
  *
  * IPv6: hashing by stems, the first 32 bits for prefixes of 32 to 47 bits, the first 48 for those of 48 to 64, the
- * first 64 for longer ones. Bitmaps of the stems answer most misses; then the lines of the stem hold the prefixes
+ * first 64 for longer ones. A bitmap of the first 16 bits answers for most addresses that nobody was given, of which a
+ * spoofed flood is made, bitmaps of the stems answer most other misses; then the lines of the stem hold the prefixes
  * that share it, with their full keys: exact, no fingerprints, and one read past the bitmap for nearly every hit. What
  * does not fit there is hashed by its own length: prefixes of stems with very many, and, when there are many of them,
  * those shorter than 32. Masks hashed by the first 32 and 48 bits (16 for the short ones) say which of these lengths
@@ -181,6 +182,13 @@ static inline __attribute__((always_inline)) __u32 v4_entry_hit(__u32 entry, __u
  * of length numbers is the longest match still possible. At most 64 lengths: with more, the builder expands the odd
  * ones by a bit. A ::/0 is not in the tables, it is the class generation_config.v6_default. */
 #define V6_LENGTHS 64
+
+/* The first 16 bits of every prefix of 32 bits or more. Of these few are given out: 8 KiB, of which a flood goes
+ * through one. */
+struct v6_head_bits {
+	__u64 word[1024];
+};
+_Static_assert(sizeof(struct v6_head_bits) * 8 == 1 << 16, "a bit for each");
 
 #define V6_STEM 32
 #define V6_DEEP_STEM 48

@@ -226,6 +226,7 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 		return;
 	if (config->have_v6_short)
 		t->v6_short = live_table(instance, slot, "v6_short", sizeof(*t->v6_short));
+	t->v6_heads = live_table(instance, slot, "v6_heads", sizeof(*t->v6_heads)); /* older programs have none */
 	t->v6_bits = live_table(instance, slot, "v6_bits", sizeof(*t->v6_bits));
 	if (config->have_v6_deep)
 		t->v6_deep_bits = live_table(instance, slot, "v6_deep_bits", sizeof(*t->v6_deep_bits));

@@ -55,6 +55,7 @@ void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		{"v4_masks", t->v4_masks, sizeof(*t->v4_masks), t->v4_mask_count, false},
 		{"v4_run_classes", t->v4_run_classes, sizeof(*t->v4_run_classes), t->v4_run_count, false},
 		{"v6_short", t->v6_short, sizeof(*t->v6_short), t->v6_short ? V6_SHORT_MASKS : 0, false},
+		{"v6_heads", t->v6_heads, sizeof(*t->v6_heads), t->v6_heads ? 1 : 0, false},
 		{"v6_bits", t->v6_bits, sizeof(*t->v6_bits), t->v6_bits ? t->v6_bits_size / 64 : 0, false},
 		{"v6_deep_bits", t->v6_deep_bits, sizeof(*t->v6_deep_bits), t->v6_deep_bits_size / 64, false},
 		{"v6_wide_bits", t->v6_wide_bits, sizeof(*t->v6_wide_bits), t->v6_wide_bits_size / 64, false},

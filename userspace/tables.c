@@ -83,6 +83,7 @@ void tables_free(struct tables *tables)
 	free(tables->v4_masks);
 	free(tables->v4_run_classes);
 	free(tables->v6_short);
+	free(tables->v6_heads);
 	free(tables->v6_bits);
 	free(tables->v6_deep_bits);
 	free(tables->v6_wide_bits);
@@ -108,6 +109,7 @@ static size_t v6_bytes(const struct tables *tables)
 {
 	size_t bytes = tables->v6_short ? V6_SHORT_MASKS * sizeof(*tables->v6_short) : 0;
 
+	bytes += tables->v6_heads ? sizeof(*tables->v6_heads) : 0;
 	bytes += (size_t)tables->v6_bits_size / 8 + (size_t)tables->v6_deep_bits_size / 8 +
 		 (size_t)tables->v6_wide_bits_size / 8;
 	bytes += tables->v6_mask_count * sizeof(*tables->v6_masks);

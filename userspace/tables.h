@@ -26,8 +26,9 @@ struct tables {
 
 	__u8 v6_lengths[V6_LENGTHS];
 	unsigned v6_length_count;
-	__u64 *v6_short; /* V6_SHORT_MASKS, or NULL when it would be empty */
-	__u64 *v6_bits;	 /* v6_bits_size bits, two for the first 32 of every prefix at v6_bit_of() of their hash */
+	__u64 *v6_short;	       /* V6_SHORT_MASKS, or NULL when it would be empty */
+	struct v6_head_bits *v6_heads; /* or NULL: of an instance without them */
+	__u64 *v6_bits; /* v6_bits_size bits, two for the first 32 of every prefix at v6_bit_of() of their hash */
 	__u32 v6_bits_size;
 	__u64 *v6_deep_bits; /* a bit for the first 48 of each that has 48 to 64; or NULL */
 	__u32 v6_deep_bits_size;

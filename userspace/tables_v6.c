@@ -422,6 +422,20 @@ static __u32 bits_size(size_t stems)
 	return size > 1u << 31 ? 1u << 31 : (__u32)size & ~63u;
 }
 
+static int heads_build(const struct keys *keys, struct tables *tables)
+{
+	tables->v6_heads = calloc(1, sizeof(*tables->v6_heads));
+	if (!tables->v6_heads)
+		return -ENOMEM;
+	for (size_t i = 0; i < keys->count; i++) {
+		const struct key *key = &keys->items[i];
+
+		if (key->length >= V6_STEM)
+			tables->v6_heads->word[key->high >> 54] |= 1ULL << (key->high >> 48 & 63);
+	}
+	return 0;
+}
+
 /* The two bits of the first 32 of every key. */
 static int bits_build(const struct mask_plan *plan, struct tables *tables)
 {
@@ -534,6 +548,8 @@ static int masks_build(const struct keys *keys, struct tables *tables)
 		err = -ENOMEM;
 	if (!err)
 		err = short_build(&plan, tables);
+	if (!err)
+		err = heads_build(keys, tables);
 	if (!err)
 		err = bits_build(&plan, tables);
 	if (!err)
@@ -957,6 +973,11 @@ static bool find_by_stem(const struct tables *tables, __u64 high, __u64 low, uns
 	       match.length;
 }
 
+static bool head_known(const struct tables *tables, __u64 high)
+{
+	return !tables->v6_heads || tables->v6_heads->word[high >> 54] >> (high >> 48 & 63) & 1;
+}
+
 __u16 v6_class(const struct tables *tables, __u64 high, __u64 low)
 {
 	__u64 wide = tables->v6_wide_lengths, deep = tables->v6_deep_lengths & ~wide;
@@ -964,9 +985,9 @@ __u16 v6_class(const struct tables *tables, __u64 high, __u64 low)
 
 	if (!tables->v6_bits)
 		return tables->v6_default;
-	if (find_by_stem(tables, high, low, V6_WIDE_STEM, wide, &class) ||
-	    find_by_stem(tables, high, low, V6_DEEP_STEM, deep, &class) ||
-	    find_by_stem(tables, high, low, V6_STEM, ~tables->v6_deep_lengths, &class))
+	if (head_known(tables, high) && (find_by_stem(tables, high, low, V6_WIDE_STEM, wide, &class) ||
+					 find_by_stem(tables, high, low, V6_DEEP_STEM, deep, &class) ||
+					 find_by_stem(tables, high, low, V6_STEM, ~tables->v6_deep_lengths, &class)))
 		return class;
 	if (tables->v6_short && find_by_length(tables, high, low, tables->v6_short[high >> 48], &class))
 		return class;
