@@ -12,10 +12,24 @@
 #define SLOT_EXPIRY(slot) ((__u32)(slot) >> 2)
 #define SLOT_MARK(slot) ((__u32)(slot)&3)
 
+/* The time of the last tick at which a CPU asked for it. Written by all, most often with the same. */
+static volatile struct {
+	__u64 ns, tick;
+} coarse_clock;
+
 /* Offline the capture's clock, else the coarse monotonic one (a tick of precision is plenty here). */
 static __always_inline __u64 now_ns(void)
 {
-	return constants.offline ? virtual_now_ns : bpf_ktime_get_coarse_ns();
+	__u64 tick;
+
+	if (constants.offline)
+		return virtual_now_ns;
+	tick = bpf_jiffies64();
+	if (coarse_clock.tick != tick) {
+		coarse_clock.ns = bpf_ktime_get_coarse_ns();
+		coarse_clock.tick = tick; /* last: who sees it finds the time that belongs to it, or a younger one */
+	}
+	return coarse_clock.ns;
 }
 
 static __always_inline __u32 slot_time(__u64 ns)
