@@ -13,7 +13,8 @@
 #define LIMITER_TIME_MASK ((1ULL << LIMITER_TIME_BITS) - 1)
 #define NEWCOMER_PART 8 /* see limiter_victim() */
 #define SLOT_NONE SLOTS_A_LINE
-#define CAS_TRIES 3 /* two CPUs on one source: who lost twice lets the packet pass uncounted */
+#define SECOND_HOME 5 /* slots further on */
+#define CAS_TRIES 3   /* two CPUs on one source: who lost twice lets the packet pass uncounted */
 
 static __always_inline __u64 limiter_units(__u64 ns)
 {
@@ -66,9 +67,65 @@ static __always_inline __u64 limiter_slot(__u64 print, __u64 time)
 	return print << LIMITER_TIME_BITS | (time & LIMITER_TIME_MASK);
 }
 
+/* What a source's time is kept in, and the time of now. In units of 64 ns. */
+struct limiter {
+	struct slot_line *line;
+	__u64 print, now, horizon;
+};
+
+/* hash: of the source; the low bits choose the line, print tells sources and limits apart in it. 0: there is none. */
+static __always_inline int limiter_open(struct limiter *at, __u64 hash, __u64 print)
+{
+	__u32 index = hash & (constants.limiter_lines - 1);
+
+	at->line = bpf_map_lookup_elem(&limiters, &index);
+	at->now = now_ns() >> LIMITER_TIME_SHIFT;
+	at->horizon = limiter_units(constants.limit_horizon_ns);
+	at->print = print & ((1ULL << (64 - LIMITER_TIME_BITS)) - 1);
+	return !!at->line;
+}
+
+static __always_inline void limiter_settle(const struct limiter *at, __u32 slot, __u64 cost)
+{
+	at->line->slot[slot] = limiter_slot(at->print, at->now + cost);
+}
+
+enum { OVER = 0, SPENT = 1, RACED = 2 };
+
+/* Spends from a slot that was this source's. */
+static __always_inline int limiter_spend(const struct limiter *at, __u32 slot, __u64 cost, __u64 tolerance)
+{
+	__u64 old = at->line->slot[slot];
+	__u64 debt = old >> LIMITER_TIME_BITS == at->print ? debt_of(old, at->now, at->horizon) : 0;
+	__u64 new = limiter_slot(at->print, at->now + debt + cost);
+
+	if (debt > tolerance)
+		return OVER;
+	return __sync_val_compare_and_swap(&at->line->slot[slot], old, new) == old ? SPENT : RACED;
+}
+
+/* All ones where whoever is in this slot owes something, else 0. */
+static __always_inline __u64 limiter_owes(const struct limiter *at, __u32 slot)
+{
+	__u64 last = ((at->line->slot[slot] - at->now) & LIMITER_TIME_MASK) - 1;
+
+	return (__s64)(~last & (last - at->horizon)) >> 63;
+}
+
 /*
- * Whether a source conforms, and its new time when it does. hash: of the source; the low bits choose the line, print
- * tells sources and limits apart in it. Units of 64 ns. A global function: verified once.
+ * Where a newcomer settles: its fingerprint names two slots, and it is the second one where somebody in the first one
+ * owes something. Nothing branches at that: in a flood of newcomers it cannot be guessed, and would only be known when
+ * the line has come from memory.
+ */
+static __always_inline __u32 limiter_home(const struct limiter *at)
+{
+	__u32 first = at->print & (SLOTS_A_LINE - 1);
+
+	return (first + (limiter_owes(at, first) & SECOND_HOME)) & (SLOTS_A_LINE - 1);
+}
+
+/*
+ * Whether a source conforms, and its new time when it does. Units of 64 ns. A global function: verified once.
  *
  * A newcomer's slot is written without a look at what became of it meanwhile: who is there would be pushed out all the
  * same. That can lose one packet of a source whose first two come to two CPUs at once, and spares every packet of a
@@ -76,28 +133,49 @@ static __always_inline __u64 limiter_slot(__u64 print, __u64 time)
  */
 __noinline int limiter_take(__u64 hash, __u64 print, __u64 cost, __u64 tolerance)
 {
-	__u64 now = now_ns() >> LIMITER_TIME_SHIFT, horizon = limiter_units(constants.limit_horizon_ns), old, debt;
-	__u32 index = hash & (constants.limiter_lines - 1), at;
-	struct slot_line *line = bpf_map_lookup_elem(&limiters, &index);
+	struct limiter at;
+	__u32 slot;
 
-	if (!line)
+	if (!limiter_open(&at, hash, print))
 		return 1;
-	print &= (1ULL << (64 - LIMITER_TIME_BITS)) - 1;
-	at = limiter_find(line, print);
-	if (at >= SLOTS_A_LINE) {
-		at = limiter_victim(line, now, horizon, cost);
-		if (at < SLOTS_A_LINE)
-			line->slot[at] = limiter_slot(print, now + cost);
+	slot = limiter_find(at.line, at.print);
+	if (slot >= SLOTS_A_LINE) {
+		slot = limiter_home(&at);
+		if (limiter_owes(&at, slot))
+			slot = limiter_victim(at.line, at.now, at.horizon, cost);
+		if (slot < SLOTS_A_LINE)
+			limiter_settle(&at, slot, cost);
 		return 1;
 	}
 	for (int try = 0; try < CAS_TRIES; try++) {
-		old = line->slot[at];
-		debt = old >> LIMITER_TIME_BITS == print ? debt_of(old, now, horizon) : 0;
-		if (debt > tolerance)
-			return 0;
-		if (__sync_val_compare_and_swap(&line->slot[at], old, limiter_slot(print, now + debt + cost)) == old)
-			return 1;
+		int spent = limiter_spend(&at, slot, cost, tolerance);
+
+		if (spent != RACED)
+			return spent;
 	}
+	return 1;
+}
+
+/* The same without a call, but for a newcomer to two slots whose sources owe something, and who loses a race. */
+static __always_inline int limiter_take_here(__u64 hash, __u64 print, __u64 cost, __u64 tolerance)
+{
+	struct limiter at;
+	__u32 slot;
+	int spent;
+
+	if (!limiter_open(&at, hash, print))
+		return 1;
+	slot = at.print & (SLOTS_A_LINE - 1);
+	if (at.line->slot[slot] >> LIMITER_TIME_BITS != at.print)
+		slot = limiter_find(at.line, at.print);
+	if (slot < SLOTS_A_LINE) {
+		spent = limiter_spend(&at, slot, cost, tolerance);
+		return spent == RACED ? limiter_take(hash, print, cost, tolerance) : spent;
+	}
+	slot = limiter_home(&at);
+	if (limiter_owes(&at, slot))
+		return limiter_take(hash, print, cost, tolerance);
+	limiter_settle(&at, slot, cost);
 	return 1;
 }
 
@@ -120,6 +198,12 @@ __noinline int cell_take(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
 			return 1;
 	}
 	return 1;
+}
+
+/* Tells sources and limits apart in a line; packets of open connections from those that prove nothing. */
+static __always_inline __u64 limiter_print(const struct limit_entry *limit, __u64 hash, int proven)
+{
+	return (hash >> 40) ^ (limit->id << 1 | proven);
 }
 
 static __always_inline enum reason limit_reason(__u8 kind)
@@ -213,7 +297,7 @@ static __always_inline int within_limit(const struct packet *pkt, const struct s
 		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
 				 cost_ns, limit->tolerance_ns);
 	hash = hash_counted(counted, &pkt->flow, limit);
-	return limiter_take(hash, (hash >> 40) ^ (limit->id << 1 | proven), limiter_units(cost_ns),
+	return limiter_take(hash, limiter_print(limit, hash, proven), limiter_units(cost_ns),
 			    limiter_units(limit->tolerance_ns));
 }
 
@@ -283,22 +367,23 @@ static __always_inline int concerns(const struct limit_entry *limit, const struc
 	       (pkt->completed && may_offend(service, limit));
 }
 
-/* The service's limits in file order; the first one exceeded gives the reason. why: SERVICE or ESTABLISHED; lists:
- * those that the source is in; whole: the hash of all of it, where it is known, or 0. */
-__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u64 lists, __u64 whole)
+/* A service's limits in file order, from `first` on; the one exceeded first gives the reason, REASON_NONE: none is.
+ * lists: those that the source is in; whole: the hash of all of it, where it is known, or 0. */
+__noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, __u32 first, __u64 lists, __u64 whole)
 {
 	const struct service_entry *service;
-	int proven = why == REASON_ESTABLISHED;
 	struct counted counted = {.hash = whole, .length = whole ? ADDRESS_BITS : NOT_COUNTED};
 	__u32 index, packets;
+	int proven;
 
 	if (!pkt)
-		return why;
+		return REASON_NONE;
+	proven = pkt->proven;
 	service = service_in_force(pkt);
 	if (!service)
-		return why;
+		return REASON_NONE;
 	packets = segments_here(ctx, pkt->length);
-	for (__u32 i = 0; i < LIMIT_CELLS && i < service->limit_count; i++) {
+	for (__u32 i = first; i < LIMIT_CELLS && i < service->limit_count; i++) {
 		const struct limit_entry *limit;
 
 		index = service->limits + i;
@@ -320,7 +405,49 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, int why, __u
 		pkt->offence = constants.have_bans && proven && limit->bans ? OFFENCE_IN_CONNECTION : 0;
 		return limit_reason(limit->kind);
 	}
-	return why;
+	return REASON_NONE;
+}
+
+/* Whether it is a rate of what each source sends, which is all that a limit mostly is. */
+static __always_inline int is_usual_limit(const struct limit_entry *limit)
+{
+	return limit->kind <= LIMIT_BYTES && limit->per != LIMIT_PER_SERVICE;
+}
+
+/*
+ * Whether a packet is within the limits of its service. The first of them, if it is a usual one, is asked here, the
+ * others in a function: that is two calls less, each of which costs as much as the limiter itself where the processor
+ * is kept from guessing returns. Who is over it is dropped here, too, unless that has consequences; what is over a
+ * limit spends nothing, so the function comes to the same.
+ */
+static __always_inline enum reason judge_rates(struct xdp_md *ctx, struct packet *pkt, __u64 lists, __u64 whole)
+{
+	const struct service_entry *service = service_in_force(pkt);
+	struct counted counted = {.hash = whole, .length = whole ? ADDRESS_BITS : NOT_COUNTED};
+	const struct limit_entry *limit;
+	__u64 hash, cost_ns;
+	__u32 index;
+
+	if (!service || !service->limit_count)
+		return REASON_NONE;
+	index = service->limits;
+	limit = bpf_map_lookup_elem(&limits, &index);
+	if (!limit || !is_usual_limit(limit))
+		return judge_limits(ctx, pkt, 0, lists, whole);
+	if (counts_source(limit, lists)) {
+		cost_ns = limit_cost(limit, pkt, segments_here(ctx, pkt->length));
+		hash = hash_counted(&counted, &pkt->flow, limit);
+		if (!limiter_take_here(hash, limiter_print(limit, hash, pkt->proven), limiter_units(cost_ns),
+				       limiter_units(limit->tolerance_ns))) {
+			if (constants.cookies.format || pkt->proven || limit->monitor)
+				return judge_limits(ctx, pkt, 0, lists, whole);
+			pkt->rule = limit->rule;
+			return limit_reason(limit->kind);
+		}
+	}
+	return service->limit_count > 1
+		       ? judge_limits(ctx, pkt, 1, lists, counted.length == ADDRESS_BITS ? counted.hash : 0)
+		       : REASON_NONE;
 }
 
 #endif

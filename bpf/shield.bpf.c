@@ -151,7 +151,7 @@ static __always_inline enum reason judge_load(struct xdp_md *ctx, struct packet 
 	    pkt->flow.protocol == IPPROTO_TCP && !may_be_answered(ctx, pkt))
 		return REASON_SYN_OVERLOAD;
 	if (constants.have_limits && (why == REASON_SERVICE || why == REASON_ESTABLISHED))
-		why = judge_limits(ctx, pkt, why, lists, noted ? noted->source_hash : 0);
+		why = judge_rates(ctx, pkt, lists, noted ? noted->source_hash : 0) ?: why;
 	if (constants.have_bans && pkt->offence)
 		judge_offence(ctx, pkt, why);
 	if (constants.cookies.format && why == REASON_SERVICE && pkt->flow.protocol == IPPROTO_TCP)

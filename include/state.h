@@ -284,10 +284,10 @@ _Static_assert(sizeof(struct unanswered_line) == 64, "one cache line");
  * limiters: lines of eight GCRA slots, a slot is [fingerprint:24][theoretical arrival time:40], the time in units of
  * 64 ns of the coarse clock (it wraps every 19.5 h; a time further ahead than any limit can put it is one that wrapped,
  * and as good as expired; a source that comes back within its own burst time of exactly 19.5 h later finds that burst
- * spent once). Lines are found by the source, fingerprints also tell limits apart. The victim is the
- * smallest debt: who sends least has least to lose, and over the limit nothing is written. A first packet that came
- * just now is no victim of another one (limiter_victim()), so that a flood too large for the table cannot wash out its
- * own loudest senders before they come back.
+ * spent once). Lines are found by the source, fingerprints also tell limits apart and say which of the slots is tried
+ * first. The victim is the smallest debt: who sends least has least to lose, and over the limit nothing is written. A
+ * first packet that came just now is no victim of another one (limiter_victim()), so that a flood too large for the
+ * table cannot wash out its own loudest senders before they come back.
  */
 #define LIMITER_LINES 16384u /* 1 MiB, 131072 slots */
 #define LIMITER_TIME_SHIFT 6
