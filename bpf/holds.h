@@ -39,70 +39,63 @@ static __always_inline void hold_key_make(struct hold_key *key, __u64 high, __u6
 	__builtin_memcpy(key->address, half, sizeof(half));
 }
 
-enum { HOLD_NONE = 0, HOLD_BAN = 1, HOLD_ASK = 2 };
-
-static __always_inline const volatile struct hold_line *hold_line_of(__u64 hash)
+/* The end of the one that stands alone under a tag; 0: nobody knows. */
+static __always_inline __u32 hold_end(void *table, __u32 at, __u32 matches)
 {
-	__u32 at = 0;
-	void *table = bpf_map_lookup_elem(&hold_tables, &at);
-	const volatile struct hold_line *head = table ? bpf_map_lookup_elem(table, &at) : NULL;
+	const volatile struct hold_line *ends = bpf_map_lookup_elem(table, &at);
+	__u32 i = 0;
 
-	if (!head)
-		return NULL;
-	at = 1 + (hash & head->slot[0]);
-	return bpf_map_lookup_elem(table, &at);
-}
-
-/* What the table says of a prefix, masked. */
-static __always_inline int hold_look(__u64 high, __u64 low, __u32 length)
-{
-	__u64 hash = hold_hash(high, low, length, constants.state_key[0]);
-	const volatile struct hold_line *line = hold_line_of(hash);
-	__u32 tag, now;
-
-	if (!line)
-		return HOLD_ASK;
-	tag = hold_tag(high, low, length, hash);
-	for (int i = 0; i < HOLD_LINE_SLOTS; i++) {
-		__u64 slot = line->slot[i];
-
-		if (HOLD_SLOT_TAG(slot) != tag || !slot)
-			continue;
-		if (!(slot & HOLD_SLOT_ALONE) || !hold_is_v4_address(high, low, length))
-			return HOLD_ASK;
-		now = hold_time(boot_ns());
-		if (HOLD_SLOT_UNTIL(slot) > now)
-			return HOLD_BAN;
-		if (HOLD_SLOT_UNTIL(slot) == now)
-			return HOLD_ASK; /* it ends within this unit of time */
-	}
-	return line->beside ? HOLD_ASK : HOLD_NONE;
+	if (!ends)
+		return 0;
+	while (i < HOLD_LINE_TAGS - 1 && !(matches >> i & 1))
+		i++;
+	return ends->end[i];
 }
 
 /*
- * What the table says of an IPv4 address, where no other kind of hold concerns it. Which slot it is in cannot be
- * predicted, so none is branched at: `match` is all ones for a slot with the address as its tag. A global function:
- * verified once.
+ * What the table says of a prefix with that hash: HELD_NOT, HELD_BANNED, which only one that may stand alone is at
+ * once, or HELD_UNKNOWN. Which tag is the same cannot be predicted, so none is branched at. asks_ends: where the first
+ * ban of the line is over.
  */
-__noinline int hold_look_alone(__u32 address)
+static __always_inline int hold_look(__u64 hash, __u32 tag, int may_be_alone, int asks_ends)
 {
-	__u64 low = 0xffffULL << 32 | address, found = 0, matches = 0, other = 0;
-	const volatile struct hold_line *line = hold_line_of(hold_hash(0, low, 128, constants.state_key[0]));
+	__u32 at = 0, matches = 0, lines, now;
+	struct bpf_map *table = bpf_map_lookup_elem(&hold_tables, &at);
+	const volatile struct hold_line *line;
+	__u64 about;
 
+	lines = table ? HOLD_LINES(table->max_entries) : 0;
+	if (!lines)
+		return HELD_UNKNOWN;
+	at = hold_line_at(hash, lines);
+	line = bpf_map_lookup_elem(table, &at);
 	if (!line)
 		return HELD_UNKNOWN;
-	for (int i = 0; i < HOLD_LINE_SLOTS; i++) {
-		__u64 rest = line->slot[i] ^ (__u64)address << 32, match = (__s64)((rest >> 32) - 1) >> 63;
-
-		found |= rest & match;
-		other |= ~rest & match;
-		matches -= match;
-	}
+	about = line->about;
+	for (int i = HOLD_LINE_TAGS - 1; i >= 0; i--)
+		matches = matches << 1 | ((__u64)(line->tag[i] ^ tag) - 1) >> 63;
 	if (!matches)
-		return line->beside ? HELD_UNKNOWN : HELD_NOT;
-	if (matches > 1 || other & HOLD_SLOT_ALONE || HOLD_SLOT_UNTIL(found) <= hold_time(boot_ns()))
+		return about & HOLD_BESIDE ? HELD_UNKNOWN : HELD_NOT;
+	if (!may_be_alone || matches & ~about)
 		return HELD_UNKNOWN;
-	return HELD_BANNED;
+	now = hold_time(boot_ns());
+	if (HOLD_EARLIEST(about) <= now && (!asks_ends || hold_end(table, at + lines, matches) <= now))
+		return HELD_UNKNOWN; /* it ends within this unit of time, or did */
+	return line->about == about ? HELD_BANNED : HELD_UNKNOWN;
+}
+
+/* What the table says of an IPv4 address, where no other kind of hold concerns it. */
+static __always_inline int hold_look_v4(__u32 address, int asks_ends)
+{
+	__u64 low = 0xffffULL << 32 | address;
+
+	return hold_look(hold_hash(0, low, 128, constants.state_key[0]), address, 1, asks_ends);
+}
+
+/* A global function, for few: what needs more room on the stack is not in the way of all packets. */
+__noinline int hold_look_again(__u32 address)
+{
+	return hold_look_v4(address, 1);
 }
 
 /* The same as held() for an IPv4 address, or HELD_UNKNOWN where that one must be asked. */
@@ -110,23 +103,27 @@ static __always_inline int held_alone(__u32 address)
 {
 	__u32 zero = 0;
 	const struct hold_lengths *lengths = bpf_map_lookup_elem(&hold_lengths, &zero);
+	int hold;
 
 	if (!lengths || !(lengths->total | lengths->automatic))
 		return HELD_NOT;
 	if (lengths->automatic & AUTOMATIC_V4 || lengths->length[0] != 128 || lengths->length[1] >= 96)
 		return HELD_UNKNOWN;
-	return hold_look_alone(address);
+	hold = hold_look_v4(address, 0);
+	return hold == HELD_UNKNOWN ? hold_look_again(address) : hold;
 }
 
 /* What is held of the prefix with that length. A global function: verified once, not for each length. */
 __noinline int hold_of(__u64 high, __u64 low, __u32 length)
 {
+	__u64 first = high & prefix_mask64(length), last = length > 64 ? low & prefix_mask64(length - 64) : 0;
+	__u64 hash = hold_hash(first, last, length, constants.state_key[0]);
 	struct hold_key key = {};
 	struct hold *hold;
-	int found = hold_look(high & prefix_mask64(length), length > 64 ? low & prefix_mask64(length - 64) : 0, length);
+	int found = hold_look(hash, hold_tag(first, last, length, hash), hold_is_v4_address(first, last, length), 1);
 
-	if (found != HOLD_ASK)
-		return found == HOLD_BAN ? HELD_BANNED : HELD_NOT;
+	if (found != HELD_UNKNOWN)
+		return found;
 	hold_key_make(&key, high, low, length);
 	hold = bpf_map_lookup_elem(&holds, &key);
 	if (!hold)

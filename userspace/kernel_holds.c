@@ -434,7 +434,7 @@ int holds_read(struct instance *instance, struct hold_row **rows, size_t *count)
 	int error = holds_walk(instance, list_add, &list);
 
 	if (lengths)
-		hold_table_open(instance); /* without it the slots of what has expired stay, and say so */
+		hold_table_open(instance); /* without it the tags of what has expired stay, and say so */
 
 	for (size_t i = 0; !error && i < list.count; i++) {
 		struct hold_row *row = &list.rows[i];

@@ -81,8 +81,9 @@ extern const char *const pinned_program_names[PINNED_PROGRAM_COUNT];
 struct hold_table {
 	struct hold_line *lines;
 	size_t bytes;
-	__u32 id;  /* of the map */
-	__u64 key; /* of its hashes */
+	__u32 line_count; /* 0: none, or those of another version, which are left as they are */
+	__u32 id;	  /* of the map */
+	__u64 key;	  /* of its hashes */
 };
 
 struct instance {
