@@ -14,6 +14,7 @@
 #define NEWCOMER_PART 8 /* see limiter_victim() */
 #define SLOT_NONE SLOTS_A_LINE
 #define SECOND_HOME 5 /* slots further on */
+#define LIMITS_HERE 2 /* see judge_rates() */
 #define CAS_TRIES 3   /* two CPUs on one source: who lost twice lets the packet pass uncounted */
 
 static __always_inline __u64 limiter_units(__u64 ns)
@@ -179,25 +180,41 @@ static __always_inline int limiter_take_here(__u64 hash, __u64 print, __u64 cost
 	return 1;
 }
 
-/* Likewise for a cell that everybody who comes to a service shares. ns. */
+/* Likewise spends from a cell that everybody who comes to a service shares. ns. */
+static __always_inline int cell_spend(struct budget_cell *cell, __u64 now, __u64 cost_ns, __u64 tolerance_ns)
+{
+	__u64 old = cell->tat_ns, ahead = old > now ? old - now : 0;
+
+	if (ahead > constants.limit_horizon_ns)
+		ahead = 0; /* left behind by another policy or clock */
+	if (ahead > tolerance_ns)
+		return OVER;
+	return __sync_val_compare_and_swap(&cell->tat_ns, old, now + ahead + cost_ns) == old ? SPENT : RACED;
+}
+
 __noinline int cell_take(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
 {
 	struct budget_cell *cell = bpf_map_lookup_elem(&service_cells, &index);
-	__u64 now = now_ns(), old, ahead;
+	__u64 now = now_ns();
 
 	if (!cell)
 		return 1;
 	for (int try = 0; try < CAS_TRIES; try++) {
-		old = cell->tat_ns;
-		ahead = old > now ? old - now : 0;
-		if (ahead > constants.limit_horizon_ns)
-			ahead = 0; /* left behind by another policy or clock */
-		if (ahead > tolerance_ns)
-			return 0;
-		if (__sync_val_compare_and_swap(&cell->tat_ns, old, now + ahead + cost_ns) == old)
-			return 1;
+		int spent = cell_spend(cell, now, cost_ns, tolerance_ns);
+
+		if (spent != RACED)
+			return spent;
 	}
 	return 1;
+}
+
+/* The same without a call, but for who loses a race. */
+static __always_inline int cell_take_here(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
+{
+	struct budget_cell *cell = bpf_map_lookup_elem(&service_cells, &index);
+	int spent = cell ? cell_spend(cell, now_ns(), cost_ns, tolerance_ns) : SPENT;
+
+	return spent == RACED ? cell_take(index, cost_ns, tolerance_ns) : spent;
 }
 
 /* Tells sources and limits apart in a line; packets of open connections from those that prove nothing. */
@@ -284,6 +301,12 @@ static __always_inline __u64 limit_cost(const struct limit_entry *limit, const s
 	return cost_ns < LIMIT_REFILL_MOST_NS ? cost_ns : LIMIT_REFILL_MOST_NS;
 }
 
+static __always_inline __u32 cell_number(const struct service_entry *service, const struct limit_entry *limit,
+					 int proven)
+{
+	return (service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven;
+}
+
 static __always_inline int within_limit(const struct packet *pkt, const struct service_entry *service,
 					const struct limit_entry *limit, struct counted *counted, __u32 packets,
 					int proven)
@@ -294,8 +317,7 @@ static __always_inline int within_limit(const struct packet *pkt, const struct s
 		return !too_many_open(pkt, limit);
 	cost_ns = limit_cost(limit, pkt, packets);
 	if (limit->per == LIMIT_PER_SERVICE)
-		return cell_take((service->row * LIMIT_CELLS + (limit->position & (LIMIT_CELLS - 1))) * 2 + proven,
-				 cost_ns, limit->tolerance_ns);
+		return cell_take(cell_number(service, limit, proven), cost_ns, limit->tolerance_ns);
 	hash = hash_counted(counted, &pkt->flow, limit);
 	return limiter_take(hash, limiter_print(limit, hash, proven), limiter_units(cost_ns),
 			    limiter_units(limit->tolerance_ns));
@@ -408,45 +430,57 @@ __noinline int judge_limits(struct xdp_md *ctx, struct packet *pkt, __u32 first,
 	return REASON_NONE;
 }
 
-/* Whether it is a rate of what each source sends, which is all that a limit mostly is. */
-static __always_inline int is_usual_limit(const struct limit_entry *limit)
+/* Whether it is a rate that counts this packet, as limits mostly are. */
+static __always_inline int is_usual_limit(const struct limit_entry *limit, const struct packet *pkt)
 {
-	return limit->kind <= LIMIT_BYTES && limit->per != LIMIT_PER_SERVICE;
+	return limit->kind <= LIMIT_BYTES ||
+	       (limit->kind == LIMIT_NEW_CONNECTIONS && pkt->flow.protocol == IPPROTO_TCP && !pkt->proven);
+}
+
+static __always_inline int within_limit_here(const struct packet *pkt, const struct service_entry *service,
+					     const struct limit_entry *limit, struct counted *counted, __u32 packets)
+{
+	__u64 cost_ns = limit_cost(limit, pkt, packets), hash;
+
+	if (limit->per == LIMIT_PER_SERVICE)
+		return cell_take_here(cell_number(service, limit, pkt->proven), cost_ns, limit->tolerance_ns);
+	hash = hash_counted(counted, &pkt->flow, limit);
+	return limiter_take_here(hash, limiter_print(limit, hash, pkt->proven), limiter_units(cost_ns),
+				 limiter_units(limit->tolerance_ns));
 }
 
 /*
- * Whether a packet is within the limits of its service. The first of them, if it is a usual one, is asked here, the
- * others in a function: that is two calls less, each of which costs as much as the limiter itself where the processor
- * is kept from guessing returns. Who is over it is dropped here, too, unless that has consequences; what is over a
- * limit spends nothing, so the function comes to the same.
+ * Whether a packet is within the limits of its service. The first two of them, if they are usual ones, are asked here,
+ * the others in a function: that is three calls less, each of which costs as much as the limiter itself where the
+ * processor is kept from guessing returns. Who is over one is dropped here, too, unless that has consequences; what is
+ * over a limit spends nothing, so the function comes to the same.
  */
 static __always_inline enum reason judge_rates(struct xdp_md *ctx, struct packet *pkt, __u64 lists, __u64 whole)
 {
 	const struct service_entry *service = service_in_force(pkt);
 	struct counted counted = {.hash = whole, .length = whole ? ADDRESS_BITS : NOT_COUNTED};
-	const struct limit_entry *limit;
-	__u64 hash, cost_ns;
-	__u32 index;
+	__u32 packets, index, i;
 
-	if (!service || !service->limit_count)
+	if (!service)
 		return REASON_NONE;
-	index = service->limits;
-	limit = bpf_map_lookup_elem(&limits, &index);
-	if (!limit || !is_usual_limit(limit))
-		return judge_limits(ctx, pkt, 0, lists, whole);
-	if (counts_source(limit, lists)) {
-		cost_ns = limit_cost(limit, pkt, segments_here(ctx, pkt->length));
-		hash = hash_counted(&counted, &pkt->flow, limit);
-		if (!limiter_take_here(hash, limiter_print(limit, hash, pkt->proven), limiter_units(cost_ns),
-				       limiter_units(limit->tolerance_ns))) {
-			if (constants.cookies.format || pkt->proven || limit->monitor)
-				return judge_limits(ctx, pkt, 0, lists, whole);
-			pkt->rule = limit->rule;
-			return limit_reason(limit->kind);
-		}
+	packets = segments_here(ctx, pkt->length);
+#pragma clang loop unroll(disable)
+	for (i = 0; i < LIMITS_HERE && i < service->limit_count; i++) {
+		const struct limit_entry *limit;
+
+		index = service->limits + i;
+		limit = bpf_map_lookup_elem(&limits, &index);
+		if (!limit || !is_usual_limit(limit, pkt))
+			break;
+		if (!counts_source(limit, lists) || within_limit_here(pkt, service, limit, &counted, packets))
+			continue;
+		if (constants.cookies.format || pkt->proven || limit->monitor)
+			break;
+		pkt->rule = limit->rule;
+		return limit_reason(limit->kind);
 	}
-	return service->limit_count > 1
-		       ? judge_limits(ctx, pkt, 1, lists, counted.length == ADDRESS_BITS ? counted.hash : 0)
+	return i < service->limit_count
+		       ? judge_limits(ctx, pkt, i, lists, counted.length == ADDRESS_BITS ? counted.hash : 0)
 		       : REASON_NONE;
 }
 
