@@ -39,15 +39,13 @@ static __always_inline __u32 kernel_denies(const struct tcp_sock *tcp)
 
 /* The window that the listener would open, 0: no listener here that can take a cookie. A SYN that meets an older
  * connection of its own ports (TIME_WAIT) is the kernel's to judge. */
-__noinline int listener_look(struct xdp_md *ctx, const struct packet *pkt)
+static __always_inline int listener_look(struct xdp_md *ctx, const struct packet *pkt)
 {
 	struct bpf_sock_tuple tuple;
 	struct bpf_sock *socket;
 	struct tcp_sock *tcp;
 	__u32 window = 0, waiting;
 
-	if (!pkt)
-		return 0;
 	if (constants.offline)
 		return OFFLINE_WINDOW;
 	make_tuple(&tuple, &pkt->flow);
@@ -332,6 +330,12 @@ __noinline int answer_with_cookie(struct xdp_md *ctx, const struct packet *pkt, 
 	return 1;
 }
 
+/* Whether half of the listener's queue is taken. A function of its own, for one SYN in eight. */
+__noinline int queue_is_full(struct xdp_md *ctx, const struct packet *pkt)
+{
+	return pkt && listener_look(ctx, pkt) & QUEUE_FULL;
+}
+
 /* Whether this SYN is to be answered with a cookie: counts it, and arms or not. */
 static __always_inline int challenges(struct xdp_md *ctx, const struct packet *pkt, const struct service_entry *service)
 {
@@ -346,7 +350,7 @@ static __always_inline int challenges(struct xdp_md *ctx, const struct packet *p
 	now = now_ns();
 	if (service->flags & SERVICE_COOKIES_ALWAYS || too_many_syns(cell, now))
 		arm(cell, now);
-	else if (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && listener_look(ctx, pkt) & QUEUE_FULL)
+	else if (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && queue_is_full(ctx, pkt))
 		arm(cell, now);
 	return cell_armed(cell, now) || pkt->over;
 }
@@ -359,19 +363,34 @@ static __always_inline int answer_paid(const struct packet *pkt)
 											     : BUDGET_COOKIES);
 }
 
-/* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. */
-__noinline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
+#define UNCHALLENGED 0
+#define CHALLENGE_UNPAID -1
+#define CHALLENGE_HERE (1 << 24) /* beside the window, which can be 0: nobody can answer */
+
+/* Whether a SYN is to be answered with a cookie, and with which window. */
+__noinline int challenge_look(struct xdp_md *ctx, struct packet *pkt)
 {
 	const struct service_entry *service;
 	int window;
 
 	if (!pkt || !pkt->service || pkt->forwarded || (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
-		return REASON_SERVICE;
+		return UNCHALLENGED;
 	service = service_in_force(pkt);
 	if (!service || !challenges(ctx, pkt, service))
-		return REASON_SERVICE;
+		return UNCHALLENGED;
 	window = listener_look(ctx, pkt) & (kernel_takes_back() ? ~QUEUE_FULL : 0xffff);
-	if (window && !answer_paid(pkt)) {
+	return window && !answer_paid(pkt) ? CHALLENGE_UNPAID : CHALLENGE_HERE | window;
+}
+
+/* A SYN that exposure and limits let in. What a cookie cannot be made for goes to the kernel. One call after the other,
+ * not one inside the other: each return costs, and so does the room on the stack. */
+static __always_inline int judge_challenge(struct xdp_md *ctx, struct packet *pkt)
+{
+	int challenge = challenge_look(ctx, pkt), window = challenge & ~CHALLENGE_HERE;
+
+	if (challenge == UNCHALLENGED)
+		return REASON_SERVICE;
+	if (challenge == CHALLENGE_UNPAID) {
 		pkt->rule = RULE_COOKIES;
 		return REASON_SYN_OVERLOAD;
 	}
