@@ -11,8 +11,9 @@
 #define REFUSED_SHARE 0.1   /* of what came: less is a few that overdo it */
 #define CONCENTRATED 0.5
 #define ALARM 2.0
-#define CALM 0.5      /* of the threshold */
-#define LEARN_S 300.0 /* the average's time constant */
+#define CALM 0.5	   /* of the threshold */
+#define LEARN_S 300.0	   /* the average's time constant */
+#define LEARN_LEAST_S 30.0 /* fewer are no average: what came in them counts as if it had been so long */
 #define LEARN_HOUR_S 3600.0
 #define DAY_S 86400.0
 #define ACCEPT_S 3600.0 /* an attack this long is what the service has to live with: learned from then on */
@@ -20,6 +21,11 @@
 static double larger(double a, double b)
 {
 	return a > b ? a : b;
+}
+
+static double within(double least, double value, double most)
+{
+	return value < least ? least : value > most ? most : value;
 }
 
 static struct attack_rates rates_of(const struct attack_sample *sample)
@@ -61,8 +67,9 @@ static void learn(struct attack_baseline *baseline, const struct attack_rates *n
 	struct attack_rates *hour = &baseline->hours[sample->hour % ATTACK_HOURS];
 
 	baseline->seconds += seconds;
-	/* the plain mean until there is enough for a moving one */
-	approach(&baseline->usual, now, seconds / (baseline->seconds < LEARN_S ? baseline->seconds : LEARN_S));
+	/* The plain mean until there is enough for a moving one. Before that nothing is usual, and little becomes so:
+	 * the edge of an attack would else be the measure of the rest of it. */
+	approach(&baseline->usual, now, seconds / within(LEARN_LEAST_S, baseline->seconds, LEARN_S));
 	approach(hour, now, seconds / (baseline->seconds < LEARN_HOUR_S ? baseline->seconds : LEARN_HOUR_S));
 }
 
@@ -205,7 +212,7 @@ enum attack_change attack_step(struct attack *attack, const struct attack_sample
 	}
 	attack->state =
 		surge || now.arrived > larger(SYNS_LEAST, FACTOR * usual.arrived) ? STANCE_SURGE : STANCE_NORMAL;
-	if (attack->baseline.seconds < LEARN_S / 10 && !surge)
+	if (attack->baseline.seconds < LEARN_LEAST_S && !surge)
 		attack->state = STANCE_NORMAL; /* nothing is known that it could be more than */
 	suspect(attack, sample, level);
 	if (attack->suspicion < ALARM) {

@@ -244,6 +244,8 @@ int hitters_find(const struct weighed_sample *samples, size_t count, const struc
 			if (memcmp(&entries[i].prefix, &entries[i + length].prefix, sizeof(entries[i].prefix)) != 0)
 				break;
 		hitter = hitter_of(&entries[i], length);
+		if (is_certain(&hitter.refused) && hitter.refused.rate > hitters->refused_most)
+			hitters->refused_most = hitter.refused.rate;
 		if (is_named(&hitter, hitters, query))
 			hitters->items[hitters->count++] = hitter;
 	}
@@ -315,11 +317,7 @@ static __u16 thousandths(double share)
 
 __u16 hitters_concentration(const struct hitters *hitters)
 {
-	double error;
-
-	if (hitters->order != HITTERS_BY_REFUSED || hitters->refused.rate <= 0)
-		return 0;
-	return thousandths(hitters->count ? hitters_share(hitters, 0, &error) : 0);
+	return hitters->refused.rate > 0 ? thousandths(hitters->refused_most / hitters->refused.rate) : 0;
 }
 
 __u16 hitters_strangers(const struct hitters *hitters)

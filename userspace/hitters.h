@@ -64,7 +64,8 @@ struct hitters {
 	enum hitter_order order;
 	struct estimate arrived, refused;  /* all that the query is about */
 	struct estimate strangers, judged; /* of what came: from sources without a history, of those it was asked of */
-	struct hitter *items;		   /* in order */
+	double refused_most;  /* of what is refused, from the prefix that most of it is from; 0: none is certain */
+	struct hitter *items; /* in order */
 	size_t count;
 };
 /* 0 or -ENOMEM; hitters_free() in both cases. */

@@ -267,6 +267,25 @@ static void test_surge_over_a_limit_is_a_surge(void **state)
 	assert_int_equal(play.attack.cause, CAUSE_CONNECTIONS);
 }
 
+/* A daemon that has seen seconds: what came in them, edges of surges and of attacks, is not what is usual. */
+static void test_edges_are_not_usual(void **state)
+{
+	static const unsigned edges[] = {0, 1, 2, 3, 10};
+	struct second edge = {.syns = 290, .open = 400, .refused_syns = 190, .concentration = 0.1};
+	struct second rest = {.syns = 700, .open = 400, .refused_syns = 600, .concentration = 0.8};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(edges) / sizeof(*edges); i++) {
+		struct play play = {};
+
+		go(&play, edge, edges[i]);
+		assert_int_equal(play.started, 0);
+		go(&play, rest, 2);
+		assert_int_equal(play.started, 1);
+		assert_int_equal(play.attack.cause, CAUSE_CONNECTIONS);
+	}
+}
+
 static void test_a_few_that_overdo_it_are_no_attack(void **state)
 {
 	struct play play = {};
@@ -569,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_host_counts_volume_alone),
 		cmocka_unit_test(test_lawful_days_raise_no_alarm),
 		cmocka_unit_test(test_surge_over_a_limit_is_a_surge),
+		cmocka_unit_test(test_edges_are_not_usual),
 		cmocka_unit_test(test_a_few_that_overdo_it_are_no_attack),
 		cmocka_unit_test(test_shape_of_the_day_is_learned),
 		cmocka_unit_test(test_ticks_of_any_length),

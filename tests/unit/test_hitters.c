@@ -275,6 +275,37 @@ static void networks_add_up(void **state)
 	free(shield);
 }
 
+/* Of connections that are let in most packets pass: who sends what is refused is found all the same. */
+static void networks_of_what_is_refused_among_more_that_passes(void **state)
+{
+	struct shield *shield = new_shield();
+	struct weighed_sample *samples;
+	struct hitters hitters;
+	size_t count;
+
+	(void)state;
+	for (unsigned i = 0; i < 400000; i++) {
+		struct packet packet = packet_from("46.30.1.1", REASON_ESTABLISHED, VERDICT_PASS);
+
+		if (i % 5 < 2) { /* refused, and four of five from one /24 */
+			packet = spoofed();
+			if (draw() % 5)
+				packet = packet_from("46.30.9.0", REASON_RATE_CONNECTIONS, VERDICT_DROP);
+		}
+		packet.service = 1;
+		packet.source[15] = (__u8)draw();
+		shield->now_ns += SECOND / 100000;
+		comes(shield, 0, &packet);
+	}
+	assert_int_equal(samples_weigh(&shield->rings[0][0], CPUS, shield->now_ns, 4 * SECOND, &samples, &count), 0);
+	assert_int_equal(hitters_networks(samples, count, 1, &hitters), 0);
+	assert_int_equal(hitters.order, HITTERS_BY_PASSED);
+	assert_true(fabs(stance_share(hitters_concentration(&hitters)) - 0.8) < 0.1);
+	hitters_free(&hitters);
+	free(samples);
+	free(shield);
+}
+
 /* Whoever knows the algorithm cannot send only when nobody looks: the place in a block is drawn by lot. */
 static void a_rhythm_hides_nobody(void **state)
 {
@@ -404,6 +435,7 @@ int main(void)
 		cmocka_unit_test(the_error_is_true),
 		cmocka_unit_test(what_is_calm_is_exact),
 		cmocka_unit_test(networks_add_up),
+		cmocka_unit_test(networks_of_what_is_refused_among_more_that_passes),
 		cmocka_unit_test(a_rhythm_hides_nobody),
 		cmocka_unit_test(samples_are_few),
 		cmocka_unit_test(services_passes_and_strangers_are_told_apart),
