@@ -86,24 +86,31 @@ enum endpoint {
 	ENDPOINT_TELLS_END, /* settled as well */
 };
 
-/* How far into a stream something to judge may reach: before what a client sent stands, where there is one, the header
- * of its proxy, which is no longer than what is looked at. */
+/* How far into a stream something to judge may reach, each part no longer than what is looked at: the header of its
+ * client's proxy, what the client sent, and, of TLS, what it sent behind its ClientHello. */
 static __always_inline __u32 stream_beginning(void)
 {
-	return constants.have_proxied ? 2 * FIRST_BYTES : FIRST_BYTES;
+	return FIRST_BYTES * (1 + !!constants.have_proxied + !!constants.have_tls);
 }
 
+/* Bytes, more than a server sends that asks for another ClientHello (HelloRetryRequest: 99 with what stands around it,
+ * and a cookie), and fewer than it sends when it takes one, unless it goes on with a former session. */
+#define RETRY_MOST 256
+
+/* Of a socket: what its peer has acknowledged, and what is under way, each byte once. */
+#define BYTES_SENT(tcp) ((tcp)->bytes_acked + (__u32)((tcp)->snd_nxt - (tcp)->snd_una))
+
 /*
- * Whether the first bytes of a stream are past judging: the kernel has taken all that are looked at, so what comes
- * again of them is thrown away, or the server has answered, which it does when it has read what is judged. Neither is
- * ever untrue again. Asked with the socket that XDP looks up anyway, so that TC need not look it up once more. 0: they
- * are not.
+ * Whether the first bytes of a TLS stream are past judging: the kernel has taken all that are looked at, so what comes
+ * again of them is thrown away, or the server has answered, more than to ask for another hello, which it does when it
+ * has read what is judged. Neither is ever untrue again. Asked with the socket that XDP looks up anyway, so that TC
+ * need not look it up once more. 0: they are not.
  */
 static __always_inline enum endpoint stream_settled(struct bpf_sock *socket)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
 
-	if (!tcp || !(tcp->data_segs_out || tcp->bytes_received >= stream_beginning()))
+	if (!tcp || !(BYTES_SENT(tcp) > RETRY_MOST || tcp->bytes_received >= stream_beginning()))
 		return ENDPOINT_NONE;
 	return hears_closings() && tcp->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG ? ENDPOINT_TELLS_END
 											   : ENDPOINT_SETTLED;

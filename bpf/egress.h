@@ -6,6 +6,8 @@
 #ifndef BULWARK_EGRESS_H
 #define BULWARK_EGRESS_H
 
+#define HEADERS_MOST 100 /* of a segment: IPv6, and TCP with its options */
+
 static __always_inline __u64 lists_of(const struct class_entry *class)
 {
 	return class ? class->lists : 0;
@@ -114,6 +116,9 @@ static __always_inline int judge_egress(struct __sk_buff *skb)
 	struct packet pkt = {};
 	const struct class_entry *class;
 
+	if (constants.have_tls && !constants.offline && skb->sk &&
+	    skb->len <= ETHERNET_HEADER + HEADERS_MOST + RETRY_MOST)
+		note_server_hello(skb);
 	if (!constants.have_egress_block && !constants.has_vrf && is_local_segment(skb))
 		return TCX_NEXT;
 	notice_forwarding(skb);

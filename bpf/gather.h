@@ -8,8 +8,9 @@
  * gathered (FIRST_EARLY): so each byte that the kernel may hold has been seen here. The same bytes with another content
  * end the connection (FIRST_CHANGED): which ones the server got is not known. Until the server has answered, which it
  * does when it has read what is judged, a whole beginning that comes again is judged again; what comes behind it
- * passes. Of what is refused nothing is kept, since none of it gets to the server: it is refused again when it comes
- * again, also where the kernel did not take the reset that ends the connection.
+ * passes, or is judged as a beginning of its own (a second ClientHello, tls.h). Of what is refused nothing is kept,
+ * since none of it gets to the server: it is refused again when it comes again, also where the kernel did not take the
+ * reset that ends the connection.
  */
 #ifndef BULWARK_GATHER_H
 #define BULWARK_GATHER_H
@@ -52,14 +53,19 @@ struct {
 	__type(value, struct partial);
 } partials SEC(".maps");
 
-/* How far the beginning that was judged as a whole reaches: what comes behind it is none of it. Written and read by TC
- * ingress. When full the least recently used goes: what comes behind it before its server has answered is sent twice,
- * or counts as unknown. */
+/* How far the beginning that was judged as a whole reaches: what comes behind it is none of it. */
+struct beginning {
+	__u32 end;
+	__u32 next; /* where what is judged behind it begins; 0: nothing is */
+};
+
+/* Written and read by TC ingress. When full the least recently used goes: what comes behind it before its server has
+ * answered is sent twice, or counts as unknown. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1); /* BEGUN where the policy judges first bytes */
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, struct beginning);
 } begun SEC(".maps");
 
 /* Where the bytes of one segment are looked at; nobody reads what a former one left there. */
@@ -149,7 +155,7 @@ static __always_inline enum gathered gather_more(struct __sk_buff *skb, const st
 static __always_inline enum gathered gather_first(struct __sk_buff *skb, const struct segment *segment,
 						  struct partial *here, __u64 key)
 {
-	const __u32 *end;
+	const struct beginning *known;
 
 	if (!segment->offset) {
 		here->judged = 0;
@@ -158,8 +164,8 @@ static __always_inline enum gathered gather_first(struct __sk_buff *skb, const s
 	}
 	if (segment->answered || constants.offline)
 		return GATHERED_NOTHING;
-	end = bpf_map_lookup_elem(&begun, &key);
-	if (end && (segment->offset >= *end || segment->received))
+	known = bpf_map_lookup_elem(&begun, &key);
+	if (known && (segment->offset >= known->end || segment->received))
 		return GATHERED_NOTHING;
 	return segment->received ? GATHERED_LOST : GATHERED_EARLY;
 }
@@ -177,7 +183,9 @@ __noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const str
 	__u32 zero = 0;
 	__u64 key;
 
-	if (!here || !pkt || !segment || segment->offset >= FIRST_BYTES || segment->settled)
+	if (!here || !pkt || !segment || segment->settled)
+		return GATHERED_NOTHING;
+	if (segment->offset >= FIRST_BYTES && !segment->asks_hello)
 		return GATHERED_NOTHING;
 	if (pkt->fragment)
 		return GATHERED_LOST;
@@ -191,29 +199,43 @@ __noinline int gather(struct __sk_buff *skb, const struct packet *pkt, const str
 	return gather_more(skb, segment, here);
 }
 
-/*
- * The bytes in scratch have been looked at; more: the rest of them is to come. false: they are not what was judged
- * before, which was whole where these are not.
- */
-static __always_inline int gathered(const struct packet *pkt, const struct segment *segment, struct partial *here,
-				    int more)
+/* They are not all of it yet. false: they are not what was judged before, which was whole where these are not. */
+static __always_inline int gathered_part(const struct packet *pkt, const struct segment *segment, struct partial *here)
 {
 	__u64 key = stream_key(pkt, segment);
-	__u32 have = here->have;
-	const __u32 *end;
+	const struct beginning *known = bpf_map_lookup_elem(&begun, &key);
 
-	if (!more && !segment->offset) {
-		bpf_map_update_elem(&begun, &key, &have, BPF_ANY);
-		return 1;
-	}
-	end = more ? bpf_map_lookup_elem(&begun, &key) : NULL;
-	if (end && have >= *end)
+	if (known && here->have >= known->end)
 		return 0;
-	if (!more)
-		here->judged = PARTIAL_JUDGED;
-	if (!more && have > FIRST_BYTES)
+	bpf_map_update_elem(&partials, &key, here, BPF_ANY);
+	return 1;
+}
+
+/* They are all that is judged. next: where what is judged behind them begins, 0: nothing is. */
+static __always_inline void gathered_whole(const struct packet *pkt, const struct segment *segment,
+					   struct partial *here, __u32 next)
+{
+	struct beginning now = {here->have, next};
+	__u64 key = stream_key(pkt, segment);
+
+	bpf_map_update_elem(&begun, &key, &now, BPF_ANY);
+	if (!segment->offset) {
+		bpf_map_delete_elem(&partials, &key); /* what had come of it in parts */
+		return;
+	}
+	here->judged = PARTIAL_JUDGED;
+	if (here->have > FIRST_BYTES)
 		here->have = FIRST_BYTES;
 	bpf_map_update_elem(&partials, &key, here, BPF_ANY);
+}
+
+/* The bytes in scratch have been looked at; more: the rest of them is to come. false: they were judged otherwise. */
+static __always_inline int gathered(const struct packet *pkt, const struct segment *segment, struct partial *here,
+				    int more, __u32 next)
+{
+	if (more)
+		return gathered_part(pkt, segment, here);
+	gathered_whole(pkt, segment, here, next);
 	return 1;
 }
 

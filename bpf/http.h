@@ -233,7 +233,7 @@ __noinline int keep_request(const struct packet *pkt, const struct segment *segm
 
 	if (!pkt || !segment || !http || !here || !here->begins || !http_passes(http, why))
 		return why;
-	return gathered(pkt, segment, here, here->more) ? why : REASON_FIRST_CHANGED;
+	return gathered(pkt, segment, here, here->more, 0) ? why : REASON_FIRST_CHANGED;
 }
 
 static __always_inline enum reason judge_http(struct __sk_buff *skb, const struct packet *pkt,

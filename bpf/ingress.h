@@ -124,7 +124,7 @@ static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *
 		return;
 	if (constants.have_proxied && tls->flags & TLS_PROXIED)
 		verdict->why = skip_header(skb, pkt, segment);
-	if (!verdict->why && segment->length && segment->offset < FIRST_BYTES)
+	if (!verdict->why && segment->length)
 		verdict->why = judge_tls(skb, pkt, segment, tls);
 	verdict->rule = tls->rule;
 	verdict->monitor = tls_passes(tls, verdict->why);
@@ -173,6 +173,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	}
 	if (constants.offline)
 		segment.l3 = network_offset(skb);
+	segment.asks_hello = constants.have_tls && service->tls;
 	if (!stream_offset(skb, pkt, &segment))
 		return TCX_NEXT;
 	/* nearly every segment: what is left costs nothing */

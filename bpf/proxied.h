@@ -61,19 +61,6 @@ static __always_inline enum reason take_header(struct __sk_buff *skb, const stru
 	return state == PROXY_SPLIT ? REASON_PROXY_SPLIT : REASON_PROXY_HEADER;
 }
 
-/* Of the segment only what is behind the header is left; it may be nothing. */
-static __always_inline void step_over(struct segment *segment, __u32 size)
-{
-	__u32 skipped = segment->offset < size ? size - segment->offset : 0;
-
-	if (skipped > segment->length)
-		skipped = segment->length;
-	segment->at += skipped;
-	segment->length -= skipped;
-	segment->offset = segment->offset + skipped - size;
-	segment->received = segment->received > size ? segment->received - size : 0;
-}
-
 /* The header's own reason, or REASON_NONE: the segment is one of the stream behind it, or of none that is known. */
 __noinline int skip_header(struct __sk_buff *skb, const struct packet *pkt, struct segment *segment)
 {

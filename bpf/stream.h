@@ -24,7 +24,8 @@ struct segment {
 	int l3;		     /* of the network header from where helpers begin to count; -1: not known */
 	__u16 received;	     /* bytes of the stream that its socket has, in order, as far as the number goes */
 	__u8 has_socket : 1; /* refusing it can reset both ends */
-	__u8 answered : 1;   /* the server has sent something: it has read what is judged */
+	__u8 asks_hello : 1; /* of a service with `tls`: set by who asks, before stream_offset() */
+	__u8 answered : 1;   /* the server has sent something, which says that it has read what is judged */
 	__u8 settled : 1;    /* as stream_settled() says, also where the offset has wrapped */
 };
 
@@ -103,6 +104,12 @@ static __always_inline int cookie_in(struct __sk_buff *skb, const struct packet 
 	}
 }
 
+/* What a server sends that asks for another hello is no answer yet. */
+static __always_inline int has_answered(const struct bpf_tcp_sock *tcp, const struct segment *segment)
+{
+	return segment->asks_hello ? BYTES_SENT(tcp) > RETRY_MOST : !!tcp->data_segs_out;
+}
+
 /* The sequence number of the stream's first byte. false: nothing is known of this connection here. */
 static __always_inline int socket_start(struct bpf_sock *socket, struct segment *segment, __u32 *start, int *listens)
 {
@@ -124,7 +131,7 @@ static __always_inline int socket_start(struct bpf_sock *socket, struct segment 
 	if (!tcp)
 		return 0;
 	segment->received = tcp->bytes_received < 0xffff ? tcp->bytes_received : 0xffff;
-	segment->answered = !!tcp->data_segs_out;
+	segment->answered = has_answered(tcp, segment);
 	segment->settled = segment->answered || tcp->bytes_received >= stream_beginning();
 	segment->next = tcp->rcv_nxt;
 	*start = segment->next - (__u32)tcp->bytes_received;
@@ -203,6 +210,19 @@ static __always_inline void segment_cut(struct segment *segment)
 	segment->length -= before;
 	segment->sequence += before;
 	segment->offset = 0;
+}
+
+/* Of the segment only what is behind so many bytes of its stream is left; it may be nothing. */
+static __always_inline void step_over(struct segment *segment, __u32 size)
+{
+	__u32 skipped = segment->offset < size ? size - segment->offset : 0;
+
+	if (skipped > segment->length)
+		skipped = segment->length;
+	segment->at += skipped;
+	segment->length -= skipped;
+	segment->offset = segment->offset + skipped - size;
+	segment->received = segment->received > size ? segment->received - size : 0;
 }
 
 /* Whether segment->offset is known now. Data in a SYN (TCP Fast Open) begins its stream. */

@@ -15,6 +15,7 @@ enum hello_state {
 	HELLO_SPLIT = 2,     /* over several records, or longer than is looked at */
 	HELLO_NOT_TLS = 3,   /* no TLS record, or one that holds no ClientHello */
 	HELLO_MALFORMED = 4, /* its lengths lie */
+	HELLO_NONE = 5,	     /* behind the first one: no second one comes any more */
 };
 
 struct hello {
@@ -36,19 +37,22 @@ enum { HELLO_SEEN_SNI = 1, HELLO_SEEN_ALPN = 2, HELLO_SEEN_VERSIONS = 4, HELLO_S
 #define HELLO_VERSIONS 16   /* likewise of the versions that one offers */
 #define HELLO_LEAST 41	    /* version, random, no session, one cipher suite, one compression method */
 #define RECORD_HEADER 5
+#define TLS_1_3 0x0304
 #define HANDSHAKE_HEADER 4
 
+enum { RECORD_CHANGE_CIPHER = 20, RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23, CLIENT_HELLO = 1 };
 enum { EXTENSION_SNI = 0, EXTENSION_ALGORITHMS = 13, EXTENSION_ALPN = 16, EXTENSION_VERSIONS = 43 };
 
-/* Record and handshake header: whether it is a ClientHello, and whole. length: bytes that are there. */
-SHARED_INLINE enum hello_state hello_open(const struct first_bytes *bytes, __u32 length, struct hello *hello)
+/* Record and handshake header: whether it is a ClientHello, and whole. length: bytes that are there from `at` on.
+ * Nothing else stands in its record: what a second hello could be would be read with it. */
+SHARED_INLINE enum hello_state hello_open(const struct first_bytes *bytes, __u32 at, __u32 length, struct hello *hello)
 {
-	__u32 record = number_at(bytes, 3), body = byte_at(bytes, 6) << 16 | number_at(bytes, 7);
+	__u32 record = number_at(bytes, at + 3), body = byte_at(bytes, at + 6) << 16 | number_at(bytes, at + 7);
 
 	if (!length)
 		return HELLO_MORE;
-	if (byte_at(bytes, 0) != 22 || (length > 1 && byte_at(bytes, 1) != 3) ||
-	    (length > RECORD_HEADER && byte_at(bytes, RECORD_HEADER) != 1))
+	if (byte_at(bytes, at) != RECORD_HANDSHAKE || (length > 1 && byte_at(bytes, at + 1) != 3) ||
+	    (length > RECORD_HEADER && byte_at(bytes, at + RECORD_HEADER) != CLIENT_HELLO))
 		return HELLO_NOT_TLS;
 	if (length < RECORD_HEADER)
 		return HELLO_MORE;
@@ -58,13 +62,13 @@ SHARED_INLINE enum hello_state hello_open(const struct first_bytes *bytes, __u32
 		return HELLO_MORE;
 	if (record < HANDSHAKE_HEADER)
 		return HELLO_SPLIT;
-	if (body < HELLO_LEAST)
+	if (body < HELLO_LEAST || body + HANDSHAKE_HEADER < record)
 		return HELLO_MALFORMED;
 	if (body + HANDSHAKE_HEADER > record || body + RECORD_HEADER + HANDSHAKE_HEADER > FIRST_BYTES)
 		return HELLO_SPLIT;
 	if (length < RECORD_HEADER + HANDSHAKE_HEADER + body)
 		return HELLO_MORE;
-	hello->at = RECORD_HEADER + HANDSHAKE_HEADER;
+	hello->at = at + RECORD_HEADER + HANDSHAKE_HEADER;
 	hello->end = hello->at + body;
 	return HELLO_WHOLE;
 }
@@ -213,12 +217,11 @@ SHARED_INLINE void hello_version(const struct first_bytes *bytes, struct hello *
 	hello->version = highest;
 }
 
-SHARED_INLINE enum hello_state hello_read(const struct first_bytes *bytes, __u32 length, struct hello *hello)
+/* What hello_open() has found. */
+SHARED_INLINE enum hello_state hello_walk(const struct first_bytes *bytes, struct hello *hello)
 {
-	enum hello_state state = hello_open(bytes, length, hello);
+	enum hello_state state = hello_fixed(bytes, hello);
 
-	if (!state)
-		state = hello_fixed(bytes, hello);
 	if (state)
 		return state;
 	for (int i = 0; i < HELLO_EXTENSIONS; i++) {
@@ -231,6 +234,65 @@ SHARED_INLINE enum hello_state hello_read(const struct first_bytes *bytes, __u32
 		return HELLO_SPLIT;
 	hello_version(bytes, hello);
 	return HELLO_WHOLE;
+}
+
+SHARED_INLINE enum hello_state hello_read(const struct first_bytes *bytes, __u32 length, struct hello *hello)
+{
+	enum hello_state state = hello_open(bytes, 0, length, hello);
+
+	return state ? state : hello_walk(bytes, hello);
+}
+
+/* ---- a second hello ---- */
+
+struct record_walk {
+	const struct first_bytes *bytes;
+	struct hello *hello; /* at: of the record that is looked at */
+	__u32 length;
+	__u32 unused;
+};
+
+/* Over a record that a server may throw away before it reads a second hello: a change of ciphers, which means nothing
+ * in TLS 1.3, data sent early, an alert that only warns. */
+SHARED_STEP(record_step)
+{
+	const struct record_walk *walk = context;
+	__u32 at = walk->hello->at, kind = byte_at(walk->bytes, at), next;
+
+	if (at + RECORD_HEADER > walk->length ||
+	    (kind != RECORD_CHANGE_CIPHER && kind != RECORD_ALERT && kind != RECORD_DATA))
+		return 1;
+	next = at + RECORD_HEADER + number_at(walk->bytes, at + 3);
+	walk->hello->at = next < FIRST_BYTES ? next : FIRST_BYTES;
+	return next >= FIRST_BYTES;
+}
+
+/*
+ * What stands behind a ClientHello that offers TLS 1.3: a second one, where the server asks for it (HelloRetryRequest,
+ * RFC 8446 4.1.4), which may name another server. Another record of a handshake means that it did not. Of TLS 1.2 that
+ * record may be encrypted already, and then begins like a hello once in 256 times: one whose length does not fit, which
+ * is HELLO_SPLIT.
+ */
+SHARED_INLINE enum hello_state hello_second(const struct first_bytes *bytes, __u32 length, struct hello *hello)
+{
+	struct record_walk walk = {bytes, hello, length, 0};
+	enum hello_state state;
+	__u32 at, kind;
+
+	hello->at = 0;
+	walk_steps(FIRST_BYTES / RECORD_HEADER + 1, record_step, &walk);
+	at = hello->at;
+	if (at >= FIRST_BYTES)
+		return HELLO_SPLIT;
+	kind = byte_at(bytes, at);
+	if (at < length && (kind < RECORD_CHANGE_CIPHER || kind > RECORD_DATA))
+		return HELLO_NONE;
+	if (at + RECORD_HEADER >= length)
+		return HELLO_MORE;
+	if (number_at(bytes, at + 3) && byte_at(bytes, at + RECORD_HEADER) != CLIENT_HELLO)
+		return HELLO_NONE;
+	state = hello_open(bytes, at, length - at, hello);
+	return state ? state : hello_walk(bytes, hello);
 }
 
 #endif

@@ -67,6 +67,50 @@ static void look_at_versions(const struct hello *hello, const unsigned char *dat
 		abort();
 }
 
+static enum hello_state read_behind(const unsigned char *data, size_t size, int behind, struct hello *hello)
+{
+	static struct first_bytes bytes;
+
+	memset(&bytes, behind, sizeof(bytes));
+	memcpy(bytes.byte, data, size);
+	memset(hello, 0, sizeof(*hello));
+	return hello_second(&bytes, size, hello);
+}
+
+/* Where the first record is that is read as a handshake's: read once more, and not as hello.h does. size: nowhere. */
+static size_t handshake_at(const unsigned char *data, size_t size)
+{
+	size_t at = 0;
+
+	while (at < size && (data[at] == 20 || data[at] == 21 || data[at] == 23))
+		at = size - at < RECORD_HEADER ? size : at + RECORD_HEADER + data[at + 3] * 256u + data[at + 4];
+	return at < size && data[at] == 22 ? at : size;
+}
+
+/* The same bytes as what stands behind a hello. A second one is what it were alone, and nothing in front hides it. */
+static void look_behind(const unsigned char *data, size_t size)
+{
+	struct hello hello, again, alone;
+	enum hello_state state = read_behind(data, size, 0, &hello);
+	size_t at = handshake_at(data, size);
+
+	if (read_behind(data, size, 0xff, &again) != state)
+		abort();
+	if (at < size && (state == HELLO_WHOLE || state == HELLO_MALFORMED) &&
+	    read_all(data + at, size - at, 0, &alone) != state)
+		abort();
+	if (at < size && read_all(data + at, size - at, 0, &alone) == HELLO_WHOLE && state != HELLO_WHOLE)
+		abort();
+	if (state == HELLO_WHOLE && (at == size || hello.end != at + alone.end || hello.sni_length != alone.sni_length))
+		abort();
+	for (size_t part = 0; part < size; part += part < HEADERS ? 1 : size / 8 + 1) {
+		enum hello_state then = read_behind(data, part, 0xff, &again);
+
+		if (then != HELLO_MORE && then != state)
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct hello hello, again;
@@ -96,5 +140,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		if (then != HELLO_MORE && then != state)
 			abort();
 	}
+	look_behind(data, size);
 	return 0;
 }
