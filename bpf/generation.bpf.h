@@ -35,6 +35,7 @@ TABLE(v6_wide_bits, __u64);
 TABLE(v6_mask32, struct u16_line);
 TABLE(v6_mask48, struct u16_line);
 TABLE(v6_masks, __u64);
+TABLE(v6_deep_lines, struct v6_deep_line);
 TABLE(v6_lines64, struct v6_line64);
 TABLE(v6_lines128, struct v6_line128);
 TABLE(classes, struct class_entry);

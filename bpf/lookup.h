@@ -295,10 +295,10 @@ static __always_inline int v6_class_wide(__u64 high, __u64 low)
 	return class;
 }
 
-/* The class by a prefix with this stem of 32 or 48 bits, or -1. lengths: of those that are hashed by length. */
-static __always_inline int v6_class_by_stem(__u64 high, __u32 hash, __u32 bits, __u64 lengths)
+/* The class of a match in the lines of a stem of 32 or 48 bits, or of one of these lengths that are hashed by length.
+ */
+static __always_inline int v6_class_of_match(__u64 high, __u64 match, __u64 lengths)
 {
-	__u64 match = v6_match_stem(high, hash, bits);
 	int class = -1;
 
 	if (constants.have_v6_by_length && match & V6_LOOK_BY_LENGTH)
@@ -308,9 +308,64 @@ static __always_inline int v6_class_by_stem(__u64 high, __u32 hash, __u32 bits, 
 	return class;
 }
 
+/* The class by a prefix with this stem of 32 or 48 bits, or -1. lengths: of those that are hashed by length. */
+static __always_inline int v6_class_by_stem(__u64 high, __u32 hash, __u32 bits, __u64 lengths)
+{
+	return v6_class_of_match(high, v6_match_stem(high, hash, bits), lengths);
+}
+
+/* The class of the longest match in a line: its entries stand the longest first. */
+static __always_inline __u64 v6_match_in_deep(const struct v6_deep_line *line, __u64 wanted)
+{
+	__u64 class = 0;
+
+	for (int i = V6_DEEP_KEYS - 1; i >= 0; i--) {
+		__u64 entry = line->entry[i], covers = v6_deep_covers(entry, wanted);
+
+		asm volatile("" : "+r"(covers)); /* no branch */
+		class ^= (class ^ entry >> V6_DEEP_CLASS_SHIFT) & covers;
+	}
+	return class;
+}
+
+static __always_inline __u64 v6_match_deep(__u64 high, __u64 hash)
+{
+	__u32 at = hash_slot(hash >> 16, constants.v6_deep_lines * V6_DEEP_LINES);
+	const struct v6_deep_line *line = bpf_map_lookup_elem(&v6_deep_lines, &at);
+	__u64 wanted = v6_deep_entry(hash, high), class, elsewhere;
+
+	if (!line)
+		return 0;
+	elsewhere = line->entry[V6_DEEP_BY_LENGTH] & V6_DEEP_MARK ? V6_LOOK_BY_LENGTH : 0;
+	class = v6_match_in_deep(line, wanted);
+	for (int probe = 1; probe < V6_PROBES && line->entry[V6_DEEP_MORE] & V6_DEEP_MARK && !class; probe++) {
+		at++;
+		line = bpf_map_lookup_elem(&v6_deep_lines, &at);
+		if (!line)
+			break;
+		class = v6_match_in_deep(line, wanted);
+	}
+	return class | elsewhere;
+}
+
+/* As v6_class_deep(), where they have lines of their own. */
+static __always_inline int v6_class_deep_apart(__u64 high)
+{
+	__u64 hash = v6_deep_hash(high, constants.v6_seed), match;
+
+	if (!v6_stem_known(&v6_deep_bits, hash >> 16, constants.v6_deep_bits_size))
+		return -1;
+	match = v6_match_deep(high, hash);
+	return v6_class_of_match(high, match, constants.v6_deep_lengths & ~constants.v6_wide_lengths);
+}
+
 static __always_inline int v6_class_deep(__u64 high)
 {
-	__u32 hash = v6_hash(high & prefix_mask64(V6_DEEP_STEM), 0, V6_DEEP_STEM, constants.v6_seed);
+	__u32 hash;
+
+	if (constants.v6_deep_lines)
+		return v6_class_deep_apart(high);
+	hash = v6_hash(high & prefix_mask64(V6_DEEP_STEM), 0, V6_DEEP_STEM, constants.v6_seed);
 
 	if (!v6_stem_known(&v6_deep_bits, hash, constants.v6_deep_bits_size))
 		return -1;

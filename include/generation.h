@@ -6,7 +6,8 @@
  *
  * Maps of a generation (all arrays, filled through mmap, none pinned: the program in the slot holds them):
  *   v4_blocks, v4_compact, v4_direct, v4_masks, v4_run_classes     IPv4 lookup    (tables.h)
- *   v6_heads, v6_bits, v6_deep_bits, v6_lines64, v6_wide_bits, v6_lines128   IPv6 lookup, by stem
+ *   v6_heads, v6_bits, v6_deep_bits, v6_deep_lines,
+ *   v6_lines64, v6_wide_bits, v6_lines128                          IPv6 lookup, by stem
  *   v6_short, v6_mask32, v6_mask48, v6_masks                       IPv6 lookup, by length
  *   classes                                            zone * class_count + class -> struct class_entry
  *   services                                           service index (and once more, profile_shift later) ->
@@ -338,7 +339,7 @@ struct generation_config {
 	__u8 have_accounts; /* connections are counted by service */
 	__u8 unused[2];
 	__u16 profile_shift; /* from a service to what it is under attack; 0: the policy has no `under-attack` */
-	__u16 unused4;
+	__u16 v6_deep_lines; /* of them, in V6_DEEP_LINES; 0: prefixes of 48 to 64 are in v6_lines64 */
 	struct cookie_offer cookies;
 	__u64 name_seed;	 /* of the hashes in `names` */
 	__u32 name_lines;	 /* a power of two */

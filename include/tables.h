@@ -30,10 +30,11 @@
  * IPv6: hashing by stems, the first 32 bits for prefixes of 32 to 47 bits, the first 48 for those of 48 to 64, the
  * first 64 for longer ones. A bitmap of the first 16 bits answers for most addresses that nobody was given, of which a
  * spoofed flood is made, bitmaps of the stems answer most other misses; then the lines of the stem hold the prefixes
- * that share it, with their full keys: exact, no fingerprints, and one read past the bitmap for nearly every hit. What
- * does not fit there is hashed by its own length: prefixes of stems with very many, and, when there are many of them,
- * those shorter than 32. Masks hashed by the first 32 and 48 bits (16 for the short ones) say which of these lengths
- * can match (false positives possible, false negatives not), and the longest match is looked for. A prefix carries the
+ * that share it, exact, no fingerprints, and one read past the bitmap for nearly every hit. Many of 48 to 64 bits stand
+ * in lines of their own, in 8 bytes each: what the place of an entry says of its stem is not written in it. What does
+ * not fit there is hashed by its own length: prefixes of stems with very many, and, when there are many of them, those
+ * shorter than 32. Masks hashed by the first 32 and 48 bits (16 for the short ones) say which of these lengths can
+ * match (false positives possible, false negatives not), and the longest match is looked for. A prefix carries the
  * class of all lists that cover it, so only the longest match matters.
  *
  * Small items stand in lines of 64 bytes, because an array map pads each of its values to 8 bytes.
@@ -205,6 +206,8 @@ _Static_assert(sizeof(struct v6_head_bits) * 8 == 1 << 16, "a bit for each");
 /* v6_mask32, v6_mask48: u16 indices into v6_masks, the different masks that occur ([0] is 0). v6_mask32 has the lengths
  * above 32 that are hashed by length; v6_mask48 those of them above 48. */
 
+#define V6_PROBES 8 /* lines looked at for one key at most; the builder enlarges the table otherwise */
+
 struct v6_line64 { /* prefixes of length 1..64 */
 	__u64 key[5];
 	__u16 class[5];
@@ -215,6 +218,33 @@ struct v6_line64 { /* prefixes of length 1..64 */
 };
 _Static_assert(sizeof(struct v6_line64) == 64, "one cache line");
 
+/*
+ * Many prefixes of 48 to 64 bits, by their stem. The stem's hash is a permutation of 48 bits, whose upper ones say
+ * which line: the lower ones, with the place, are the stem again, so these are what an entry holds. Which entries are
+ * compared have hashes within 2 * V6_PROBES lines of each other, less than 2^40 in all. Where classes are too many for
+ * an entry, or prefixes too few for so many lines, all are in v6_lines64.
+ *
+ * entry: [class:6][mark:1][hash:40][node:17]; node as that of IPv4, of the 16 bits behind the stem; 0: free
+ * mark: of the first entry: this line overflowed; of the second: as by_length below
+ */
+#define V6_DEEP_KEYS 8
+struct v6_deep_line {
+	__u64 entry[V6_DEEP_KEYS];
+};
+_Static_assert(sizeof(struct v6_deep_line) == 64, "one cache line");
+
+#define V6_DEEP_NODE_BITS 17
+#define V6_DEEP_HASH_MASK ((1ULL << 40) - 1)
+#define V6_DEEP_MARK (1ULL << 57)
+#define V6_DEEP_CLASS_SHIFT 58
+#define V6_DEEP_CLASSES 64
+#define V6_DEEP_MORE 0	    /* whose mark says so */
+#define V6_DEEP_BY_LENGTH 1 /* likewise */
+#define V6_DEEP_LINES 64u   /* lines come in so many */
+#define V6_DEEP_LINES_LEAST 8192u
+_Static_assert((1ULL << 48) / V6_DEEP_LINES_LEAST * 2 * V6_PROBES < V6_DEEP_HASH_MASK,
+	       "hashes that meet differ in an entry");
+
 struct v6_line128 { /* prefixes of length 65..128 */
 	__u64 high[3], low[3];
 	__u16 class[3];
@@ -224,8 +254,6 @@ struct v6_line128 { /* prefixes of length 65..128 */
 	__u8 unused[5];
 };
 _Static_assert(sizeof(struct v6_line128) == 64, "one cache line");
-
-#define V6_PROBES 8 /* lines looked at for one key at most; the builder enlarges the table otherwise */
 
 /* Mixes a masked key with its length under the generation's seed (the finalizer of MurmurHash3, public domain).
  * The tables are immutable and probing is bounded, so a flood gains nothing from collisions; the seed keeps a
@@ -238,6 +266,31 @@ static inline __attribute__((always_inline)) __u32 v6_hash(__u64 high, __u64 low
 	h ^= low + length;
 	h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
 	return h ^ (h >> 32);
+}
+
+/* The hash of a stem of 48 bits in v6_deep_lines: each step can be undone. */
+static inline __attribute__((always_inline)) __u64 v6_deep_hash(__u64 high, __u64 seed)
+{
+	__u64 most = (1ULL << 48) - 1, h = (high >> 16 ^ seed) & most;
+
+	h = (h ^ (h >> 25)) * 0xff51afd7ed558ccdULL & most;
+	h = (h ^ (h >> 25)) * 0xc4ceb9fe1a85ec53ULL & most;
+	return h ^ (h >> 24);
+}
+
+/* What an entry has where its prefix is all 64 bits of an address, without mark and class. */
+static inline __attribute__((always_inline)) __u64 v6_deep_entry(__u64 hash, __u64 high)
+{
+	return (hash & V6_DEEP_HASH_MASK) << V6_DEEP_NODE_BITS | (high & 0xffff) << 1 | 1;
+}
+
+/* All ones when an entry covers the address whose v6_deep_entry() it is compared with, else 0, without a branch. A free
+ * one does, with class 0. */
+static inline __attribute__((always_inline)) __u64 v6_deep_covers(__u64 entry, __u64 wanted)
+{
+	__u64 differs = (entry ^ wanted) & (entry ^ -entry) & (V6_DEEP_MARK - 1);
+
+	return (__u64)((__s64)(differs - 1) >> 63);
 }
 
 /* A place in a table of any size for a hash (Lemire 2016): no power of two, so tables grow by little. */

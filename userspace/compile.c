@@ -220,6 +220,7 @@ static void configure_tables(struct image *image)
 	config->v6_wide_bits_size = tables->v6_wide_bits_size;
 	config->v6_mask32_size = tables->v6_mask32_size;
 	config->v6_mask48_size = tables->v6_mask48_size;
+	config->v6_deep_lines = tables->v6_deep_lines_size / V6_DEEP_LINES;
 	config->v6_lines64_size = tables->v6_lines64_size;
 	config->v6_lines128_size = tables->v6_lines128_size;
 	config->v6_seed = tables->v6_seed;

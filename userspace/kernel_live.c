@@ -203,6 +203,7 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 		.v6_wide_bits_size = config->v6_wide_bits_size,
 		.v6_mask32_size = config->v6_mask32_size,
 		.v6_mask48_size = config->v6_mask48_size,
+		.v6_deep_lines_size = config->v6_deep_lines * V6_DEEP_LINES,
 		.v6_lines64_size = config->v6_lines64_size,
 		.v6_lines128_size = config->v6_lines128_size,
 		.v6_seed = config->v6_seed,
@@ -235,6 +236,8 @@ static void live_tables(const struct instance *instance, __u32 slot, const struc
 	t->v6_masks = live_table(instance, slot, "v6_masks", sizeof(*t->v6_masks));
 	t->v6_mask32 = live_table(instance, slot, "v6_mask32", sizeof(*t->v6_mask32));
 	t->v6_mask48 = live_table(instance, slot, "v6_mask48", sizeof(*t->v6_mask48));
+	if (config->v6_deep_lines)
+		t->v6_deep_lines = live_table(instance, slot, "v6_deep_lines", sizeof(*t->v6_deep_lines));
 	t->v6_lines64 = live_table(instance, slot, "v6_lines64", sizeof(*t->v6_lines64));
 	t->v6_lines128 = live_table(instance, slot, "v6_lines128", sizeof(*t->v6_lines128));
 }

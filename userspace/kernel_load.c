@@ -62,6 +62,8 @@ void tables_of(const struct image *image, struct table list[TABLE_COUNT])
 		{"v6_masks", t->v6_masks, sizeof(*t->v6_masks), t->v6_mask_count, false},
 		{"v6_mask32", t->v6_mask32, sizeof(*t->v6_mask32), t->v6_mask32 ? t->v6_mask32_size : 0, false},
 		{"v6_mask48", t->v6_mask48, sizeof(*t->v6_mask48), t->v6_mask48 ? t->v6_mask48_size : 0, false},
+		{"v6_deep_lines", t->v6_deep_lines, sizeof(*t->v6_deep_lines),
+		 t->v6_deep_lines ? t->v6_deep_lines_size + V6_PROBES : 0, false},
 		{"v6_lines64", t->v6_lines64, sizeof(*t->v6_lines64),
 		 t->v6_lines64 ? t->v6_lines64_size + V6_PROBES : 0, false},
 		{"v6_lines128", t->v6_lines128, sizeof(*t->v6_lines128),

@@ -109,7 +109,7 @@ struct table {
 	size_t size, count;
 	bool of_instance; /* rows differ between an offline generation and a live one: never shared */
 };
-#define TABLE_COUNT 23
+#define TABLE_COUNT 24
 void tables_of(const struct image *image, struct table list[TABLE_COUNT]);
 
 /* Which programs a generation with these constants is made of, said to the open object before it is loaded. */

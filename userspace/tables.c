@@ -90,6 +90,7 @@ void tables_free(struct tables *tables)
 	free(tables->v6_masks);
 	free(tables->v6_mask32);
 	free(tables->v6_mask48);
+	free(tables->v6_deep_lines);
 	free(tables->v6_lines64);
 	free(tables->v6_lines128);
 	memset(tables, 0, sizeof(*tables));
@@ -115,6 +116,8 @@ static size_t v6_bytes(const struct tables *tables)
 	bytes += tables->v6_mask_count * sizeof(*tables->v6_masks);
 	bytes += (size_t)tables->v6_mask32_size * sizeof(*tables->v6_mask32);
 	bytes += (size_t)tables->v6_mask48_size * sizeof(*tables->v6_mask48);
+	if (tables->v6_deep_lines)
+		bytes += ((size_t)tables->v6_deep_lines_size + V6_PROBES) * sizeof(*tables->v6_deep_lines);
 	if (tables->v6_lines64)
 		bytes += ((size_t)tables->v6_lines64_size + V6_PROBES) * sizeof(*tables->v6_lines64);
 	if (tables->v6_lines128)

@@ -41,6 +41,8 @@ struct tables {
 	__u32 v6_mask48_size;
 	__u64 *v6_masks; /* what the items of both point at */
 	size_t v6_mask_count;
+	struct v6_deep_line *v6_deep_lines; /* v6_deep_lines_size + V6_PROBES lines, or NULL */
+	__u32 v6_deep_lines_size;
 	struct v6_line64
 		*v6_lines64; /* v6_lines64_size + V6_PROBES lines: hash_slot() of v6_hash(), then the next ones */
 	__u32 v6_lines64_size;

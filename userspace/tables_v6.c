@@ -211,6 +211,8 @@ struct key {
 struct keys {
 	struct key *items;
 	size_t count;
+	__u64 seed;
+	bool deep_apart; /* those of 48 to 64 bits that are placed by their stem have lines of their own */
 };
 
 struct open_prefix {
@@ -357,6 +359,14 @@ static __u32 stem_hash(__u64 high, unsigned bits, __u64 seed)
 	return v6_hash(high & prefix_mask64(bits), 0, bits, seed);
 }
 
+/* The hash by which the lines of a stem and its bit are found. */
+static __u32 lines_hash(const struct keys *keys, __u64 high, unsigned bits)
+{
+	if (keys->deep_apart && bits == V6_DEEP_STEM)
+		return (__u32)(v6_deep_hash(high, keys->seed) >> 16);
+	return stem_hash(high, bits, keys->seed);
+}
+
 /* Whether v6_mask32 and v6_mask48 tell of a key. */
 static bool is_masked(const struct key *key, unsigned bits)
 {
@@ -455,8 +465,7 @@ static int bits_build(const struct mask_plan *plan, struct tables *tables)
 }
 
 /* v6_deep_bits or v6_wide_bits: a bit for each stem of that many bits. */
-static int stem_bits_build(const struct mask_plan *plan, unsigned bits, size_t stems, __u64 seed, __u64 **words,
-			   __u32 *size)
+static int stem_bits_build(const struct mask_plan *plan, unsigned bits, size_t stems, __u64 **words, __u32 *size)
 {
 	if (!stems)
 		return 0;
@@ -466,7 +475,7 @@ static int stem_bits_build(const struct mask_plan *plan, unsigned bits, size_t s
 		return -ENOMEM;
 	for (size_t i = 0; i < plan->keys->count; i++) {
 		const struct key *key = &plan->keys->items[i];
-		__u32 bit = v6_bit_of(stem_hash(key->high, bits, seed), *size);
+		__u32 bit = v6_bit_of(lines_hash(plan->keys, key->high, bits), *size);
 
 		if (key->length >= V6_STEM && stem_bits(key->length) == bits)
 			(*words)[bit / 64] |= 1ULL << (bit % 64);
@@ -553,10 +562,10 @@ static int masks_build(const struct keys *keys, struct tables *tables)
 	if (!err)
 		err = bits_build(&plan, tables);
 	if (!err)
-		err = stem_bits_build(&plan, V6_DEEP_STEM, plan.deep_stems, tables->v6_seed, &tables->v6_deep_bits,
+		err = stem_bits_build(&plan, V6_DEEP_STEM, plan.deep_stems, &tables->v6_deep_bits,
 				      &tables->v6_deep_bits_size);
 	if (!err)
-		err = stem_bits_build(&plan, V6_WIDE_STEM, plan.wide_stems, tables->v6_seed, &tables->v6_wide_bits,
+		err = stem_bits_build(&plan, V6_WIDE_STEM, plan.wide_stems, &tables->v6_wide_bits,
 				      &tables->v6_wide_bits_size);
 	if (!err)
 		err = mask_build(&plan, plan.stems32, V6_STEM, tables->v6_seed, &tables->v6_mask32,
@@ -574,11 +583,11 @@ static int masks_build(const struct keys *keys, struct tables *tables)
 #define LINE64_KEYS 5
 #define LINE128_KEYS 3
 
-/* Either kind of line, as the builder fills it: so many keys fit, and this is how one is put in. */
+/* A kind of line, as the builder fills it: so many keys fit, and this is how one is put in. */
 struct line_kind {
 	unsigned keys;
-	unsigned over; /* for prefixes longer than this */
-	void (*put)(void *lines, size_t line, unsigned at, const struct key *key);
+	size_t least, most; /* lines */
+	void (*put)(void *lines, size_t line, unsigned at, const struct key *key, __u64 seed);
 	void (*set_more)(void *lines, size_t line);
 };
 
@@ -591,10 +600,11 @@ static void *make_lines(size_t lines)
 	return made;
 }
 
-static void put64(void *lines, size_t line, unsigned at, const struct key *key)
+static void put64(void *lines, size_t line, unsigned at, const struct key *key, __u64 seed)
 {
 	struct v6_line64 *to = (struct v6_line64 *)lines + line;
 
+	(void)seed;
 	to->key[at] = key->high;
 	to->class[at] = key->class;
 	to->length[at] = key->length;
@@ -605,10 +615,11 @@ static void set_more64(void *lines, size_t line)
 	((struct v6_line64 *)lines)[line].more = 1;
 }
 
-static void put128(void *lines, size_t line, unsigned at, const struct key *key)
+static void put128(void *lines, size_t line, unsigned at, const struct key *key, __u64 seed)
 {
 	struct v6_line128 *to = (struct v6_line128 *)lines + line;
 
+	(void)seed;
 	to->high[at] = key->high;
 	to->low[at] = key->low;
 	to->class[at] = key->class;
@@ -620,39 +631,68 @@ static void set_more128(void *lines, size_t line)
 	((struct v6_line128 *)lines)[line].more = 1;
 }
 
-static const struct line_kind kind64 = {LINE64_KEYS, 0, put64, set_more64};
-static const struct line_kind kind128 = {LINE128_KEYS, 64, put128, set_more128};
-
-static bool is_of_kind(const struct key *key, const struct line_kind *kind)
+/* The key is masked to its length: behind it is room for the node's mark. */
+static void put_deep(void *lines, size_t line, unsigned at, const struct key *key, __u64 seed)
 {
-	return kind->over ? key->length > kind->over : key->length <= 64;
+	__u64 entry = v6_deep_entry(v6_deep_hash(key->high, seed), key->high) ^ 1;
+
+	((struct v6_deep_line *)lines)[line].entry[at] |=
+		(__u64)key->class << V6_DEEP_CLASS_SHIFT | entry | 1ULL << (64 - key->length);
+}
+
+static void set_more_deep(void *lines, size_t line)
+{
+	((struct v6_deep_line *)lines)[line].entry[V6_DEEP_MORE] |= V6_DEEP_MARK;
+}
+
+#define LINES_LEAST 16
+#define LINES_MOST (1u << 31)
+#define DEEP_LINES_MOST (65535u * V6_DEEP_LINES) /* that generation_config can say */
+
+static const struct line_kind kind64 = {LINE64_KEYS, LINES_LEAST, LINES_MOST, put64, set_more64};
+static const struct line_kind kind128 = {LINE128_KEYS, LINES_LEAST, LINES_MOST, put128, set_more128};
+static const struct line_kind kind_deep = {V6_DEEP_KEYS, V6_DEEP_LINES_LEAST, DEEP_LINES_MOST, put_deep, set_more_deep};
+
+static const struct line_kind *kind_of(const struct keys *keys, const struct key *key)
+{
+	if (key->length > 64)
+		return &kind128;
+	return keys->deep_apart && key->length >= V6_DEEP_STEM && !key->by_length ? &kind_deep : &kind64;
+}
+
+static size_t count_of_kind(const struct keys *keys, const struct line_kind *kind)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < keys->count; i++)
+		count += kind_of(keys, &keys->items[i]) == kind;
+	return count;
 }
 
 /* What decides where a key is: its stem, or all of it. */
-static __u32 place_hash(const struct key *key, __u64 seed)
+static __u32 place_hash(const struct keys *keys, const struct key *key)
 {
 	if (key->by_length)
-		return v6_hash(key->high, key->low, key->length, seed);
-	return stem_hash(key->high, stem_bits(key->length), seed);
+		return v6_hash(key->high, key->low, key->length, keys->seed);
+	return lines_hash(keys, key->high, stem_bits(key->length));
 }
 
 /* The keys of one kind in the order of their home lines; starts has an item more than there are lines. */
-static void order_by_home(struct keys *keys, const struct line_kind *kind, __u32 size, __u64 seed, __u32 *starts,
-			  __u32 *order)
+static void order_by_home(struct keys *keys, const struct line_kind *kind, __u32 size, __u32 *starts, __u32 *order)
 {
 	memset(starts, 0, ((size_t)size + 1) * sizeof(*starts));
 	for (size_t i = 0; i < keys->count; i++) {
 		struct key *key = &keys->items[i];
 
-		if (!is_of_kind(key, kind))
+		if (kind_of(keys, key) != kind)
 			continue;
-		key->home = hash_slot(place_hash(key, seed), size);
+		key->home = hash_slot(place_hash(keys, key), size);
 		starts[key->home + 1]++;
 	}
 	for (__u32 line = 0; line < size; line++)
 		starts[line + 1] += starts[line];
 	for (size_t i = 0; i < keys->count; i++) {
-		if (is_of_kind(&keys->items[i], kind))
+		if (kind_of(keys, &keys->items[i]) == kind)
 			order[starts[keys->items[i].home]++] = (__u32)i;
 	}
 }
@@ -719,15 +759,15 @@ static enum filled fill_lines(struct keys *keys, const struct line_kind *kind, c
 		}
 		for (size_t passed = key->home; passed < line; passed++)
 			kind->set_more(lines, passed);
-		kind->put(lines, line, used++, key);
+		kind->put(lines, line, used++, key, keys->seed);
 	}
 	return filled;
 }
 
 /* One try with so many lines: an enum filled, or -ENOMEM. */
-static int lines_try(struct keys *keys, const struct line_kind *kind, size_t count, __u64 seed, void **lines,
-		     __u32 size)
+static int lines_try(struct keys *keys, const struct line_kind *kind, void **lines, __u32 size)
 {
+	size_t count = count_of_kind(keys, kind);
 	__u32 *starts = malloc(((size_t)size + 1) * sizeof(*starts));
 	__u32 *order = malloc((count + 1) * sizeof(*order));
 	int filled = -ENOMEM;
@@ -735,7 +775,7 @@ static int lines_try(struct keys *keys, const struct line_kind *kind, size_t cou
 	free(*lines);
 	*lines = make_lines((size_t)size + V6_PROBES);
 	if (starts && order && *lines) {
-		order_by_home(keys, kind, size, seed, starts, order);
+		order_by_home(keys, kind, size, starts, order);
 		order_by_length(keys, order, count);
 		filled = (int)fill_lines(keys, kind, order, count, *lines);
 	}
@@ -747,17 +787,16 @@ static int lines_try(struct keys *keys, const struct line_kind *kind, size_t cou
 #define CROWDED_TRIES 8
 
 /* Lines for the keys of one kind: nearly as few as keep every key within V6_PROBES lines of its home. */
-static int lines_build(struct keys *keys, const struct line_kind *kind, size_t count, __u64 seed, void **lines,
-		       __u32 *size)
+static int lines_build(struct keys *keys, const struct line_kind *kind, void **lines, __u32 *size)
 {
-	size_t full = count / kind->keys;
+	size_t full = count_of_kind(keys, kind) / kind->keys, start = LINES_LEAST + full + full / 3;
 
-	for (size_t tried = 16 + full + full / 3; tried < 1u << 31; tried += tried / 8) {
+	for (size_t tried = start < kind->least ? kind->least : start; tried < kind->most; tried += tried / 8) {
 		int filled = CROWDED;
 
-		*size = (__u32)tried;
+		*size = (__u32)tried & ~(kind == &kind_deep ? V6_DEEP_LINES - 1 : 0);
 		for (unsigned i = 0; i < CROWDED_TRIES && filled == CROWDED; i++)
-			filled = lines_try(keys, kind, count, seed, lines, *size);
+			filled = lines_try(keys, kind, lines, *size);
 		if (filled <= FILLED)
 			return filled;
 	}
@@ -769,37 +808,50 @@ static void mark_by_length(const struct keys *keys, struct tables *tables)
 {
 	for (size_t i = 0; i < keys->count; i++) {
 		const struct key *key = &keys->items[i];
-		__u32 hash = stem_hash(key->high, stem_bits(key->length), tables->v6_seed);
+		__u32 hash = lines_hash(keys, key->high, stem_bits(key->length));
 
 		if (!is_masked(key, V6_STEM))
 			continue;
 		if (key->length > 64)
 			tables->v6_lines128[hash_slot(hash, tables->v6_lines128_size)].by_length = 1;
+		else if (keys->deep_apart && key->length >= V6_DEEP_STEM)
+			tables->v6_deep_lines[hash_slot(hash, tables->v6_deep_lines_size)].entry[V6_DEEP_BY_LENGTH] |=
+				V6_DEEP_MARK;
 		else
 			tables->v6_lines64[hash_slot(hash, tables->v6_lines64_size)].by_length = 1;
 	}
 }
 
-static int all_lines_build(struct keys *keys, struct tables *tables)
-{
-	size_t wide = 0;
-	void *lines = NULL;
-	int err;
+#define DEEP_LEAST (4 * V6_DEEP_LINES_LEAST) /* prefixes: as many as take no more memory there than in v6_lines64 */
+#define DEEP_MOST (DEEP_LINES_MOST * 4)	     /* with room for twice as many lines as need be */
 
-	for (size_t i = 0; i < keys->count; i++)
-		wide += keys->items[i].length > 64;
-	err = lines_build(keys, &kind64, keys->count - wide, tables->v6_seed, &lines, &tables->v6_lines64_size);
+/* Those of 48 to 64 bits come first: of stems with too many in a line, they join those hashed by length. */
+static int all_lines_build(struct keys *keys, struct tables *tables, size_t class_count)
+{
+	void *lines = NULL;
+	size_t deep;
+	int err = 0;
+
+	keys->deep_apart = true;
+	deep = count_of_kind(keys, &kind_deep);
+	keys->deep_apart = deep >= DEEP_LEAST && deep <= DEEP_MOST && class_count <= V6_DEEP_CLASSES;
+	if (keys->deep_apart)
+		err = lines_build(keys, &kind_deep, &lines, &tables->v6_deep_lines_size);
+	tables->v6_deep_lines = lines;
+	lines = NULL;
+	if (!err)
+		err = lines_build(keys, &kind64, &lines, &tables->v6_lines64_size);
 	tables->v6_lines64 = lines;
 	lines = NULL;
-	if (!err && wide)
-		err = lines_build(keys, &kind128, wide, tables->v6_seed, &lines, &tables->v6_lines128_size);
+	if (!err && count_of_kind(keys, &kind128))
+		err = lines_build(keys, &kind128, &lines, &tables->v6_lines128_size);
 	tables->v6_lines128 = lines;
 	return err;
 }
 
 int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, struct tables *tables)
 {
-	struct keys keys = {0};
+	struct keys keys = {.seed = seed};
 	bool used[129];
 	int err = 0;
 
@@ -819,7 +871,7 @@ int v6_build(struct prefixes *prefixes, struct classes *classes, __u64 seed, str
 	err = sweep(prefixes, classes, tables, &keys);
 	if (!err) {
 		choose_all_places(&keys);
-		err = all_lines_build(&keys, tables);
+		err = all_lines_build(&keys, tables, classes->count);
 	}
 	if (!err) {
 		mark_by_length(&keys, tables);
@@ -912,6 +964,27 @@ static struct v6_match find_in_stem(const struct tables *tables, __u64 high, uns
 	return match;
 }
 
+/* The same where those of 48 to 64 bits have lines of their own. */
+static struct v6_match find_in_deep(const struct tables *tables, __u64 high)
+{
+	__u64 hash = v6_deep_hash(high, tables->v6_seed), wanted = v6_deep_entry(hash, high);
+	const struct v6_deep_line *line =
+		&tables->v6_deep_lines[hash_slot((__u32)(hash >> 16), tables->v6_deep_lines_size)];
+	struct v6_match match = {.by_length = line->entry[V6_DEEP_BY_LENGTH] & V6_DEEP_MARK};
+
+	for (unsigned probe = 0; probe < V6_PROBES && !match.length; probe++, line++) {
+		for (unsigned i = 0; i < V6_DEEP_KEYS && !match.length; i++) {
+			if (v6_deep_covers(line->entry[i], wanted)) {
+				match.class = (__u16)(line->entry[i] >> V6_DEEP_CLASS_SHIFT);
+				match.length = match.class ? V6_DEEP_STEM : 0; /* or longer */
+			}
+		}
+		if (!(line->entry[V6_DEEP_MORE] & V6_DEEP_MARK))
+			break;
+	}
+	return match;
+}
+
 static struct v6_match find_in_wide_stem(const struct tables *tables, __u64 high, __u64 low, __u32 hash)
 {
 	const struct v6_line128 *line = &tables->v6_lines128[hash_slot(hash, tables->v6_lines128_size)];
@@ -959,15 +1032,24 @@ static __u64 lengths_of_stem(const struct tables *tables, __u64 high)
 	return mask;
 }
 
+static struct v6_match find_in_lines(const struct tables *tables, __u64 high, __u64 low, unsigned bits, __u32 hash)
+{
+	if (bits == V6_WIDE_STEM)
+		return find_in_wide_stem(tables, high, low, hash);
+	if (bits == V6_DEEP_STEM && tables->v6_deep_lines)
+		return find_in_deep(tables, high);
+	return find_in_stem(tables, high, bits, hash);
+}
+
 /* The class by a prefix of one kind of stem, of one of these lengths where it is hashed by length. */
 static bool find_by_stem(const struct tables *tables, __u64 high, __u64 low, unsigned bits, __u64 lengths, __u16 *class)
 {
-	__u32 hash = stem_hash(high, bits, tables->v6_seed);
+	const struct keys like = {.seed = tables->v6_seed, .deep_apart = tables->v6_deep_lines};
+	__u32 hash = lines_hash(&like, high, bits);
 	struct v6_match match = {0};
 
 	if (stem_known(tables, high, bits, hash))
-		match = bits == V6_WIDE_STEM ? find_in_wide_stem(tables, high, low, hash)
-					     : find_in_stem(tables, high, bits, hash);
+		match = find_in_lines(tables, high, low, bits, hash);
 	*class = match.class;
 	return (match.by_length && find_by_length(tables, high, low, lengths_of_stem(tables, high) & lengths, class)) ||
 	       match.length;

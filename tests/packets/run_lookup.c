@@ -2,7 +2,7 @@
 /*
  * The look-up of the real program against the one of the builder, which tests/unit/test_tables.c holds against a naive
  * evaluator: the class of every address tried must be the same. Lists of every density, in both layouts of the IPv4
- * tables, with IPv6 stems that hold one prefix, a few, and too many. TAP.
+ * tables and of the IPv6 ones, with IPv6 stems that hold one prefix, a few, and too many. TAP.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static __u64 draw_address6(void)
 {
 	switch (draw() % 3) {
 	case 0:
-		return 0x2400000000000000ULL | draw() >> 16; /* stems of 32 bits with a few each */
+		return 0x2400000000000000ULL | draw() >> 12; /* stems of 32 bits with a few each */
 	case 1:
 		return 0x2a010db800000000ULL | draw() >> 44 << 12; /* one such with very many */
 	default:
@@ -93,8 +93,8 @@ static int write_policy(bool wide, char path[64])
 		if (!file)
 			return -1;
 		write_prefixes4(file, 10000);
-		write_prefixes6(file, 10000);
-		if (wide && i == 2) /* more networks than the compact layout is for */
+		write_prefixes6(file, wide ? 100000 : 10000); /* enough for lines of their own, or not */
+		if (wide && i == 2)			      /* more networks than the compact layout is for */
 			fputs("64.0.0.0/4\n80.0.0.0/4\n96.0.0.0/4\n128.0.0.0/4\n", file);
 		fclose(file);
 	}
@@ -189,11 +189,13 @@ static bool test(unsigned number, bool wide)
 	for (unsigned ipv6 = 0; ipv6 < 2; ipv6++)
 		wrong[ipv6] = compare(offline, &image, ipv6, &hits[ipv6]);
 	ok = !wrong[0] && !wrong[1] && hits[0] > TRIES / 10 && hits[1] > TRIES / 10 && hits[0] < TRIES &&
-	     hits[1] < TRIES && wide == (image.tables.v4_direct != NULL);
+	     hits[1] < TRIES && wide == (image.tables.v4_direct != NULL) &&
+	     wide == (image.tables.v6_deep_lines != NULL);
 	printf("# of %u addresses each: IPv4 %u listed, %u differ; IPv6 %u listed, %u differ\n", TRIES, hits[0],
 	       wrong[0], hits[1], wrong[1]);
-	printf("%sok %u - program and builder find the same classes, %s IPv4 tables\n", ok ? "" : "not ", number,
-	       wide ? "direct" : "compact");
+	printf("%sok %u - program and builder find the same classes, %s\n", ok ? "" : "not ", number,
+	       wide ? "direct IPv4 tables, IPv6 lines of 48 to 64 bits"
+		    : "compact IPv4 tables, IPv6 lines of all lengths");
 	generation_free(offline);
 	image_free(&image);
 	return ok;

@@ -385,6 +385,75 @@ static void random_sets(void **state)
 	}
 }
 
+/* Stems of 48 bits with one prefix of 48 to 64, a few, those of a line, and more; lists: so many sets of them, too. */
+static void add_deep(struct prefixes *prefixes, unsigned lists)
+{
+	static const unsigned sharing[] = {1, 1, 1, 2, 3, 4, 5, 6, 9};
+
+	while (prefixes->v6_count < 80000) {
+		__u64 stem = (random_u64() & 0xffffffffff0000) | 0x2400000000000000;
+		unsigned count = sharing[random_below(sizeof(sharing) / sizeof(*sharing))];
+
+		for (unsigned i = 0; i < count; i++)
+			add6(prefixes, stem | (random_u64() & 0xffff), 0,
+			     i ? 48 + random_below(17) : 48 + 16 * random_below(2), random_below(lists));
+	}
+	for (unsigned i = 0; i < 300; i++) /* nested, of one stem of 32 bits, and what covers some */
+		add6(prefixes, 0x2a010db8abcd0000ULL + ((__u64)(i / 9) << 16), i, 28 + 4 * (i % 9) + i % 9 / 8 * 68,
+		     i % lists);
+}
+
+/* Enough for lines of their own, with as many classes as their entries can name, and with more. */
+static void many_deep(void **state)
+{
+	static const unsigned lists[] = {1, 4, 40};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		struct prefixes prefixes = {0}, same = {0};
+		struct tables tables;
+
+		add_deep(&prefixes, lists[i]);
+		for (size_t at = 0; at < prefixes.v6_count; at++)
+			add6(&same, prefixes.v6[at].high, prefixes.v6[at].low, prefixes.v6[at].length,
+			     prefixes.v6[at].list);
+		assert_int_equal(0, tables_build(&same, 1, &tables));
+		assert_int_equal(tables.class_count <= V6_DEEP_CLASSES, tables.v6_deep_lines != NULL);
+		assert_int_equal(lists[i] < 40, tables.v6_deep_lines != NULL);
+		tables_free(&tables);
+		release(&same);
+		check_all(&prefixes);
+	}
+}
+
+#define MOST48 ((1ULL << 48) - 1)
+
+/* Of an odd number, to 48 bits (Newton). */
+static __u64 inverse48(__u64 odd)
+{
+	__u64 inverse = odd;
+
+	for (unsigned i = 0; i < 5; i++)
+		inverse *= 2 - odd * inverse;
+	return inverse & MOST48;
+}
+
+/* From each hash its stem can be found again: no two have the same. */
+static void deep_hash_is_a_permutation(void **state)
+{
+	(void)state;
+	for (unsigned part = 0; part < 100; part++) {
+		__u64 seed = random_u64(), stem = random_u64() >> 16, hash = v6_deep_hash(stem << 16, seed), back;
+
+		back = hash ^ hash >> 24;
+		back = back * inverse48(0xc4ceb9fe1a85ec53ULL) & MOST48;
+		back ^= back >> 25;
+		back = back * inverse48(0xff51afd7ed558ccdULL) & MOST48;
+		back ^= back >> 25;
+		assert_int_equal(stem, (back ^ seed) & MOST48);
+	}
+}
+
 static void every_v6_length(void **state)
 {
 	struct prefixes prefixes = {0};
@@ -449,11 +518,22 @@ static void class_overflow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_at_all), cmocka_unit_test(one_family_only), cmocka_unit_test(whole_space),
-		cmocka_unit_test(nested),	  cmocka_unit_test(ends_together),   cmocka_unit_test(adjacent),
-		cmocka_unit_test(few_hosts),	  cmocka_unit_test(each_node),	     cmocka_unit_test(many_pairs),
-		cmocka_unit_test(random_sets),	  cmocka_unit_test(every_v6_length), cmocka_unit_test(dense_48s),
-		cmocka_unit_test(many_hosts),	  cmocka_unit_test(class_overflow),
+		cmocka_unit_test(nothing_at_all),
+		cmocka_unit_test(one_family_only),
+		cmocka_unit_test(whole_space),
+		cmocka_unit_test(nested),
+		cmocka_unit_test(ends_together),
+		cmocka_unit_test(adjacent),
+		cmocka_unit_test(few_hosts),
+		cmocka_unit_test(each_node),
+		cmocka_unit_test(many_pairs),
+		cmocka_unit_test(random_sets),
+		cmocka_unit_test(every_v6_length),
+		cmocka_unit_test(many_deep),
+		cmocka_unit_test(deep_hash_is_a_permutation),
+		cmocka_unit_test(dense_48s),
+		cmocka_unit_test(many_hosts),
+		cmocka_unit_test(class_overflow),
 	};
 
 	return cmocka_run_group_tests_name("tables", tests, NULL, NULL);

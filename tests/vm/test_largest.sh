@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A policy as large as they get: 62 lists (as many as a policy may use), one of them a feed of a hundred thousand
-# prefixes, and a thousand services with limits. It loads, judges, and is replaced by another one of its size.
+# prefixes, 40,000 of IPv6 beside them (which get tables of their own), and a thousand services with limits. It loads,
+# judges, and is replaced by another one of its size.
 . tests/vm/lib.sh
 case $(uname -r) in 5.10.*) echo "1..0 # SKIP this kernel is older than what is supported" && exit 0 ;; esac
 only_on oldest
@@ -12,6 +13,8 @@ write_feed() {
 	awk -v count=$PREFIXES 'BEGIN {
 		for (i = 0; i < count; i++) # spread over 11.0.0.0 to 98.255.255.255, none next to another
 			printf "%d.%d.%d.%d\n", 11 + i % 88, int(i / 88) % 256, int(i / 22528) * 2 % 256, i % 97 * 2 + 1
+		for (i = 0; i < 40000; i++)
+			printf "2a10:%x:%x::/%d\n", int(i / 200), i % 200 * 2, 48 + i % 17
 	}' >/tmp/feed.txt
 }
 
@@ -38,6 +41,8 @@ it "a client is served over IPv6" fetches6
 it "a source of a small list is dropped" not reaches 66
 it "a source of the feed is dropped" says "drop.*blocked" "$BULWARK" lookup 50.0.0.79 192.0.2.1:8080
 it "a source beside it is not" says "pass.*service" "$BULWARK" lookup 50.0.0.80 192.0.2.1:8080
+it "an IPv6 source of the feed is dropped" says "drop.*blocked" "$BULWARK" lookup 2a10:64:10:: "[2001:db8:2::1]:8080"
+it "an IPv6 source beside it is not" says "pass.*service" "$BULWARK" lookup 2a10:64:11:: "[2001:db8:2::1]:8080"
 it "the last service takes its list" says "service service998" "$BULWARK" lookup 198.18.38.1 192.0.2.1:20998
 it "the last service refuses others" says "drop.*not-allowed" "$BULWARK" lookup 192.0.2.2 192.0.2.1:20998
 write_policy 30000
