@@ -128,7 +128,7 @@ static __always_inline int cookies_about(void)
 	__u32 all = 0;
 	const struct cookie_cell *cell = bpf_map_lookup_elem(&cookie_cells, &all);
 
-	return cell && cell->issued_ns && now_ns() - cell->issued_ns < COOKIE_LIFE_NS;
+	return cell && cell->issued_ns && is_within(cell->issued_ns, COOKIE_LIFE_NS);
 }
 
 #define USUAL_HEADER 40 /* bytes of the TCP header of nearly every SYN: those of read_usual_options() */

@@ -32,6 +32,13 @@ static __always_inline __u64 now_ns(void)
 	return coarse_clock.ns;
 }
 
+/* Whether it is less than life_ns since then. Somebody may have been told the next tick's time before this CPU. */
+#define TICK_MOST_NS 10000000ULL
+static __always_inline int is_within(__u64 then, __u64 life_ns)
+{
+	return now_ns() + TICK_MOST_NS - then < life_ns + TICK_MOST_NS;
+}
+
 static __always_inline __u32 slot_time(__u64 ns)
 {
 	return (ns >> SLOT_EXPIRY_SHIFT) & 0x3fffffff;

@@ -30,8 +30,8 @@ static __always_inline int open_is_checked(void)
 	__u32 zero = 0;
 	const struct open_checked *checked = bpf_map_lookup_elem(&open_checked, &zero);
 
-	/* a time ahead of now is none that this clock has shown */
-	return constants.offline || (checked && checked->at_ns && now_ns() - checked->at_ns < OPEN_UNCHECKED_NS);
+	/* a time more than a tick ahead of now is none that this clock has shown */
+	return constants.offline || (checked && checked->at_ns && is_within(checked->at_ns, OPEN_UNCHECKED_NS));
 }
 
 /* Whether one connection more is too much for what the packet comes from. */
