@@ -4,13 +4,13 @@
  * is judged are the bytes that the server reads, whatever the kernel throws away on the way to it (a wrong checksum, an
  * old timestamp), in whatever order they come:
  *
- * Nothing passes ahead of the first byte, and of a beginning in several segments nothing ahead of what has been
- * gathered (FIRST_EARLY): so each byte that the kernel may hold has been seen here. The same bytes with another content
- * end the connection (FIRST_CHANGED): which ones the server got is not known. Until the server has answered, which it
- * does when it has read what is judged, a whole beginning that comes again is judged again; what comes behind it
- * passes, or is judged as a beginning of its own (a second ClientHello, tls.h). Of what is refused nothing is kept,
- * since none of it gets to the server: it is refused again when it comes again, also where the kernel did not take the
- * reset that ends the connection.
+ * Nothing passes ahead of the first byte, nor before there is a connection (a SYN cookie's may be opening), and of a
+ * beginning in several segments nothing ahead of what has been gathered (FIRST_EARLY): so each byte that the kernel may
+ * hold has been seen here. The same bytes with another content end the connection (FIRST_CHANGED): which ones the
+ * server got is not known. Until the server has answered, which it does when it has read what is judged, a whole
+ * beginning that comes again is judged again; what comes behind it passes, or is judged as a beginning of its own (a
+ * second ClientHello, tls.h). Of what is refused nothing is kept, since none of it gets to the server: it is refused
+ * again when it comes again, also where the kernel did not take the reset that ends the connection.
  */
 #ifndef BULWARK_GATHER_H
 #define BULWARK_GATHER_H

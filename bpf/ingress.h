@@ -122,7 +122,9 @@ static __always_inline void ask_tls(struct __sk_buff *skb, const struct packet *
 
 	if (!tls || is_health_check(pkt))
 		return;
-	if (constants.have_proxied && tls->flags & TLS_PROXIED)
+	if (segment->unopened)
+		verdict->why = REASON_FIRST_EARLY;
+	else if (constants.have_proxied && tls->flags & TLS_PROXIED)
 		verdict->why = skip_header(skb, pkt, segment);
 	if (!verdict->why && segment->length)
 		verdict->why = judge_tls(skb, pkt, segment, tls);
@@ -137,7 +139,9 @@ static __always_inline void ask_http(struct __sk_buff *skb, const struct packet 
 
 	if (!http || is_health_check(pkt))
 		return;
-	if (constants.have_proxied && http->flags & HTTP_PROXIED)
+	if (segment->unopened)
+		verdict->why = REASON_FIRST_EARLY;
+	else if (constants.have_proxied && http->flags & HTTP_PROXIED)
 		verdict->why = skip_header(skb, pkt, segment);
 	if (!verdict->why && segment->length)
 		verdict->why = judge_http(skb, pkt, segment, http);
@@ -174,7 +178,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	if (constants.offline)
 		segment.l3 = network_offset(skb);
 	segment.asks_hello = constants.have_tls && service->tls;
-	if (!stream_offset(skb, pkt, &segment))
+	if (!stream_offset(skb, pkt, &segment) && !segment.unopened)
 		return TCX_NEXT;
 	/* nearly every segment: what is left costs nothing */
 	if ((segment.settled || segment.offset >= stream_beginning()) && !(constants.have_http && service->http))
@@ -190,7 +194,7 @@ static __always_inline int judge_first(struct __sk_buff *skb, struct packet *pkt
 	told_ingress(skb, pkt, verdict.monitor ? VERDICT_WOULD_DROP : VERDICT_DROP, verdict.why, verdict.rule);
 	if (verdict.monitor)
 		return TCX_NEXT;
-	if (constants.offline || verdict.why == REASON_FIRST_EARLY || pkt->fragment)
+	if (constants.offline || (verdict.why == REASON_FIRST_EARLY && !segment.unopened) || pkt->fragment)
 		return TC_ACT_SHOT;
 	return stream_end(skb, pkt, &segment);
 }

@@ -27,6 +27,7 @@ struct segment {
 	__u8 asks_hello : 1; /* of a service with `tls`: set by who asks, before stream_offset() */
 	__u8 answered : 1;   /* the server has sent something, which says that it has read what is judged */
 	__u8 settled : 1;    /* as stream_settled() says, also where the offset has wrapped */
+	__u8 unopened : 1;   /* it meets no connection, and may yet get into one that opens before it is there */
 };
 
 /* The socket as this needs it (the kernel's own type by another name, see connections.h). */
@@ -158,6 +159,10 @@ static __always_inline int stream_live(struct __sk_buff *skb, const struct packe
 		segment->offset = segment->sequence - start;
 	else if (listens) /* skb->sk: the request that a cookie of ours has brought, see handover.h */
 		known = skb->sk || cookie_in(skb, pkt);
+	/* The ACK that brings a cookie back may be polled together with what follows it, and has opened the connection
+	 * when this gets to the listener; of fragments the rest may take its time. A copy of ours follows a reset. */
+	if (!known)
+		segment->unopened = listens ? skb->tc_index != COPY_INDEX : segment->has_socket && pkt->fragment;
 	return known;
 }
 
@@ -234,7 +239,7 @@ __noinline int stream_offset(struct __sk_buff *skb, const struct packet *pkt, st
 		return 0;
 	segment->offset = 0;
 	segment->next = segment->sequence;
-	segment->received = segment->has_socket = segment->answered = segment->settled = 0;
+	segment->received = segment->has_socket = segment->answered = segment->settled = segment->unopened = 0;
 	segment->start = segment->sequence + 1; /* as a SYN has it */
 	if (pkt->tcp_flags & TCP_SYN)
 		return 1;
@@ -288,7 +293,7 @@ static __always_inline __be32 reset_sequence(const struct segment *segment)
 	return bpf_htonl((__s32)(segment->sequence - segment->next) < 0 ? segment->next : segment->sequence);
 }
 
-/* The segment becomes a reset, which its socket takes. */
+/* The segment becomes a reset, which its socket takes, or, where there is no connection, an ACK without its payload. */
 static __always_inline int make_reset(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment,
 				      __u32 l3)
 {
@@ -296,7 +301,7 @@ static __always_inline int make_reset(struct __sk_buff *skb, const struct packet
 	__be32 header[(TCP_HEADER + OPTIONS_ROOM) / 4] = {};
 	__be32 sequence = reset_sequence(segment);
 	__be16 checksum = 0;
-	__u8 flags = RESET_FLAGS;
+	__u8 flags = segment->unopened ? TCP_ACK : RESET_FLAGS;
 
 	if (bpf_skb_change_tail(skb, l3 + end, 0) || shorten_network(skb, pkt, l3, end) ||
 	    bpf_skb_store_bytes(skb, l4 + 4, &sequence, sizeof(sequence), BPF_F_RECOMPUTE_CSUM) ||
@@ -315,19 +320,21 @@ static __always_inline int make_reset(struct __sk_buff *skb, const struct packet
  * Ends both ends: the segment goes on as a reset, which closes the socket; a copy of it, as it came, follows it through
  * the stack, finds no socket any more, and the kernel resets the peer. A packet without its Ethernet header cannot be
  * copied so: there the peer is reset when it sends again. Where nothing else can be done, the segment is dropped.
+ * Where there is no connection yet, what goes on is an ACK: that of a connection that died here the kernel resets, and
+ * one that opens meanwhile gets none of the bytes, which its client sends again.
  */
 __noinline int stream_end(struct __sk_buff *skb, const struct packet *pkt, const struct segment *segment)
 {
 	int l3;
 
-	if (!pkt || !segment || !segment->has_socket || skb->tc_index == COPY_INDEX)
+	if (!pkt || !segment || !(segment->has_socket || segment->unopened) || skb->tc_index == COPY_INDEX)
 		return TC_ACT_SHOT;
 	l3 = segment->l3;
-	if (l3 == ETHERNET_HEADER) {
+	if (l3 == ETHERNET_HEADER && !segment->unopened) {
 		skb->tc_index = COPY_INDEX;
 		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 		skb->tc_index = 0;
-	} else if (l3) {
+	} else if (l3 && l3 != ETHERNET_HEADER) {
 		return TC_ACT_SHOT;
 	}
 	return make_reset(skb, pkt, segment, l3) ? TC_ACT_SHOT : TCX_NEXT;

@@ -20,7 +20,7 @@ def introduce(lab):
 class Client:
     """A TCP connection made by hand."""
 
-    def __init__(self, lab, port=443, family=4):
+    def __init__(self, lab, port=443, family=4, completes=True):
         self.lab, self.me, self.peer, self.family = lab, SOURCE[family], lab.eth0[family], family
         self.mine, self.port, self.start, self.next = next(ports), port, 5000, 0
         self.capture, self.received, self.ended = Capture(lab.client, "c0"), b"", False
@@ -29,7 +29,8 @@ class Client:
         lab.undo.callback(self.sender.close)
         self.frame(SYN, b"", self.start - 1)
         wait(lambda: self.listen() or self.next, "the SYN-ACK", 30)
-        self.send(0, b"")
+        if completes:
+            self.send(0, b"")
 
     def frame(self, flags, data, sequence, wrong=False):
         packet = tcp(self.me, self.peer, self.mine, self.port, flags, data, sequence=sequence, acknowledge=self.next)
@@ -41,11 +42,11 @@ class Client:
     def send(self, offset, data, flags=ACK, wrong=False):
         self.frame(flags | (PSH if data else 0), data, self.start + offset, wrong)
 
-    def fragments(self, data, cut, order=(0, 1), options=b""):
-        """A segment at the beginning of its stream, in two fragments: the first holds `cut` bytes of its options and data."""
-        segment = tcp_header(self.me, self.peer, self.mine, self.port, ACK | PSH, options + data, sequence=self.start, acknowledge=self.next,
+    def fragments(self, data, cut, order=(0, 1), options=b"", start=0, number=None):
+        """A segment of its stream, by default of the beginning, in two fragments: the first holds `cut` bytes of its options and data."""
+        segment = tcp_header(self.me, self.peer, self.mine, self.port, ACK | PSH, options + data, sequence=self.start + start, acknowledge=self.next,
                              words=5 + len(options) // 4)
-        at, number = 20 + cut, next(ports)
+        at, number = 20 + cut, number or next(ports)
         packets = (ip(self.me, self.peer, TCP, segment[:at], number=number, more=True),
                    ip(self.me, self.peer, TCP, segment[at:], number=number, offset=at))
         for index in order:
