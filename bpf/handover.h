@@ -82,7 +82,8 @@ __noinline int hand_over(struct __sk_buff *skb, const struct flow *flow, struct 
 	return error;
 }
 
-/* A function of its own: its stack must not add to that of who judges first bytes (512 bytes for all callers, and the
+/* Of what is refused in the segment that brings the cookie, the copy that has the peer reset (stream.h) opens nothing.
+ * A function of its own: its stack must not add to that of who judges first bytes (512 bytes for all callers, and the
  * kernels before 6.8 count each in steps of 32). */
 __noinline int take_cookie(struct __sk_buff *skb)
 {
@@ -91,6 +92,8 @@ __noinline int take_cookie(struct __sk_buff *skb)
 	struct packet pkt = {};
 	__u32 cookie;
 
+	if (skb->tc_index == COPY_INDEX)
+		return 0;
 	if (!bpf_sk_assign_tcp_reqsk || !cookies_about() || !options || !read_acknowledgement(skb, &pkt, options))
 		return 0;
 	cookie = bpf_ntohl(options->tcp.ack_seq) - 1;

@@ -70,8 +70,8 @@ KINDS = ((443, GOOD, BAD, "tls-sni", b"\x16\x03"), (80, ASKED, DENIED, "http-pat
 
 def try_batches(lab, words, family):
     for port, good, bad, reason, answer in KINDS:
-        for pieces in (2, 5):
-            with it(f"{words}, IPv{family}, port {port}: {pieces} segments with the cookie: refused and served as in one that comes later"):
+        for pieces in (1, 2, 5):
+            with it(f"{words}, IPv{family}, port {port}: {pieces} segment{'s' * (pieces > 1)} with the cookie: refused and served as in one that comes later"):
                 before, size = so_far(lab, "drop", reason), -(-len(bad) // pieces)
                 same(outcome(Batch(lab, port, family, bad, size), bad, size), "reset")
                 assert so_far(lab, "drop", reason) > before, lab.counts()
