@@ -24,7 +24,11 @@ has_replied() {
 
 challenged() {
 	before=$(replies)
-	"$@" && has_replied $((before + 1))
+	"$@" && has_replied $((before + 1)) && return
+	echo "$before SYNs were answered with a cookie before, $(replies) are now; what became of the rest:"
+	"$BULWARK" status
+	grep TcpExt /proc/net/netstat # of the node's own cookies, too
+	return 1
 }
 
 downloads() {
