@@ -92,7 +92,7 @@ __noinline int take_cookie(struct __sk_buff *skb)
 	struct packet pkt = {};
 	__u32 cookie;
 
-	if (skb->tc_index == COPY_INDEX)
+	if (is_copy(skb))
 		return 0;
 	if (!bpf_sk_assign_tcp_reqsk || !cookies_about() || !options || !read_acknowledgement(skb, &pkt, options))
 		return 0;

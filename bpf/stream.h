@@ -14,6 +14,11 @@
 #define RESET_FLAGS (TCP_RST | TCP_ACK)
 #define COPY_INDEX 0xb01a /* in skb->tc_index: a copy made here, of which none is made again */
 
+static __always_inline int is_copy(const struct __sk_buff *skb)
+{
+	return skb->tc_index == COPY_INDEX;
+}
+
 struct segment {
 	__u32 at, length; /* of the payload, from the network header on; behind a proxy's header, where one is read */
 	__u32 sequence;
@@ -162,7 +167,7 @@ static __always_inline int stream_live(struct __sk_buff *skb, const struct packe
 	/* The ACK that brings a cookie back may be polled together with what follows it, and has opened the connection
 	 * when this gets to the listener; of fragments the rest may take its time. A copy of ours follows a reset. */
 	if (!known)
-		segment->unopened = listens ? skb->tc_index != COPY_INDEX : segment->has_socket && pkt->fragment;
+		segment->unopened = listens ? !is_copy(skb) : segment->has_socket && pkt->fragment;
 	return known;
 }
 
@@ -327,7 +332,7 @@ __noinline int stream_end(struct __sk_buff *skb, const struct packet *pkt, const
 {
 	int l3;
 
-	if (!pkt || !segment || !(segment->has_socket || segment->unopened) || skb->tc_index == COPY_INDEX)
+	if (!pkt || !segment || !(segment->has_socket || segment->unopened) || is_copy(skb))
 		return TC_ACT_SHOT;
 	l3 = segment->l3;
 	if (l3 == ETHERNET_HEADER && !segment->unopened) {
