@@ -24,9 +24,15 @@ def noise(values):
     return (high - low) / abs(median)
 
 
-def figure(value):
-    """Three digits, and thousands whole."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def figure(value, digits=3):
+    """So many digits, and thousands whole."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
+
+
+def judged_figure(value, missed):
+    """missed: the aim that was, else None. Three digits may say that it was met."""
+    text = figure(value)
+    return figure(value, 4) if missed is not None and text == figure(missed) else text
 
 
 def say(text):
@@ -138,7 +144,8 @@ class Results:
         entry = self.rows[row.key]
         if entry["state"] != "measured":
             return "-"
-        return f"{figure(entry['value'])} {'×' if row.unit == 'x' else row.unit}".strip()
+        missed = row.aim.value if row.aim and not entry["met"] else None
+        return f"{judged_figure(entry['value'], missed)} {'×' if row.unit == 'x' else row.unit}".strip()
 
     def spread(self, entry):
         if entry.get("value") is None or len(entry["values"]) < 2:

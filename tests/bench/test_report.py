@@ -24,12 +24,12 @@ from results import Results, noise  # noqa: E402
 MACHINE = {"cpu": "A <CPU> & more", "cpus": 2, "virtual": "", "memory-gib": 8, "kernel": "6.1", "load-before": 0.0, "stolen": 0.25, "time": "now"}
 
 
-def collected(quick=False):
+def collected(quick=False, million=(190, 200, 201)):
     """Results as of a run: a row met, one missed, one noisy, a peer that cannot, a curve; the rest failed or is not built."""
     results = Results(3, {"nft": "1.0"})
     with contextlib.redirect_stderr(io.StringIO()):
         results.measured("blocked-1k", [40, 41, 42])
-        results.measured("blocked-1m", [190, 200, 201])
+        results.measured("blocked-1m", list(million))
         results.measured("flood-1m", [0.5, 0.9, 0.3])
         results.measured("unjudged", [0])
         results.missing("flood-nft", "cannot", "nft <does> not work here")
@@ -162,6 +162,13 @@ def test_the_readme_changes_between_its_marks_only():
     for words in ("| 200 ns | at most 50 ns | not met |", "Not built: SYN cookie", "physical network card", "25% of its CPUs' time", "| bulwark | 4.1 | 2 ± |  |", "| peer |  | cannot | one list only |"):
         assert words in text, f"{words} is not in\n{text}"
     same(readme(text)[2], text)
+
+
+def test_the_readme_rounds_no_miss_to_what_was_aimed_at():
+    results = collected(million=[50.01, 50.02, 50.03])
+    same([results.value(row) for row in rows.ROWS if row.key == "blocked-1m"], ["50.02 ns"])
+    text = readme(BEFORE + AFTER)[2]
+    assert "| 50.02 ns | at most 50 ns | not met |" in text, text
 
 
 def test_the_readme_takes_no_quick_run_and_needs_its_marks():
