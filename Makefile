@@ -45,7 +45,7 @@ UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/tes
 RUNNERS  := $(patsubst tests/packets/%.c,$(BUILD)/tests/%,$(wildcard tests/packets/run_*.c))
 # Everything run-tests runs, in this order: the quick ones first.
 TESTS     = $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/packets/verifier \
-	    tests/packets/paths tests/packets/lookup tests/packets/loops tests/bench/test_report.py tests/cli/run \
+	    tests/packets/paths tests/packets/lookup tests/packets/loops tests/packets/cpus tests/bench/test_report.py tests/cli/run \
 	    tests/evaluator/run tests/vm/test_policies.sh) $(sort $(wildcard tests/netns/test_*.sh tests/netns/test_*.py))
 
 all: $(PROGRAMS:%=$(BUILD)/%)
@@ -182,7 +182,7 @@ tidy: dependencies-lint $(SKELS)
 		$(subst -I$(BUILD),-isystem $(BUILD),$(filter-out -MMD -MP,$(USER_CFLAGS)))
 
 # COVERED: what is run for it. make coverage COVERED='$(TESTS)' takes half an hour and tells more.
-COVERED ?= $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/cli/run tests/evaluator/run \
+COVERED ?= $(UNITS) $(wildcard tests/policies/run tests/packets/run tests/packets/accuracy tests/packets/cpus tests/cli/run tests/evaluator/run \
 	   tests/netns/test_live.sh tests/netns/test_holds.sh tests/netns/test_apply_faults.sh tests/netns/test_daemon.sh)
 coverage: dependencies
 	$(MAKE) BUILD=$(BUILD)/coverage CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage all tests

@@ -25,7 +25,7 @@ static __always_inline struct cookie_cell *cookie_cell_of(const struct service_e
 
 static __always_inline int cell_armed(const struct cookie_cell *cell, __u64 now)
 {
-	return cell && cell->armed_until_ns > now && cell->armed_until_ns - now <= ARMED_NS;
+	return cell && cell->armed_until_ns > now && cell->armed_until_ns - now <= ARMED_NS + CLOCK_LAG_NS;
 }
 
 /* Whether SYNs to this service are answered with cookies now. */
@@ -48,14 +48,10 @@ static __always_inline void arm(struct cookie_cell *cell, __u64 now)
 /* Whether SYNs come too fast; counts this one. Over the rate nothing is written. */
 static __always_inline int too_many_syns(struct cookie_cell *cell, __u64 now)
 {
-	__u64 old = cell->syn_tat_ns, ahead = old > now ? old - now : 0;
-
-	if (ahead > SYN_TOLERANCE_NS + SYN_COST_NS)
-		ahead = 0; /* left behind by another clock */
-	if (ahead > SYN_TOLERANCE_NS)
+	if (!cell_spend(&cell->syn_tat_ns, now, SYN_COST_NS, SYN_TOLERANCE_NS,
+			SYN_TOLERANCE_NS + SYN_COST_NS + CLOCK_LAG_NS))
 		return 1;
-	__sync_val_compare_and_swap(&cell->syn_tat_ns, old, now + ahead + SYN_COST_NS);
-	return ahead > SYN_TOLERANCE_NS / 2 && cell_armed(cell, now);
+	return (__s64)(cell->syn_tat_ns - now) > (__s64)SYN_TOLERANCE_NS / 2 && cell_armed(cell, now);
 }
 
 /* A SYN was over a limit: one that everybody shares, or many, arms. */
@@ -123,22 +119,13 @@ __noinline int known_note(const struct packet *pkt)
 __noinline int known_first(const struct packet *pkt, const struct service_entry *service, __u64 cost_ns,
 			   __u64 tolerance_ns)
 {
-	__u64 now = now_ns(), old, ahead;
 	struct cookie_cell *cell;
 
 	if (!pkt || !service)
 		return 0;
 	cell = cookie_cell_of(service);
-	if (!cell || !is_known(&pkt->flow))
-		return 0;
-	old = cell->known_tat_ns;
-	ahead = old > now ? old - now : 0;
-	if (ahead > constants.limit_horizon_ns)
-		ahead = 0;
-	if (ahead > tolerance_ns)
-		return 0;
-	__sync_val_compare_and_swap(&cell->known_tat_ns, old, now + ahead + cost_ns);
-	return 1;
+	return cell && is_known(&pkt->flow) &&
+	       cell_spend(&cell->known_tat_ns, now_ns(), cost_ns, tolerance_ns, constants.limit_horizon_ns);
 }
 
 #endif

@@ -348,9 +348,11 @@ static __always_inline int challenges(struct xdp_md *ctx, const struct packet *p
 	if (!cell)
 		return 0;
 	now = now_ns();
-	if (service->flags & SERVICE_COOKIES_ALWAYS || too_many_syns(cell, now))
+	if (service->flags & SERVICE_COOKIES_ALWAYS) {
 		arm(cell, now);
-	else if (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && queue_is_full(ctx, pkt))
+		return 1;
+	}
+	if (too_many_syns(cell, now) || (!(bpf_get_prandom_u32() & QUEUE_SAMPLE) && queue_is_full(ctx, pkt)))
 		arm(cell, now);
 	return cell_armed(cell, now) || pkt->over;
 }
@@ -358,9 +360,9 @@ static __always_inline int challenges(struct xdp_md *ctx, const struct packet *p
 /* Takes a reply from the budget that the SYN may be answered from. */
 static __always_inline int answer_paid(const struct packet *pkt)
 {
-	return !constants.cookies_bounded || within_budget(pkt->standing == STANDING_KNOWN   ? BUDGET_COOKIES_KNOWN
-							   : pkt->standing == STANDING_AGAIN ? BUDGET_COOKIES_AGAIN
-											     : BUDGET_COOKIES);
+	return !constants.cookies_bounded || within_budget_here(pkt->standing == STANDING_KNOWN	  ? BUDGET_COOKIES_KNOWN
+								: pkt->standing == STANDING_AGAIN ? BUDGET_COOKIES_AGAIN
+												  : BUDGET_COOKIES);
 }
 
 #define UNCHALLENGED 0

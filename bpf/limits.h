@@ -15,7 +15,7 @@
 #define SLOT_NONE SLOTS_A_LINE
 #define SECOND_HOME 5 /* slots further on */
 #define LIMITS_HERE 2 /* see judge_rates() */
-#define CAS_TRIES 3   /* two CPUs on one source: who lost twice lets the packet pass uncounted */
+#define CAS_TRIES 3   /* two CPUs on one source: see limiter_take() */
 
 static __always_inline __u64 limiter_units(__u64 ns)
 {
@@ -154,6 +154,8 @@ __noinline int limiter_take(__u64 hash, __u64 print, __u64 cost, __u64 tolerance
 		if (spent != RACED)
 			return spent;
 	}
+	/* so many others spend from it that looking once more is no use: counted as it stands */
+	__sync_fetch_and_add(&at.line->slot[slot], cost);
 	return 1;
 }
 
@@ -180,41 +182,17 @@ static __always_inline int limiter_take_here(__u64 hash, __u64 print, __u64 cost
 	return 1;
 }
 
-/* Likewise spends from a cell that everybody who comes to a service shares. ns. */
-static __always_inline int cell_spend(struct budget_cell *cell, __u64 now, __u64 cost_ns, __u64 tolerance_ns)
+/* Whether what everybody sends to a service conforms. ns. */
+static __always_inline int cell_take_here(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
 {
-	__u64 old = cell->tat_ns, ahead = old > now ? old - now : 0;
+	struct budget_cell *cell = bpf_map_lookup_elem(&service_cells, &index);
 
-	if (ahead > constants.limit_horizon_ns)
-		ahead = 0; /* left behind by another policy or clock */
-	if (ahead > tolerance_ns)
-		return OVER;
-	return __sync_val_compare_and_swap(&cell->tat_ns, old, now + ahead + cost_ns) == old ? SPENT : RACED;
+	return !cell || cell_spend(&cell->tat_ns, now_ns(), cost_ns, tolerance_ns, constants.limit_horizon_ns);
 }
 
 __noinline int cell_take(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
 {
-	struct budget_cell *cell = bpf_map_lookup_elem(&service_cells, &index);
-	__u64 now = now_ns();
-
-	if (!cell)
-		return 1;
-	for (int try = 0; try < CAS_TRIES; try++) {
-		int spent = cell_spend(cell, now, cost_ns, tolerance_ns);
-
-		if (spent != RACED)
-			return spent;
-	}
-	return 1;
-}
-
-/* The same without a call, but for who loses a race. */
-static __always_inline int cell_take_here(__u32 index, __u64 cost_ns, __u64 tolerance_ns)
-{
-	struct budget_cell *cell = bpf_map_lookup_elem(&service_cells, &index);
-	int spent = cell ? cell_spend(cell, now_ns(), cost_ns, tolerance_ns) : SPENT;
-
-	return spent == RACED ? cell_take(index, cost_ns, tolerance_ns) : spent;
+	return cell_take_here(index, cost_ns, tolerance_ns);
 }
 
 /* Tells sources and limits apart in a line; packets of open connections from those that prove nothing. */

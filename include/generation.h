@@ -238,6 +238,10 @@ enum budget {
 #define FLOOR_FRAMES 100000
 #define FLOOR_BURST_NS 1000000000ULL
 
+/* How much older than another's a CPU's time may be when it acts on it: it read it before the tick, and a hypervisor
+ * may have held it since. */
+#define CLOCK_LAG_NS 1000000000ULL
+
 enum { FORWARD_PASS = 0, FORWARD_SERVICES = 1, FORWARD_DROP = 2 };
 
 /* SYN cookies: what a SYN-ACK of ours offers, as this host's stack would. */
@@ -321,7 +325,8 @@ struct generation_config {
 	struct class_pair v4_pairs[V4_PAIRS];
 	struct rate budgets[BUDGET_COUNT];
 	struct ban_rule ban;
-	__u64 limit_horizon_ns;	 /* the longest tolerance and cost of all limits: no live slot reaches further ahead */
+	__u64 limit_horizon_ns; /* no live slot reaches further ahead: the longest tolerance and cost of all limits, and
+				   CLOCK_LAG_NS */
 	__u64 event_interval_ns; /* one source is told once per reason in this time */
 	__u32 events_per_tick;	 /* per CPU, reason and jiffy at most */
 	__u32 tag_mask;		 /* the bits of a packet's mark that are ours, side by side */

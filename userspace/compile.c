@@ -189,6 +189,7 @@ static void configure_policy(const struct compile *compile)
 	config->limiter_lines = LIMITER_LINES;
 	if (config->limit_horizon_ns < FLOOR_BURST_NS) /* its accounts stand among those of the limits */
 		config->limit_horizon_ns = FLOOR_BURST_NS;
+	config->limit_horizon_ns += CLOCK_LAG_NS;
 	configure_accounts(policy, config);
 	config->event_interval_ns = SECOND_NS;
 	if (sample->given && sample->period_ns)

@@ -104,6 +104,8 @@ int control_resume(struct instance *instance);
 /* Offline judgement of one frame by the real program at a virtual time. */
 int generation_judge(struct generation *generation, const void *frame, size_t length, __u64 time_ns,
 		     struct decision *decision);
+/* The descriptor of the XDP program, which stays the generation's; its clock is that of the last generation_judge(). */
+int generation_program(const struct generation *generation);
 /* Offline: what one frame costs, in ns, as the kernel itself measures it over many runs. A NULL generation: a program
  * that passes everything, to compare with. */
 int generation_measure(struct generation *generation, const void *frame, size_t length, unsigned repeat, __u32 *ns);

@@ -625,11 +625,16 @@ static int bare_program(void)
 	return bpf_prog_load(BPF_PROG_TYPE_XDP, "bare_pass", "GPL", pass, sizeof(pass) / sizeof(*pass), NULL);
 }
 
+int generation_program(const struct generation *generation)
+{
+	return bpf_program__fd(generation->shield->progs.shield);
+}
+
 int generation_measure(struct generation *generation, const void *frame, size_t length, unsigned repeat, __u32 *ns)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = length, .repeat = repeat);
 	cleanup_fd int bare = generation ? -1 : bare_program();
-	int error = bpf_prog_test_run_opts(generation ? bpf_program__fd(generation->shield->progs.shield) : bare, &run);
+	int error = bpf_prog_test_run_opts(generation ? generation_program(generation) : bare, &run);
 
 	if (error) {
 		error = -errno;
