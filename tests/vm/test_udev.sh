@@ -10,11 +10,18 @@ rules=/etc/udev/rules.d
 
 starts_udev() {
 	ln -sf "$(command -v udevadm)" /tmp/systemd-udevd # what it is follows from the name
-	/tmp/systemd-udevd --daemon && udevadm control --ping
+	/tmp/systemd-udevd --debug --daemon >/tmp/udev.log 2>&1 && udevadm control --ping
 }
 
 protected() {
 	ip -d link show n0 | grep -q ' xdp '
+}
+
+protected_again() {
+	within 30 protected && return
+	echo "what udevd did:" && tail -n 60 /tmp/udev.log
+	echo "what the rule's own command says:" && "$BULWARK" apply --attach
+	return 1
 }
 
 goes_and_returns() {
@@ -35,7 +42,7 @@ it "status names it" says "n0: the interface went and returned: it has no protec
 sed 's|@PREFIX@|/usr/local|' scripts/systemd/90-bulwark.rules >$rules/90-bulwark.rules
 it "the rule is read" udevadm control --reload
 it "with it one that goes and returns" goes_and_returns
-it "is protected again" within 30 protected
+it "is protected again" protected_again
 it "a client is served" within 10 fetches
 it "a blocked source is dropped" not reaches 66
 it "status is enforcing" says ENFORCING "$BULWARK" status
