@@ -114,7 +114,7 @@ static __always_inline void account_open(struct bpf_sock_ops *ops, __u32 row)
 
 	if (!sums || !account_note(bpf_get_socket_cookie(ops), row))
 		return;
-	sums->opened++;
+	__sync_fetch_and_add(&sums->opened, 1); /* as in account_close() */
 	/* from our SYN-ACK to its acknowledgement; 0: a SYN cookie, not known */
 	rtt_us = OPS_WORD(ops, srtt_us, 0) >> 3;
 	if (rtt_us)
@@ -161,8 +161,10 @@ static __always_inline void account_close(struct bpf_sock_ops *ops)
 		return;
 	tcp = bpf_skc_to_tcp_sock(socket);
 	end = end_of(tcp, OPS_WORD(ops, args[0], 0));
+	/* At once, unlike the others: what is open is the difference, and this may run inside a system call, where a
+	 * packet that ends another connection interrupts it. */
 	if (end < END_COUNT)
-		sums->closed[end]++;
+		__sync_fetch_and_add(&sums->closed[end], 1);
 	account_bytes(sums, ops, tcp, end);
 	sums->segments[DIRECTION_OF_CLIENT] += OPS_WORD(ops, segs_in, 0);
 	sums->segments[DIRECTION_OF_SERVICE] += OPS_WORD(ops, segs_out, 0);
