@@ -55,7 +55,8 @@ static __always_inline int note_tracked(const struct flow *flow)
 
 /*
  * Whether half_open still has it, and it has not ended: an end that has closed and a client that has been silent since,
- * or a client that has sent a reset and nothing after it. That reset can be forged; then what follows revives it.
+ * or a client that has sent a reset and nothing after it. That reset can be forged; then what follows revives it. Both
+ * may be younger than now, which is when the recount began.
  */
 static __always_inline int half_open_holds(const struct flow *flow, struct routed *entry, __u32 now)
 {
@@ -67,9 +68,9 @@ static __always_inline int half_open_holds(const struct flow *flow, struct route
 	if (!slot || SLOT_MARK(*slot) != MARK_PROVEN)
 		return 0;
 	spoken = SLOT_EXPIRY(*slot) - slot_lifetime(TCP_SPOKEN);
-	if (entry->closed && now - spoken > slot_lifetime(ROUTED_CLOSING))
+	if (entry->closed && (__s32)(now - spoken) > (__s32)slot_lifetime(ROUTED_CLOSING))
 		return 0;
-	if (!entry->reset || now - entry->reset < ROUTED_RESET_WAIT)
+	if (!entry->reset || (__s32)(now - entry->reset) < ROUTED_RESET_WAIT)
 		return 1;
 	if ((__s32)(spoken - entry->reset) <= 0)
 		return 0;
