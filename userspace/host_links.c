@@ -119,6 +119,11 @@ static int on_link(const struct nlmsghdr *message, void *arg)
 	return 0;
 }
 
+static void forget_links(void *arg)
+{
+	((struct reading *)arg)->host->link_count = 0;
+}
+
 static int on_address(const struct nlmsghdr *message, void *arg)
 {
 	const struct ifaddrmsg *info = nlmsg_data(message);
@@ -144,6 +149,11 @@ static int on_address(const struct nlmsghdr *message, void *arg)
 	host_prefix_from(&address->on_link, info->ifa_family, nla_data(subnet), info->ifa_prefixlen);
 	address->ifindex = info->ifa_index;
 	return 0;
+}
+
+static void forget_addresses(void *arg)
+{
+	((struct reading *)arg)->host->address_count = 0;
 }
 
 /* A next hop: its gateway, and whether the interface carries a default route. */
@@ -277,12 +287,14 @@ bool host_balances(void)
 	return found;
 }
 
-/* Which interface carries a default route is noted at links that are there. */
+/* Which interface carries a default route is noted at links that are there. A router's routes change all the time, and
+ * nobody depends on every one: they are asked for once. */
 static int read_addresses_and_routes(struct reading *reading)
 {
 	struct ifaddrmsg addresses = {.ifa_family = AF_UNSPEC};
 	struct rtmsg routes = {.rtm_family = AF_UNSPEC};
-	int error = netlink_dump(NETLINK_ROUTE, RTM_GETADDR, &addresses, sizeof(addresses), on_address, reading);
+	int error = netlink_dump_whole(NETLINK_ROUTE, RTM_GETADDR, &addresses, sizeof(addresses), on_address,
+				       forget_addresses, reading);
 
 	return error ?: netlink_dump(NETLINK_ROUTE, RTM_GETROUTE, &routes, sizeof(routes), on_route, reading);
 }
@@ -299,7 +311,8 @@ int host_read_links(struct host *host)
 {
 	struct reading reading = {.host = host};
 	struct ifinfomsg links = {.ifi_family = AF_UNSPEC};
-	int error = netlink_dump(NETLINK_ROUTE, RTM_GETLINK, &links, sizeof(links), on_link, &reading);
+	int error =
+		netlink_dump_whole(NETLINK_ROUTE, RTM_GETLINK, &links, sizeof(links), on_link, forget_links, &reading);
 
 	if (!error)
 		error = read_addresses_and_routes(&reading);

@@ -11,6 +11,8 @@
 
 #include "host_parts.h"
 
+#define ASKED_MAX 8 /* times: a host that never stands still for one dump is described as well as can be */
+
 struct dump {
 	int (*heard)(const struct nlmsghdr *message, void *arg);
 	void *arg;
@@ -34,6 +36,7 @@ static int on_error(struct sockaddr_nl *peer, struct nlmsgerr *error, void *arg)
 	return NL_STOP;
 }
 
+/* 1: the kernel calls it inconsistent: what was dumped changed meanwhile, and something may be missing or twice. */
 static int dump_over(struct nl_sock *socket, int type, const void *body, size_t body_size, struct dump *dump)
 {
 	int error;
@@ -48,12 +51,13 @@ static int dump_over(struct nl_sock *socket, int type, const void *body, size_t 
 	error = nl_recvmsgs_default(socket);
 	if (dump->result)
 		return dump->result;
-	/* A dump that the kernel calls inconsistent (NLE_DUMP_INTR) is still the best answer there is. */
-	return error < 0 && error != -NLE_DUMP_INTR ? -EIO : 0;
+	if (error == -NLE_DUMP_INTR)
+		return 1;
+	return error < 0 ? -EIO : 0;
 }
 
-int netlink_dump(int protocol, int type, const void *body, size_t body_size,
-		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg)
+static int dump_once(int protocol, int type, const void *body, size_t body_size,
+		     int (*heard)(const struct nlmsghdr *message, void *arg), void *arg)
 {
 	struct dump dump = {.heard = heard, .arg = arg};
 	struct nl_sock *socket = nl_socket_alloc();
@@ -66,6 +70,28 @@ int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 		error = dump_over(socket, type, body, body_size, &dump);
 	nl_socket_free(socket);
 	return error;
+}
+
+/* A dump that is inconsistent is still the best answer there is. */
+int netlink_dump(int protocol, int type, const void *body, size_t body_size,
+		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg)
+{
+	int error = dump_once(protocol, type, body, body_size, heard, arg);
+
+	return error > 0 ? 0 : error;
+}
+
+int netlink_dump_whole(int protocol, int type, const void *body, size_t body_size,
+		       int (*heard)(const struct nlmsghdr *message, void *arg), void (*forget)(void *arg), void *arg)
+{
+	int error = 1;
+
+	for (int asked = 0; error > 0 && asked < ASKED_MAX; asked++) {
+		if (asked)
+			forget(arg);
+		error = dump_once(protocol, type, body, body_size, heard, arg);
+	}
+	return error > 0 ? 0 : error;
 }
 
 int netlink_do(int protocol, int type, const void *body, size_t body_size)

@@ -43,6 +43,9 @@ int host_read_groups(struct host *host);     /* 0 or -ENOMEM (host_groups.c) */
 /* One netlink dump: sends the request, calls heard() for every message. 0 or -errno. */
 int netlink_dump(int protocol, int type, const void *body, size_t body_size,
 		 int (*heard)(const struct nlmsghdr *message, void *arg), void *arg);
+/* The same, asked again, some times at most, when what is dumped changed meanwhile; forget() what was heard then. */
+int netlink_dump_whole(int protocol, int type, const void *body, size_t body_size,
+		       int (*heard)(const struct nlmsghdr *message, void *arg), void (*forget)(void *arg), void *arg);
 
 /* Sockets in these states (1u << TCP_ESTABLISHED, ...), appended. (host_sockets.c) */
 int host_read_sockets(struct host_sockets *sockets, unsigned states);
