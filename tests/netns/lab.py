@@ -80,8 +80,8 @@ def holds(text, *words):
         assert word in text, f"'{word}' is not in: {text}"
 
 
-def wait(condition, what, seconds=10):
-    """Until condition() is true; its value."""
+def wait(condition, what, seconds=30):
+    """Until condition() is true; its value. The bound tells what never comes from what comes late, on a busy machine too."""
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -49,7 +49,7 @@ def settled(lab):
         time.sleep(0.3)
         return same_again
 
-    wait(quiet, "the daemon to catch up", 20)
+    wait(quiet, "the daemon to catch up")
     return last
 
 

@@ -103,7 +103,7 @@ def try_by_hand(lab):
     with it("for a time: the kernel ends it by itself, and that is told"):
         lab.bulwark("panic", "on", "--for", "2s")
         assert answered(lab) <= 3, "it was not switched on"
-        wait(lambda: not profiles(lab), "the end", 10)
+        wait(lambda: not profiles(lab), "the end")
         same(answered(lab), QUESTIONS)
         wait(lambda: [one for one in events(lab, "under-attack-off") if one["event"].get("reason") == "expired"], "the event")
     with it("words that are no answer are refused, and so is a policy without under-attack"):
@@ -129,7 +129,7 @@ def try_attack(lab):
             assert started["bulwark"]["detected_s"] <= 2, started
             assert started["bulwark"]["rate"] > 600 and started["bulwark"]["new_share"] > 0.9, started
         with it("status and metrics say so while it goes on; other services are at peace"):
-            one = wait(lambda: attacks(lab).get("web"), "status", 5)
+            one = wait(lambda: attacks(lab).get("web"), "status")
             same((one["state"], one["cause"], one["stale"], list(attacks(lab))), ("attack", "syn-flood", False, ["web"]))
             holds(lab.bulwark("status"), "UNDER ATTACK: web, syn-flood", f"most from {NETWORK}.0/24 (")
             is_quarter(one["networks"])
@@ -137,24 +137,24 @@ def try_attack(lab):
             holds(lab.bulwark("report"), "goes on")
             same((value(lab, "bulwark_attack_active", "web"), value(lab, "bulwark_attacks_total", "web")), ([1], [1]))
         with it("the service is held as under attack, the others are not"):
-            on = wait(lambda: [one for one in events(lab, "under-attack-on") if "service" in one], "the event", 5)[0]
+            on = wait(lambda: [one for one in events(lab, "under-attack-on") if "service" in one], "the event")[0]
             same((on["service"]["name"], on["bulwark"]["by"], on["event"]["reason"]), ("web", "detection", "syn-flood"))
             one, = profiles(lab).values()
             assert one["service"] == "web" and 5 < one["remaining_s"] <= 12, one
             same(answered(lab), QUESTIONS)
-            wait(lambda: ("reply", "syn-cookie") in lab.counts(), "cookies", 5)
+            wait(lambda: ("reply", "syn-cookie") in lab.counts(), "cookies")
         with it("the client is served meanwhile"):
             for _ in range(10):
                 same(fetch(lab.client, lab.eth0[4]), "served\n")
         with it("a daemon that is killed and comes back goes on with the same attack"):
             lab.daemon.kill()
             lab.daemon.wait()
-            wait(lambda: attacks(lab)["web"]["stale"], "status to notice", 15)
+            wait(lambda: attacks(lab)["web"]["stale"], "status to notice")
             holds(lab.bulwark("status"), "bulwarkd does not run")
             lab.daemon = lab.start(lab.node, BULWARKD, "--foreground", env=lab.environment)
-            wait(lambda: not attacks(lab)["web"]["stale"], "the new daemon", 15)
+            wait(lambda: not attacks(lab)["web"]["stale"], "the new daemon")
             same((len(events(lab, "attack-started")), list(profiles(lab))), (1, ["web"]))
-            is_quarter(wait(lambda: attacks(lab)["web"]["networks"], "samples of its own", 15))
+            is_quarter(wait(lambda: attacks(lab)["web"]["networks"], "samples of its own"))
     finally:
         stop_child(flooder)
     over = time.time()

@@ -163,7 +163,7 @@ def try_end(lab):
     wait(lambda: os.path.exists(lab.state + "/events.jsonl"), "the daemon")
     with it("the kernel ends a ban; the daemon has told its beginning and its end"):
         offend(lab, 4)
-        wait(lambda: connects(lab.client, lab.eth0[4], 8000, 0.2), "the end of the ban", 20)
+        wait(lambda: connects(lab.client, lab.eth0[4], 8000, 0.2), "the end of the ban")
         begun = wait(lambda: events(lab, "ban"), "the event of the ban")[0]
         same((begun["source"]["ip"], begun["event"]["reason"], begun["bulwark"]["origin"]), ("45.33.1.2", "rate-packets", "auto"))
         same((begun["bulwark"]["service"], begun["bulwark"]["for_s"], "user" in begun), ("web", 2, False))

@@ -179,7 +179,7 @@ def try_auto(lab):
         same(armed(lab), [])
         flooder = child(flood, lab, 4)
         try:
-            wait(lambda: armed(lab) == ["sink"], "armed cookies", 20)
+            wait(lambda: armed(lab) == ["sink"], "armed cookies")
             before = cookies(lab)
             for _ in range(100):
                 with connect(lab.client, lab.eth0.v4, 8001, 10) as client:

@@ -41,7 +41,7 @@ def try_good(lab):
         assert not blocked(lab, "46.30.99.1"), "blocked before"
         put(lab, "feed.txt", GOOD + "46.30.99.0/24\n")
         wait(lambda: blocked(lab, "46.30.99.1"), "the new prefix", 60)
-        wait(lambda: events(lab, "feed-refreshed"), "the event", 5)
+        wait(lambda: events(lab, "feed-refreshed"), "the event")
         same(events(lab, "feed-refreshed")[-1]["bulwark"]["list"], "feed")
     with it("written in place, it counts when it keeps still"):
         time.sleep(1.1)

@@ -174,7 +174,7 @@ def try_age(lab):
         wait(lambda: os.path.exists(log) and os.path.getsize(log), "a line")
         time.sleep(2.5)
         flood(lab, 0.1)
-        wait(lambda: os.path.exists(log + ".1"), "the rotated file", 5)
+        wait(lambda: os.path.exists(log + ".1"), "the rotated file")
     stop(daemon.process)
     for option, value in (("--log-age", "soon"), ("--log-age", "0s"), ("--sync", "always")):
         with it(f"{option} {value} is refused with words"):

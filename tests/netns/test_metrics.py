@@ -143,7 +143,7 @@ def try_numbers(lab, daemon):
     with it("a policy whose own tests fail is refused, and counted"):
         lab.apply(POLICY % HERE + '\ntests:\n  - { packet: "tcp 45.33.1.5:4000 > 192.0.2.10:443 syn", expect: drop }\n',
                   status=1)
-        wait(lambda: value(scrape(lab), "bulwark_policy_tests_failed") == 1, "the metric", 5)
+        wait(lambda: value(scrape(lab), "bulwark_policy_tests_failed") == 1, "the metric")
         same(value(scrape(lab), "bulwark_policy_changes_total", action="refused"), 1)
     with it("pause and monitor show"):
         lab.bulwark("pause", "--for", "1h")
@@ -218,13 +218,13 @@ def try_idle(lab, daemon, log):
             assert descriptors < 150, f"{descriptors} descriptors"
             with lab.attacker.raw("a0") as sender:
                 sender.send(ethernet(lab.eth1.mac, lab.a0.mac, tcp("46.30.66.77", lab.eth1.v4, 4000, 443, SYN)))
-            wait(lambda: "46.30.66.77" in open(log, encoding="utf-8").read(), "the event", 3)
+            wait(lambda: "46.30.66.77" in open(log, encoding="utf-8").read(), "the event")
             assert resident_kib(daemon) < RESIDENT_KIB, f"{resident_kib(daemon)} KiB"
         finally:
             for one in idle:
                 one.close()
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        wait(lambda: serving(lab), "a scrape", 20)
+        wait(lambda: serving(lab), "a scrape")
 
 
 def refusals(lab):
@@ -247,7 +247,7 @@ def try_moves(lab, daemon):
             told = refusals(lab)
             lab.apply(POLICY % HERE)
             wait(lambda: refusals(lab) > told, "the words")
-        wait(lambda: serving(lab), "the metrics", 10)
+        wait(lambda: serving(lab), "the metrics")
         same(refusals(lab), told + 1)
     with it("after `down` it is served on, and says that nothing protects"):
         lab.bulwark("down")

@@ -133,7 +133,7 @@ def try_dashboard(lab):
             found = list(expressions(panel))
             assert found, "no expression"
             for expression in found:
-                wait(lambda one=expression: answer(lab, as_grafana(one)), f"an answer to {expression}", 15)
+                wait(lambda one=expression: answer(lab, as_grafana(one)), f"an answer to {expression}")
     client.close()
     with it("dashboard: its annotations are valid"):
         for expression in expressions(dashboard["annotations"]):

@@ -66,7 +66,7 @@ def refused(lab, action, address, transport):
     def found():
         return [one for one in events(lab, action) if one.get("destination", {}).get("ip") == address
                 and one["network"].get("transport") == transport]
-    return wait(found, f"{action} of {transport} to {address}", 20)[0]
+    return wait(found, f"{action} of {transport} to {address}")[0]
 
 
 def tells(event, source, address, port, more):

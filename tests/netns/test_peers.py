@@ -178,7 +178,7 @@ def trace(namespace, family):
                 return None
 
         tracer.setblocking(False)
-        data = wait(told, "an error", 3)[0][2]
+        data = wait(told, "an error")[0][2]
     offender = data[16:]  # struct sock_extended_err, then the sockaddr of who says it
     return socket.inet_ntop(V[family], offender[4:8] if family == 4 else offender[8:24])
 

@@ -271,7 +271,7 @@ def try_daemon(lab, server):
     with it("bulwarkd fetches by itself; what is new is in force, and told"):
         server.body, server.etag = MORE, '"6"'
         wait(lambda: blocked(lab, "46.30.99.1"), "the new prefix", 60)
-        wait(lambda: events(lab, "feed-refreshed"), "the event", 10)
+        wait(lambda: events(lab, "feed-refreshed"), "the event")
     with it("what it may not take is told once, tried again ever more seldom, and the last good one stays"):
         server.answer = lambda handler: send(handler, 404, b"no")
         refused = wait(lambda: events(lab, "feed-refused"), "the event", 30)

@@ -81,7 +81,7 @@ def try_until(lab):
         wait(lambda: not connects(lab.client, lab.eth0.v4, 8443, 0.2), "the end of the entry", 30)
         assert connects(lab.client, lab.eth0.v4, 22)
         holds(events(lab, "policy-renewal")[0]["message"], "the time of one of its entries is over")
-        wait(lambda: lab.headline() == "ENFORCING", "the new generation", 20)
+        wait(lambda: lab.headline() == "ENFORCING", "the new generation")
     with it("once"):
         generation = lab.status()["generation"]
         time.sleep(1.5)
@@ -94,7 +94,7 @@ def try_until(lab):
     stop(daemon)
     with it("the helper ends with the daemon"):
         helpers = [pid for pid in os.listdir("/proc") if pid.isdigit() and is_helper(pid, lab)]
-        wait(lambda: not [pid for pid in helpers if os.path.exists(f"/proc/{pid}")], "the helper's end", 20)
+        wait(lambda: not [pid for pid in helpers if os.path.exists(f"/proc/{pid}")], "the helper's end")
     shift(lab, 0)
     lab.bulwark("down")
 
@@ -129,7 +129,7 @@ def try_addresses(lab):
         lab.node.run("ip", "addr", "add", "45.99.1.1/24", "dev", "eth0")
         wait(lambda: not is_blocked(lab, "45.99.1.1"), "the renewal", 30)
         assert is_blocked(lab, "45.99.7.1")
-        wait(lambda: lab.headline() == "ENFORCING", "the new generation", 20)
+        wait(lambda: lab.headline() == "ENFORCING", "the new generation")
     stop(daemon)
     with it("a renewal that is refused leaves what is in force"):
         os.unlink(feed)

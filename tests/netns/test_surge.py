@@ -129,7 +129,7 @@ def try_concentrated(lab, offered, what):
     def look():
         started = wait(lambda: events(lab, "attack-started")[before:], "the attack", 30)[0]
         same((started["service"]["name"], started["event"]["reason"]), ("web", "connections"))
-        one = wait(lambda: web(lab).get("state") == "attack" and web(lab), "status", 5)
+        one = wait(lambda: web(lab).get("state") == "attack" and web(lab), "status")
         same(one["networks"][0]["prefix"], NETWORK + ".0/24")
         assert one["concentration"] > 0.5, one
 

@@ -87,7 +87,7 @@ def try_return(lab):
     with it("bulwarkd attaches it within a second"):
         leave_and_return(lab)
         wait(lambda: has_xdp(lab, "eth1"), "eth1", a_second())
-        wait(lambda: lab.headline() == "ENFORCING", "both sides", 20)
+        wait(lambda: lab.headline() == "ENFORCING", "both sides")
     with it("one that is away longer is no error, and attached when it comes"):
         lab.node.run("ip", "link", "del", "eth0")
         same(lab.json("apply", "--attach"), {"attached": [], "refused": []})

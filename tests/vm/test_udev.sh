@@ -18,8 +18,9 @@ protected() {
 }
 
 protected_again() {
-	within 30 protected && return
-	echo "what udevd did:" && tail -n 60 /tmp/udev.log
+	within 60 protected && return
+	echo "what udevd did:" && grep -v "Reading rules file" /tmp/udev.log | tail -n 60
+	echo "what status says:" && "$BULWARK" status
 	echo "what the rule's own command says:" && "$BULWARK" apply --attach
 	return 1
 }
